@@ -1,0 +1,8 @@
+"""Anatomy sources: one file per kind."""
+
+from epidura.anatomy.base import Anatomy
+from epidura.recipe import Family
+
+family = Family("epidura.anatomy", Anatomy)
+
+__all__ = ["Anatomy", "family"]

@@ -1,0 +1,184 @@
+"""What every model of a myelinated fibre has in common: the double cable of McIntyre, Richardson and Grill (2002)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epidura.errors import BadInput
+from epidura.numerics.cable import Cable, Engine, Membrane
+from epidura.recipe import Recipe
+from epidura.tables import Number, table
+
+Floats = NDArray[np.float64]
+
+UM = 1e-6
+SCHEMES = ("second-order", "backward-euler")
+PRECISIONS = ("float32", "float64")
+
+# Of the ten compartments between two nodes.
+_MYSA = np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, 1], bool)
+_FLUT = np.array([0, 1, 0, 0, 0, 0, 0, 0, 1, 0], bool)
+_STIN = ~(_MYSA | _FLUT)
+
+
+@dataclass(frozen=True)
+class Morphology:
+    """Dimensions of (f) fibres in um: outer diameter, node to node, length of a FLUT, diameter of the axon in FLUT and
+    STIN and in node and MYSA, and the number of myelin lamellae."""
+
+    fibre: Floats
+    internode: Floats
+    flut: Floats
+    axon: Floats
+    node: Floats
+    lamellae: Floats
+
+    def lengths(self) -> Floats:
+        """(f, 10) lengths of the compartments between two nodes, um."""
+        node, mysa = _published("node length"), _published("MYSA length")
+        stin = (self.internode - node - 2 * mysa - 2 * self.flut) / _STIN.sum()
+        return np.where(_MYSA, mysa, np.where(_FLUT, self.flut[:, None], stin[:, None]))
+
+
+class Axon(Recipe):
+    """A membrane and morphology model of a fibre of any diameter it was published for."""
+
+    @abstractmethod
+    def morphology(self, diameter: Floats) -> Morphology:
+        """Dimensions at (f,) diameters in m that ``check`` has let pass."""
+
+    @abstractmethod
+    def check(self, diameter: Floats, where: str = "diameter") -> None:
+        """Raise BadInput where one of the (f,) diameters in m is outside what was published."""
+
+    @abstractmethod
+    def fit(self, diameter: Floats) -> Floats:
+        """The diameters nearest to ``diameter`` that the model was published for; (f,) m."""
+
+    @abstractmethod
+    def numbers(self) -> tuple[Number, ...]:
+        """The numbers that the model stands on."""
+
+    def internode(self, diameter: Floats) -> Floats:
+        """(f,) distance from node to node, m."""
+        return self.morphology(diameter).internode * UM
+
+    def compartments(self, diameter: Floats, nodes: int) -> Floats:
+        """(f, 11 (nodes - 1) + 1) distance of each compartment's centre from the first node's, m."""
+        shape = self.morphology(diameter)
+        lengths = shape.lengths()
+        starts = 0.5 * _published("node length") + np.cumsum(lengths, axis=1) - lengths
+        within = np.concatenate([np.zeros((len(diameter), 1)), starts + 0.5 * lengths], axis=1)
+        along = (shape.internode[:, None, None] * np.arange(nodes - 1)[None, :, None] + within[:, None, :]).reshape(len(diameter), -1)
+        return np.concatenate([along, shape.internode[:, None] * (nodes - 1)], axis=1) * UM
+
+    def cable(self, diameter: Floats) -> Cable:
+        """The electrical description that the engine takes."""
+        return _cable(self.morphology(diameter))
+
+    def engine(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, dt: float, scheme: str = "second-order",
+               precision: str = "float32") -> Engine:
+        """Fibres with their potentials, ready to be run.
+
+        Args:
+            diameter: (f,) m.
+            nodes: of every fibre.
+            potentials: (f, 11 (nodes - 1) + 1) V per ampere of amplitude.
+            samples: (steps,) course on the time grid of the scheme.
+            dt: s.
+            scheme: second-order or backward-euler.
+            precision: float32 or float64.
+
+        Raises:
+            BadInput: a diameter, scheme or precision that does not exist, a potential that is not finite.
+        """
+        self.check(diameter)
+        for name, value, allowed in (("scheme", scheme, SCHEMES), ("precision", precision, PRECISIONS)):
+            if value not in allowed:
+                raise BadInput(name, f"there is no such {name}", got=value, allowed=", ".join(allowed))
+        if not dt > 0:
+            raise BadInput("dt", "a step must be longer than nothing", got=dt, allowed="above 0 s")
+        try:
+            return Engine(self.cable(diameter), nodes, potentials, samples, dt, scheme == "second-order", precision)
+        except ValueError as failure:
+            raise BadInput("fibres", str(failure)) from None
+
+    def thresholds(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, *, dt: float, scheme: str = "second-order",
+                   precision: str = "float32", tolerance: float = 0.004, ceiling: float = 1.0, threads: int = 2,
+                   guess: Floats | None = None) -> Floats:
+        """(3, f) lowest amplitude at which each fibre fires and its bracket, A; inf above the ceiling.
+
+        A fibre fires when the node at 0.9 of its length crosses -30 mV upwards. Arguments as in ``engine``;
+        ``guess`` (f,) A saves runs where the thresholds are known to some 10 %.
+        """
+        return self.engine(diameter, nodes, potentials, samples, dt, scheme, precision).thresholds(tolerance, ceiling, threads, guess)
+
+
+def published(quantity: str) -> Number:
+    """A row of data/mrg_membrane.csv."""
+    row = table("mrg_membrane").row(quantity=quantity)
+    return table("mrg_membrane").number(quantity, "value", row["unit"], quantity=quantity)
+
+
+@cache
+def _published(quantity: str) -> float:
+    return published(quantity).value
+
+
+@cache
+def membrane() -> Membrane:
+    """The node's membrane; its gates are written out in ``numerics.cable_kernel.rates``."""
+    capacitance, rest = _published("membrane capacitance"), _published("resting potential")
+    # S/cm2 over uF/cm2 is 1e3 per ms
+    per_ms = {name: 1e3 * _published(f"{name} conductance") / capacitance
+              for name in ("fast sodium", "persistent sodium", "slow potassium", "leak")}
+    reversal = {name: _published(f"{name} reversal") - rest for name in ("sodium", "potassium", "leak")}
+    warm = _published("temperature")
+    q = (2.2 ** ((warm - 20) / 10), 2.9 ** ((warm - 20) / 10), 3.0 ** ((warm - 36) / 10))
+    return Membrane(per_ms["fast sodium"], per_ms["persistent sodium"], per_ms["slow potassium"], per_ms["leak"],
+                    reversal["sodium"], reversal["potassium"], reversal["leak"], q)
+
+
+def _cable(shape: Morphology) -> Cable:
+    """Dimensions to nF and uS. An area of 1 um2 is 1e-8 cm2: 1 uF/cm2 on it is 1e-5 nF, 1 S/cm2 is 1e-2 uS."""
+    farad, siemens = 1e-5, 1e-2
+    length = shape.lengths()
+    inner = np.where(_MYSA, shape.node[:, None], shape.axon[:, None])
+    area, outer = np.pi * inner * length, np.pi * shape.fibre[:, None] * length
+    leak = np.where(_MYSA, _published("MYSA axolemma conductance"), _published("FLUT and STIN axolemma conductance"))
+    turns = 2 * shape.lamellae[:, None]
+    narrow, wide = _published("periaxonal gap at node and MYSA"), _published("periaxonal gap at FLUT and STIN")
+    gap = np.where(_MYSA, narrow, wide)
+    node = shape.node[:, None]
+    axial = _resistance(length, 0 * inner, inner / 2)
+    periaxonal = _resistance(length, inner / 2, inner / 2 + gap)
+    one = np.full_like(node, _published("node length"))
+    node_axial = _resistance(one, 0 * node, node / 2)
+    node_periaxonal = _resistance(one, node / 2, node / 2 + narrow)
+    capacity = _published("membrane capacitance")
+    return Cable(
+        c_axolemma=farad * capacity * area,
+        g_axolemma=siemens * leak * area,
+        c_myelin=farad * _published("myelin capacitance per lamella membrane") / turns * outer,
+        g_myelin=siemens * _published("myelin conductance per lamella membrane") / turns * outer,
+        g_axial=_between(node_axial, axial),
+        g_periaxonal=_between(node_periaxonal, periaxonal),
+        c_node=farad * capacity * np.pi * shape.node * _published("node length"),
+        membrane=membrane(),
+    )
+
+
+def _resistance(length: Floats, inner: Floats, outer: Floats) -> Floats:
+    """Of a tube of these radii in um along its length; megaohm (1 ohm cm over 1 um is 1e-2 megaohm)."""
+    return np.asarray(1e-2 * _published("axial and periaxonal resistivity") * length / (np.pi * (outer**2 - inner**2)))
+
+
+def _between(node: Floats, compartments: Floats) -> Floats:
+    """(f, 11) conductance between neighbours from node to node: centre to centre, uS."""
+    chain = np.concatenate([node, compartments, node], axis=1)
+    return np.asarray(2.0 / (chain[:, :-1] + chain[:, 1:]))

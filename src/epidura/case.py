@@ -1,0 +1,174 @@
+"""The case: text that describes everything to be run.
+
+``read`` makes a ``Case`` from a file, a text or a mapping; ``write`` makes the text again. Reading back
+what was written gives an equal case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from epidura import anatomy, axon, fibre, lead, waveform
+from epidura.errors import BadCase, nearest
+from epidura.patient import Patient
+from epidura.program import CASE, Program
+from epidura.recipe import Recipe, read_recipe
+from epidura.recruitment import Rules
+
+if TYPE_CHECKING:
+    from epidura.anatomy import Anatomy as AnyAnatomy
+    from epidura.fibre import Population as AnyPopulation
+    from epidura.lead import Lead as AnyLead
+else:
+    AnyAnatomy, AnyLead, AnyPopulation = anatomy.family.field, lead.family.field, fibre.family.field
+
+
+def _populations(value: object) -> object:
+    """One population may stand alone; without any, the default ones are taken."""
+    return [value] if isinstance(value, dict) else value
+
+
+def _default_fibres() -> tuple[Any, ...]:
+    return tuple(fibre.family.read({"kind": kind}) for kind in ("dorsal-column", "dorsal-root"))
+
+
+class Case(Recipe):
+    """Everything that a run depends on.
+
+    Attributes:
+        title: one line.
+        about: why this case is worth running.
+        patient: the person; without one, coverage is reported but not compared with pain.
+        anatomy: the spinal canal at the level of the active contacts.
+        leads: contacts are numbered on from lead to lead, tip first: 1-8, 9-16.
+        fibres: one population or several.
+        programs: at least one.
+        rules: from which share of firing fibres on something is felt or uncomfortable.
+    """
+
+    title: str = Field(min_length=1)
+    about: str = ""
+    patient: Patient | None = None
+    anatomy: AnyAnatomy
+    leads: tuple[AnyLead, ...] = Field(min_length=1, max_length=4)
+    fibres: Annotated[tuple[AnyPopulation, ...], BeforeValidator(_populations)] = Field(
+        default_factory=_default_fibres, min_length=1)
+    programs: tuple[Program, ...] = Field(min_length=1)
+    rules: Rules = Rules()
+
+    @property
+    def contact_count(self) -> int:
+        """How many contacts all leads have together."""
+        return sum(len(one.shape().contacts) for one in self.leads)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        count = self.contact_count
+        for i, program in enumerate(self.programs):
+            for number in program.contacts:
+                if number != CASE and not 1 <= number <= count:
+                    raise BadCase(f"programs[{i}].contacts.{number}", "there is no such contact", got=number,
+                                  allowed=f"1 to {count}, or case")
+        _unique("programs", [program.name for program in self.programs])
+        kinds = [population.kind for population in self.fibres]
+        _unique("fibres", kinds)
+        for i, population in enumerate(self.fibres):
+            if population.axon not in axon.family.members:
+                raise BadCase(f"fibres[{i}].axon", "there is no axon of this kind", got=population.axon,
+                              allowed=axon.family.allowed(), hint=nearest(population.axon, axon.family.members))
+        return self
+
+
+def _unique(what: str, names: list[str]) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise BadCase(f"{what}[{i}]", "a name that is taken", got=name, allowed=f"different names of {what}")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML that refuses a key given twice instead of keeping the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise BadCase(f"line {key.start_mark.line + 1}", "a key given twice", got=key.value, hint="keep one")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read(source: str | Path | dict[str, Any]) -> Case:
+    """The case in a file, in a YAML text with at least one line break, or in a mapping.
+
+    Raises:
+        BadCase, BadUnit, BadGeometry: with the path in the case, what was got and what is allowed.
+    """
+    if isinstance(source, dict):
+        return _from_mapping(source)
+    if isinstance(source, str) and "\n" in source:
+        return _from_mapping(_parse(source, "case text"))
+    path = Path(source)
+    return _from_mapping(_parse(_text(path), path.name))
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise BadCase(str(path), "a folder, not a case file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = nearest(path.name, _siblings(path))
+        raise BadCase(str(path), "no such file", allowed="the path of a case in YAML", hint=near) from None
+    except (OSError, UnicodeDecodeError) as failure:
+        raise BadCase(str(path), f"cannot be read: {failure}", allowed="a YAML file in UTF-8") from None
+
+
+def _siblings(path: Path) -> Iterable[str]:
+    try:
+        return [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")]
+    except OSError:
+        return []
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        value = yaml.load(text, Loader=_UniqueKeys)
+    except BadCase as failure:
+        raise failure.at(name) from None
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        where = f"{name}, line {mark.line + 1}" if mark else name
+        raise BadCase(where, f"not YAML: {getattr(failure, 'problem', None) or 'unreadable'}") from None
+    if not isinstance(value, dict):
+        raise BadCase(name, "a case is a mapping", got=type(value).__name__,
+                      allowed="keys " + ", ".join(Case.model_fields))
+    return value
+
+
+def _from_mapping(value: dict[str, Any]) -> Case:
+    case: Case = read_recipe(Case, value)
+    return case
+
+
+def to_text(case: Case) -> str:
+    """The case as YAML; ``read`` gives an equal case back."""
+    kept = {k: v for k, v in case.model_dump(mode="json").items() if v not in (None, "")}
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110)
+
+
+def write(case: Case, path: str | Path) -> None:
+    """Write the case as YAML to a file."""
+    Path(path).write_text(to_text(case), encoding="utf-8")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a case, with the kinds of every family under ``$defs``."""
+    schema = Case.model_json_schema()
+    families = (anatomy.family, lead.family, fibre.family, waveform.family)
+    schema.setdefault("$defs", {}).update({family.name: family.json_schema() for family in families})
+    return schema

@@ -1,0 +1,335 @@
+"""The command line: parse, one call, show."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from epidura.errors import BadInput, EpiduraError
+
+if TYPE_CHECKING:
+    from epidura.result import Result
+    from epidura.single_fibre import Trial
+    from epidura.waveform import Course
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, help="""
+Epidura: from the electrical impulses of spinal cord stimulation to the fibres that fire and what is felt.
+
+Start with [bold]epidura demo[/bold], then copy one of the cases of the folder examples/ and change it.
+
+Research and education software, not a medical device.
+""")
+out, err = Console(), Console(stderr=True)
+
+CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the result; results/<case> if left out.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")]
+
+
+def main() -> None:
+    """Entry point: an error of ours is one line and exit code 2 (bad input) or 1 (failed)."""
+    try:
+        app()
+    except BadInput as failure:
+        _say(failure)
+        sys.exit(2)
+    except EpiduraError as failure:
+        _say(failure)
+        sys.exit(1)
+
+
+def _say(failure: EpiduraError) -> None:
+    err.print(f"epidura: {failure}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on stderr, or nothing."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    if quiet:
+        yield lambda words, share: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda words, share: bar.update(task, description=words, completed=share)
+
+
+@app.command()
+def run(case: CaseFile, out_folder: OutFolder = None, device: Device = "auto", as_json: AsJson = False,
+        no_cache: Annotated[bool, typer.Option("--no-cache", help="Solve the field again even if it is known.")] = False) -> None:
+    """Run a case: electric field, fibres that fire, thresholds, paraesthesia; writes a report."""
+    _run(case, out_folder, device, as_json, no_cache)
+
+
+@app.command()
+def demo(out_folder: OutFolder = None, device: Device = "auto", as_json: AsJson = False) -> None:
+    """Run the case of failed back surgery that comes with Epidura and say where the report is."""
+    from importlib.resources import as_file, files
+
+    with as_file(files("epidura") / "data" / "demo.yaml") as case:
+        _run(case, out_folder, device, as_json, no_cache=False)
+
+
+def _run(path: Path, folder: Path | None, device: str, as_json: bool, no_cache: bool) -> None:
+    from epidura import study
+    from epidura.case import read
+
+    case = read(path)
+    with _progress(as_json) as progress:
+        result = study.run(case, device=device, progress=progress, cache=not no_cache)
+        progress("report", 0.95)
+        saved = study.save(result, folder or Path("results") / path.stem)
+    if as_json:
+        print(json.dumps(result.summary() | {"folder": str(saved)}, indent=2))
+    else:
+        _show(result, saved)
+
+
+def _show(result: Result, saved: Path) -> None:
+    summary = result.summary()
+    table = Table(title=summary["title"], title_justify="left")
+    for column in ("program", "perception", "discomfort", "runs at", "chronaxie", "pain covered"):
+        table.add_column(column, justify="left" if column == "program" else "right")
+    for program in summary["programs"]:
+        table.add_row(program["name"], *(_cell(program[key], unit, scale) for key, unit, scale in (
+            ("perception_threshold_mA", "mA", 1), ("discomfort_threshold_mA", "mA", 1), ("amplitude_mA", "mA", 1),
+            ("chronaxie_us", "us", 1), ("pain_covered", "%", 100))))
+    out.print(table)
+    for warning in summary["warnings"]:
+        out.print(f"note: {warning}", markup=False)
+    spent = ", ".join(f"{verb} {seconds:.1f} s" for verb, seconds in result.timings.items())
+    out.print(f"{spent}\nreport: {saved / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _cell(value: float | None, unit: str, scale: float) -> str:
+    return "-" if value is None else f"{value * scale:.3g} {unit}"
+
+
+@app.command()
+def check(case: CaseFile) -> None:
+    """Read a case and place its leads, without computing anything."""
+    from epidura.canal import place_leads
+    from epidura.case import read
+
+    one = read(case)
+    place_leads(one.anatomy, one.leads)
+    out.print(f"{case}: good; {len(one.leads)} lead(s), {one.contact_count} contacts, {len(one.programs)} program(s)",
+              markup=False, soft_wrap=True)
+
+
+@app.command()
+def leads(as_json: AsJson = False) -> None:
+    """List the lead models that a case can name."""
+    from epidura.tables import table as read_table
+
+    rows = [row for row in read_table("leads") if row.get("id")]
+    keys = ("id", "manufacturer", "model", "type", "contacts", "contact_length_mm", "edge_spacing_mm",
+            "diameter_or_size_mm", "evidence")
+    _list(rows, keys, as_json, "Lead models; lengths in mm")
+
+
+@app.command()
+def waveforms(as_json: AsJson = False) -> None:
+    """List the types of stimulation, their parameters and default values."""
+    from epidura.waveform import family
+
+    rows = []
+    for kind, member in family.members.items():
+        fields = {name: f for name, f in member.model_fields.items() if name != "kind"}
+        schema = member.model_json_schema()["properties"]
+        words = [f"{name} ({schema[name].get('x-kind') or _options(schema[name])})" for name in fields]
+        rows.append({"kind": kind, "what": (member.__doc__ or "").splitlines()[0], "parameters": ", ".join(words)})
+    _list(rows, ("kind", "what", "parameters"), as_json, "Types of stimulation")
+
+
+def _options(schema: dict[str, Any]) -> str:
+    return " | ".join(schema["enum"]) if "enum" in schema else str(schema.get("type", "list"))
+
+
+def _list(rows: list[dict[str, str]], keys: tuple[str, ...], as_json: bool, title: str) -> None:
+    if as_json:
+        print(json.dumps([{key: row[key] for key in keys} for row in rows], indent=2))
+        return
+    table = Table(title=title, title_justify="left")
+    for key in keys:
+        table.add_column(key.replace("_", " "))
+    for row in rows:
+        table.add_row(*(row[key] for key in keys))
+    out.print(table)
+
+
+@app.command()
+def cite(case: CaseFile, as_json: AsJson = False) -> None:
+    """Print the sources of every number that a case uses, unverified ones first."""
+    from epidura.case import read
+    from epidura.report import references
+
+    rows = references(read(case))
+    _list(rows, ("source", "doi", "evidence", "used_for"), as_json, "Sources")
+
+
+Listed = "A comma-separated list makes a table of all combinations."
+
+
+@app.command()
+def threshold(
+    model: Annotated[str, typer.Option(help="mrg, mrg-interpolated.")] = "mrg",
+    diameter: Annotated[str, typer.Option(help="Fibre diameter, such as '10 um'.")] = "10 um",
+    distance: Annotated[str, typer.Option(help="Of the source from the fibre, such as '1 mm'.")] = "1 mm",
+    pulse_width: Annotated[str, typer.Option(help="Of the first phase, such as '100 us'.")] = "100 us",
+    sigma: Annotated[str, typer.Option(help="Conductivity across the fibre, such as '0.2 S/m'.")] = "0.2 S/m",
+    sigma_long: Annotated[str | None, typer.Option(help="Conductivity along the fibre; as across if left out.")] = None,
+    waveform: Annotated[str, typer.Option(help="monophasic, symmetric or asymmetric (recharge 10 x longer and weaker).")] = "monophasic",
+    interphase_gap: Annotated[str, typer.Option(help="Silence between the phases, such as '100 us'.")] = "0 us",
+    waveform_csv: Annotated[Path | None, typer.Option(help="Rows time_us,value: constant from each time on, first phase "
+                                                           "negative, ending at 0; takes the place of --waveform and --pulse-width.")] = None,
+    anode_at: Annotated[str | None, typer.Option(help="An equal anode this far along the fibre, such as '7 mm'.")] = None,
+    dt: Annotated[str, typer.Option(help="Time step, such as '5 us'.")] = "5 us",
+    scheme: Annotated[str, typer.Option(help="backward-euler (as NEURON) or second-order.")] = "second-order",
+    nodes: Annotated[str | None, typer.Option(help="Number of nodes, odd; by the rule of the reference data if left out.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Relative width of the threshold bracket.")] = 5e-4,
+    precision: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    as_json: AsJson = False,
+) -> None:
+    """Threshold of a straight fibre beside a point source.
+
+    The source lies beside the centre node in an infinite medium. The threshold is the lowest magnitude of
+    the first, cathodic phase at which an action potential reaches the node at nine tenths of the fibre.
+    Every option up to --nodes takes a comma-separated list; all combinations are computed.
+    """
+    from epidura.single_fibre import point_source_thresholds
+
+    _choose("precision", precision, ("float64", "float32"))
+    if not 1e-6 <= tolerance <= 0.1:
+        raise BadInput("tolerance", "not a tolerance", got=tolerance, allowed="0.000001 to 0.1")
+    options = {"model": model, "diameter": diameter, "distance": distance, "pulse_width": pulse_width, "sigma": sigma,
+               "sigma_long": sigma_long, "waveform": waveform, "interphase_gap": interphase_gap, "anode_at": anode_at,
+               "dt": dt, "scheme": scheme, "nodes": nodes}
+    course = None
+    if waveform_csv is not None:
+        course = _course_from_csv(waveform_csv)
+        options |= {"waveform": str(waveform_csv), "pulse_width": None, "interphase_gap": None}
+    lists = [[None] if text is None else [one.strip() for one in text.split(",")] for text in options.values()]
+    rows = [dict(zip(options, values, strict=True)) for values in itertools.product(*lists)]
+    trials = [_trial(row, course) for row in rows]
+    with _progress(as_json) as progress:
+        found = point_source_thresholds(trials, precision=precision, tolerance=tolerance, progress=progress)
+    results: list[dict[str, Any]] = [
+        {**row, "sigma_long": row["sigma_long"] or row["sigma"], "tolerance": tolerance, "precision": precision,
+         "dt_us": round(trial.dt * 1e6, 9), "nodes": trial.node_count(),
+         "threshold_mA": float(value) * 1e3 if value < float("inf") else None}
+        for row, trial, value in zip(rows, trials, found, strict=True)]
+    if as_json:
+        print(json.dumps(results, indent=2))
+    else:
+        _threshold_table(results, {name: text for name, text in options.items() if text is not None})
+
+
+def _threshold_table(results: list[dict[str, Any]], options: dict[str, str]) -> None:
+    varied = [name for name in options if len({row[name] for row in results}) > 1] or ["model", "diameter"]
+    fixed = {name: results[0][name] for name in options if name not in varied}
+    table = Table(title=", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fixed.items()), title_justify="left")
+    for name in [*varied, "nodes", "threshold"]:
+        table.add_column(name.replace("_", " "))
+    for row in results:
+        value = row["threshold_mA"]
+        table.add_row(*(str(row[name]) for name in varied), str(row["nodes"]),
+                      "above 1 A" if value is None else f"{value:.6g} mA")
+    out.print(table)
+
+
+def _choose(where: str, value: str, allowed: tuple[str, ...]) -> str:
+    from epidura.errors import nearest
+
+    if value not in allowed:
+        raise BadInput(where, "unknown", got=value, allowed=", ".join(allowed), hint=nearest(value, allowed))
+    return value
+
+
+def _positive(text: str, kind: str, where: str) -> float:
+    from epidura.units import parse
+
+    value = parse(text, kind, where)
+    if value <= 0:
+        raise BadInput(where, f"a {where.replace('_', ' ')} is positive", got=text, allowed="above 0")
+    return value
+
+
+def _trial(row: dict[str, Any], course: Course | None) -> Trial:
+    """One combination of the options of ``threshold``."""
+    import numpy as np
+
+    from epidura import axon
+    from epidura.single_fibre import Trial
+    from epidura.units import parse
+
+    sigma = _positive(row["sigma"], "conductivity", "sigma")
+    trial = Trial(
+        model=_choose("model", row["model"], tuple(axon.family.members)),
+        diameter=_positive(row["diameter"], "length", "diameter"),
+        distance=_positive(row["distance"], "length", "distance"),
+        course=course or _pulse(row),
+        sigma=sigma,
+        sigma_long=_positive(row["sigma_long"], "conductivity", "sigma_long") if row["sigma_long"] else sigma,
+        anode_at=parse(row["anode_at"], "length", "anode_at") if row["anode_at"] else None,
+        dt=_positive(row["dt"], "time", "dt"),
+        scheme=_choose("scheme", row["scheme"], ("backward-euler", "second-order")),
+        nodes=_node_count(row["nodes"]),
+    )
+    trial.axon().check(np.array([trial.diameter]))
+    trial.samples()
+    return trial
+
+
+def _node_count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or not 5 <= int(text) <= 100_001 or int(text) % 2 == 0:
+        raise BadInput("nodes", "not a number of nodes", got=text, allowed="an odd number from 5 on")
+    return int(text)
+
+
+def _pulse(row: dict[str, Any]) -> Course:
+    from epidura.units import SI, parse
+    from epidura.waveform.tonic import Tonic
+
+    shape = _choose("waveform", row["waveform"], ("monophasic", "symmetric", "asymmetric"))
+    width = _positive(row["pulse_width"], "time", "pulse_width")
+    gap = parse(row["interphase_gap"], "time", "interphase_gap")
+    if gap < 0:
+        raise BadInput("interphase_gap", "a gap is not negative", got=row["interphase_gap"])
+    slow = 1.0 / (20 * width + gap)
+    return Tonic(frequency=SI(slow), pulse_width=SI(width), shape=shape, interphase_gap=SI(gap)).unit()
+
+
+def _course_from_csv(path: Path) -> Course:
+    """Rows ``time_us,value`` as a course whose first phase is +1 at a cathode."""
+    import numpy as np
+
+    from epidura.waveform import Course
+    from epidura.waveform.sampled import read_course
+
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as failure:
+        raise BadInput(str(path), f"cannot be read: {failure}", allowed="a CSV file with columns time_us and value") from None
+    course = read_course(rows, str(path))
+    return Course(course.times, -course.values / np.abs(course.values[course.values != 0][0]))
+
+
+if __name__ == "__main__":
+    main()

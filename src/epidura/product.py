@@ -1,0 +1,253 @@
+"""Products: what the verbs give. Public arrays are xarray datasets, declared here once.
+
+Coordinates are RAS+ in metres: x to the patient's right, y anterior, z superior; dorsal is low y.
+The origin is the centre of the cord in the plane and the middle of the case's vertebra along the
+spine. Currents are in ampere, cathodic negative; lead fields in V/A for +1 A into tissue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from epidura.errors import EpiduraError
+from epidura.tables import Number
+
+Floats = NDArray[np.float64]
+
+# variable or coordinate -> (dims, units); "1" is dimensionless, "" is text
+DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
+    "lead_field": {
+        "impedance": (("contact", "contact_"), "ohm"),
+        "contact": (("contact",), ""),
+        "contact_": (("contact_",), ""),
+    },
+    "recruitment": {
+        # per program and fibre: lowest amplitude at which the fibre fires, and its bracket
+        "threshold": (("program", "fibre"), "A"),
+        "threshold_lower": (("program", "fibre"), "A"),
+        "threshold_upper": (("program", "fibre"), "A"),
+        # per program: the marks on the amplitude slider and the amplitude that the program runs at
+        "perception_threshold": (("program",), "A"),
+        "discomfort_threshold": (("program",), "A"),
+        "programmed_amplitude": (("program",), "A"),
+        # per program and dermatome: amplitude from which it is felt
+        "dermatome_threshold": (("program", "dermatome", "body_side"), "A"),
+        # against amplitude
+        "amplitude": (("program", "step"), "A"),
+        "firing_fibres": (("program", "population", "step"), "1"),
+        "firing_share": (("program", "population", "step"), "1"),
+        "felt": (("program", "dermatome", "body_side", "step"), "1"),
+        # strength and duration, tonic programs only
+        "strength_duration": (("program", "pulse_width"), "A"),
+        "rheobase": (("program",), "A"),
+        "chronaxie": (("program",), "s"),
+        "program": (("program",), ""),
+        "population": (("population",), ""),
+        "dermatome": (("dermatome",), ""),
+        "body_side": (("body_side",), ""),
+        "pulse_width": (("pulse_width",), "s"),
+        "fibre_population": (("fibre",), ""),
+        "segment": (("fibre",), ""),
+        "side": (("fibre",), ""),
+        "diameter": (("fibre",), "m"),
+        "x": (("fibre",), "m"),
+        "y": (("fibre",), "m"),
+        "depth": (("fibre",), "m"),
+        "weight": (("fibre",), "1"),
+        "nodes": (("program", "fibre"), "1"),
+    },
+}
+
+
+def declare(product: str, variables: dict[str, object], coords: dict[str, object], **attrs: object) -> xr.Dataset:
+    """A dataset of a declared product; dims and units come from ``DECLARED``.
+
+    Raises:
+        EpiduraError: a variable that is not declared, or whose shape does not fit.
+    """
+    table = DECLARED[product]
+    unknown = [name for name in (*variables, *coords) if name not in table]
+    if unknown:
+        raise EpiduraError(f"product {product}: {', '.join(unknown)} not declared")
+
+    def labelled(name: str, values: object) -> tuple[tuple[str, ...], object, dict[str, str]]:
+        dims, units = table[name]
+        return dims, np.asarray(values), {"units": units} if units else {}
+
+    return xr.Dataset(
+        {name: labelled(name, values) for name, values in variables.items()},
+        coords={name: labelled(name, values) for name, values in coords.items()},
+        attrs={"product": product, **attrs},
+    )
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """One tissue of the canal, with the sources of its conductivities.
+
+    Attributes:
+        name: such as ``white-matter``.
+        transverse: S/m across the spine.
+        longitudinal: S/m along the spine.
+        numbers: the numbers it was taken from.
+    """
+
+    name: str
+    transverse: float
+    longitudinal: float
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Contact:
+    """One contact of a lead: ``number`` as in the case file, ``z0`` < ``z1`` in m, ``area`` in m2."""
+
+    number: int
+    lead: int
+    z0: float
+    z1: float
+    area: float
+
+
+@dataclass(frozen=True)
+class Shaft:
+    """A placed cylindrical lead.
+
+    Attributes:
+        lead: index of the lead in the case.
+        name: what it is called for a person.
+        x, y: centre in the plane, m.
+        radius: of the shaft and its ring contacts, m.
+        encapsulation: thickness of the layer around it, m (0 without).
+        contacts: rostral (tip) first.
+        z_tip: z of the tip, m.
+    """
+
+    lead: int
+    name: str
+    x: float
+    y: float
+    radius: float
+    encapsulation: float
+    contacts: tuple[Contact, ...]
+    z_tip: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A named stretch of the spine, a vertebra or a cord segment, from ``z0`` up to ``z1`` in m."""
+
+    name: str
+    z0: float
+    z1: float
+
+    @property
+    def middle(self) -> float:
+        return 0.5 * (self.z0 + self.z1)
+
+
+@dataclass(frozen=True)
+class Cord:
+    """What fibres need to know of the cord.
+
+    Attributes:
+        half_width, half_depth: of the cord ellipse centred at the origin, m.
+        dorsal_column: outline of both dorsal columns together, (k, 2) m, closed, first != last.
+        grey_matter: outline of the grey matter, (k, 2) m.
+        dura_inner: outline of the inner face of the dura, (k, 2) m.
+        segments: cord segments, rostral first, by z.
+        vertebrae: vertebrae, rostral first, by z.
+        level: name of the cord segment at z = 0.
+        entry_angle: angle of the dorsal root entry zone from straight dorsal, seen from the centre, rad.
+    """
+
+    half_width: float
+    half_depth: float
+    dorsal_column: Floats
+    grey_matter: Floats
+    dura_inner: Floats
+    segments: tuple[Span, ...]
+    vertebrae: tuple[Span, ...]
+    level: str
+    entry_angle: float
+
+
+@dataclass(frozen=True)
+class Canal:
+    """Geometry, tissues and mesh of one level with its leads.
+
+    Attributes:
+        outlines: closed loops by name, (k, 2) m: grey-matter, cord, dura-inner, dura-outer, canal, bone, bulk.
+        tissues: in the order of the labels of the mesh.
+        shafts: the placed leads.
+        cord: what fibres need to know.
+        section: the meshed cross-section (``numerics.section.Section``).
+        numbers: every number from the tables that shaped it.
+        warnings: what a reader should know, such as a widened epidural space.
+    """
+
+    outlines: dict[str, Floats]
+    tissues: tuple[Tissue, ...]
+    shafts: tuple[Shaft, ...]
+    cord: Cord
+    section: object
+    vertebra: str
+    numbers: tuple[Number, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """All contacts of all leads, in the order of their numbers."""
+        return tuple(contact for shaft in self.shafts for contact in shaft.contacts)
+
+
+@dataclass(frozen=True)
+class LeadField:
+    """Volts per ampere of every contact, for any program.
+
+    Attributes:
+        contacts: numbers of the contacts, in the order of the first axis.
+        impedance: (contacts, contacts) ohm: potential of one contact per ampere of another, return at the boundary.
+        sample: points (p, 3) m -> (contacts, p) V/A.
+        canal: where it was solved.
+        notes: sizes and timings of the solve.
+    """
+
+    contacts: tuple[int, ...]
+    impedance: Floats
+    sample: Callable[[Floats], Floats]
+    canal: Canal
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fibres:
+    """A placed population, one entry per fibre.
+
+    Attributes:
+        population: kind of each fibre: dorsal-column, dorsal-root.
+        diameter: outer diameter, m.
+        segment: cord segment (dermatome) whose skin it serves.
+        side: left or right.
+        paths: one (k, 3) polyline per fibre in m, caudal or peripheral end first, rostral end last. The last
+            piece runs along z and may be prolonged.
+        phase: position of the first node along the path as a fraction of an internode, 0 to 1.
+        depth: distance of its intramedullary part under the dorsal surface of the cord, m.
+        weight: how many real fibres one simulated fibre stands for.
+        numbers: every number from the tables that placed it.
+    """
+
+    population: NDArray[np.str_]
+    diameter: Floats
+    segment: NDArray[np.str_]
+    side: NDArray[np.str_]
+    paths: tuple[Floats, ...]
+    phase: Floats
+    depth: Floats
+    weight: Floats
+    numbers: tuple[Number, ...] = ()

@@ -1,0 +1,139 @@
+"""A program of the generator: which contacts, what course in time, how much."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from epidura import waveform
+from epidura.errors import BadCase
+from epidura.recipe import Recipe
+from epidura.units import SI, format_quantity, parse
+
+if TYPE_CHECKING:
+    from epidura.waveform import Waveform as AnyWaveform
+else:
+    AnyWaveform = waveform.family.field
+
+CASE = 0
+"""The number that stands for the generator's case, the far return, among contact numbers."""
+
+BALANCE = 1e-6
+"""Fractions whose sum is further from 0 than this do not balance."""
+
+
+@dataclass(frozen=True)
+class Amplitude:
+    """How much: a current, a multiple of the perception threshold, or what is usual for the waveform.
+
+    Attributes:
+        current: A, or None.
+        of_perception: multiple of the perception threshold, or None.
+    """
+
+    current: float | None = None
+    of_perception: float | None = None
+
+    def __str__(self) -> str:
+        if self.current is not None:
+            return format_quantity(self.current, "current", "mA")
+        return "auto" if self.of_perception is None else f"{100 * self.of_perception:.12g} % of perception"
+
+
+def _amplitude(value: object) -> Amplitude:
+    if isinstance(value, Amplitude):
+        return value
+    if isinstance(value, SI):
+        return Amplitude(current=value.si)
+    if isinstance(value, str) and value.strip() == "auto":
+        return Amplitude()
+    if isinstance(value, str) and value.strip().endswith("of perception"):
+        share = value.strip().removesuffix("of perception").strip()
+        try:
+            number = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+        except ValueError:
+            number = math.nan
+        if not 0 < number <= 100:
+            raise BadCase("", "no share of the perception threshold", got=value,
+                          allowed="'60 % of perception', above 0 %")
+        return Amplitude(of_perception=number)
+    current = parse(value, "current")
+    if current <= 0:
+        raise BadCase("", "an amplitude is a positive current", got=value,
+                      allowed="above 0 mA; polarity comes from the signs of the contacts")
+    return Amplitude(current=current)
+
+
+AmplitudeField = Annotated[
+    Any,
+    BeforeValidator(_amplitude),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["auto", "4.5 mA", "60 % of perception"]}),
+]
+
+
+def _contacts(value: object) -> dict[int, float]:
+    """Contact number (``case`` becomes 0) to fraction of the amplitude."""
+    if not isinstance(value, dict) or not value:
+        raise BadCase("", "contacts are a mapping from number to fraction", got=str(value)[:60],
+                      allowed="{3: -1, 5: +1} or {3: -1, case: +1}")
+    fractions: dict[int, float] = {}
+    for key, fraction in value.items():
+        if key != "case" and not str(key).isdigit():
+            raise BadCase(str(key), "not a contact", got=str(key), allowed="a number from 1, or case")
+        number = CASE if key == "case" else int(key)
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not math.isfinite(fraction):
+            raise BadCase(str(key), "not a fraction of the amplitude", got=fraction, allowed="-1 to 1")
+        if abs(fraction) > 1 + BALANCE:
+            raise BadCase(str(key), "more than the whole amplitude", got=fraction, allowed="-1 to 1")
+        fractions[number] = float(fraction)
+    return dict(sorted(fractions.items()))
+
+
+ContactsField = Annotated[
+    dict[int, float],
+    BeforeValidator(_contacts),
+    PlainSerializer(lambda value: {str(k) if k else "case": v for k, v in value.items()}, return_type=dict),
+    WithJsonSchema({"type": "object", "examples": [{"3": -1, "5": 1}, {"3": -1, "case": 1}]}),
+]
+
+
+class Program(Recipe):
+    """One program.
+
+    Attributes:
+        name: what people call it.
+        waveform: its course in time.
+        contacts: fraction of the amplitude at each contact in the first phase; cathodes are negative, anodes
+            positive, both sides add up to 1 and together to 0. ``case`` is the generator's case.
+        amplitude: of the first phase.
+    """
+
+    name: str = Field(min_length=1)
+    waveform: AnyWaveform
+    contacts: ContactsField
+    amplitude: AmplitudeField = Amplitude()
+
+    @model_validator(mode="after")
+    def _balanced(self) -> Self:
+        cathodes = sum(f for f in self.contacts.values() if f < 0)
+        anodes = sum(f for f in self.contacts.values() if f > 0)
+        if abs(cathodes + anodes) > BALANCE:
+            raise BadCase("contacts", "the net current does not balance",
+                          got=f"cathodes {cathodes:g}, anodes {anodes:+g}", allowed="a sum of 0",
+                          hint=f"give the rest to the generator: case: {-(cathodes + anodes):+g}")
+        if abs(cathodes + 1) > BALANCE:
+            raise BadCase("contacts", "the cathodes do not carry the whole amplitude", got=f"{cathodes:g}",
+                          allowed="cathodes that add up to -1 and anodes that add up to +1")
+        return self
+
+    def words(self) -> str:
+        """One line for a person: contacts with polarity."""
+        def side(sign: int) -> str:
+            chosen = [(n, f) for n, f in self.contacts.items() if f * sign > 0]
+            return ", ".join(("case" if n == CASE else str(n)) + ("" if abs(f) == 1 else f" ({abs(f):.0%})")
+                             for n, f in chosen)
+        return f"cathode {side(-1)}; anode {side(+1)}"

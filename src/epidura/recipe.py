@@ -1,0 +1,172 @@
+"""Recipes: frozen, complete descriptions; families: their interchangeable kinds.
+
+A recipe is a pydantic model whose fields are the keys of the case file. A family is a folder of
+modules, one final recipe class each, told apart by ``kind``. Adding a file to the folder (or an
+entry point in the group ``epidura.<family>``) adds a kind everywhere: case file, JSON schema,
+command help, forms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterable
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
+
+from epidura.errors import BadCase, BadInput, BadUnit, nearest
+
+
+class Recipe(BaseModel):
+    """Base of everything that a case is made of. Equal text means equal recipes and equal keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def key(self) -> str:
+        """A hash of the canonical text; the same in every process and on every machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(f"{type(self).__name__}:{text}".encode(), digest_size=16).hexdigest()
+
+    def but(self, **changes: Any) -> Any:
+        """A copy with some fields replaced (written as in a case file) and validated again."""
+        return read_recipe(type(self), {**self.model_dump(mode="json"), **changes})
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+class Family(Generic[R]):
+    """The kinds of one family, found in the folder ``package`` and among the entry points.
+
+    Args:
+        package: dotted name of the folder, such as ``epidura.waveform``.
+        base: the abstract recipe class that every kind derives from.
+        default: the kind taken when a case leaves ``kind`` out, if any.
+    """
+
+    def __init__(self, package: str, base: type[R], default: str = ""):
+        self.package, self.base, self.default = package, base, default
+        self.name = package.rsplit(".", 1)[-1]
+
+    @cached_property
+    def members(self) -> dict[str, type[R]]:
+        """Kind to class, sorted by kind."""
+        package = importlib.import_module(self.package)
+        modules = [importlib.import_module(f"{self.package}.{info.name}")
+                   for info in pkgutil.iter_modules(package.__path__) if info.name != "base"]
+        classes = [value for module in modules for value in vars(module).values()
+                   if self._is_member(value) and value.__module__ == module.__name__]
+        classes += [point.load() for point in entry_points(group=self.package)]
+        return dict(sorted((kind_of(member), member) for member in classes))
+
+    def _is_member(self, value: object) -> bool:
+        return isinstance(value, type) and issubclass(value, self.base) and "kind" in value.model_fields
+
+    def read(self, value: object) -> R:
+        """The recipe that a mapping with ``kind:`` describes; a recipe passes through."""
+        if isinstance(value, self.base):
+            return value
+        if not isinstance(value, dict):
+            raise BadCase("", f"a {self.name} is a mapping with kind", got=_brief(value), allowed=self.allowed())
+        kind = value.get("kind", self.default)
+        if not kind:
+            raise BadCase("kind", f"this {self.name} has no kind", allowed=self.allowed())
+        if kind not in self.members:
+            raise BadCase("kind", f"there is no {self.name} of this kind", got=kind, allowed=self.allowed(),
+                          hint=nearest(str(kind), self.members))
+        recipe: R = read_recipe(self.members[kind], value)
+        return recipe
+
+    def allowed(self) -> str:
+        """The kinds, for messages and help."""
+        return ", ".join(self.members)
+
+    @property
+    def field(self) -> Any:
+        """The annotated type for a pydantic field that holds any member."""
+        return Annotated[
+            Any,
+            BeforeValidator(self.read),
+            PlainSerializer(lambda recipe: recipe.model_dump(mode="json"), return_type=dict),
+            WithJsonSchema({"type": "object", "title": self.name.capitalize(), "x-family": self.name}),
+        ]
+
+    def json_schema(self) -> dict[str, Any]:
+        """One JSON schema per kind, under ``oneOf``."""
+        return {"oneOf": [member.model_json_schema() for member in self.members.values()]}
+
+
+def kind_of(member: type[Recipe]) -> str:
+    """The value of a class's ``kind: Literal[...]``."""
+    (kind,) = get_args(member.model_fields["kind"].annotation)
+    return str(kind)
+
+
+def read_recipe(cls: type[Recipe], value: dict[str, Any]) -> Any:
+    """Validate a mapping; a failure is one ``BadInput`` with path, what was got and what is allowed."""
+    try:
+        return cls.model_validate(value)
+    except ValidationError as failure:
+        raise explain(failure, cls, value) from None
+
+
+def explain(failure: ValidationError, cls: type[Recipe], value: object) -> BadInput:
+    """The first failure of pydantic as one sentence of ours.
+
+    An error of ours raised inside a validator carries its own inner path, which is appended to
+    pydantic's outer one.
+    """
+    error = min(failure.errors(include_url=False), key=lambda e: e["type"] == "missing")
+    where = _path(error["loc"])
+    ours = error.get("ctx", {}).get("error")
+    if isinstance(ours, BadInput):
+        return ours.at(where)
+    if error["type"] == "extra_forbidden":
+        names = list(_fields_at(cls, error["loc"][:-1]))
+        return BadCase(where, "unknown key", got=_brief(error["input"]), allowed=", ".join(names),
+                       hint=nearest(str(error["loc"][-1]), names))
+    if error["type"] == "missing":
+        return BadCase(where, "this key is missing", hint="add it")
+    kind = BadUnit if error["type"] == "finite_number" else BadCase
+    message = error["msg"].removeprefix("Value error, ")
+    return kind(where, message[:1].lower() + message[1:], got=_brief(error["input"]))
+
+
+def _path(loc: Iterable[object]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _brief(value: object) -> object:
+    text = value if isinstance(value, str) else repr(value)
+    return value if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields_at(cls: type[BaseModel], loc: Iterable[object]) -> list[str]:
+    """Names of the fields of the model that the path leads to."""
+    model: Any = cls
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        models = [a for a in (annotation, *_deep_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return list(model.model_fields)
+
+
+def _deep_args(annotation: Any) -> list[Any]:
+    found: list[Any] = []
+    for argument in get_args(annotation):
+        found += [argument, *_deep_args(argument)]
+    return found
+
+

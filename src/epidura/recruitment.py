@@ -1,0 +1,405 @@
+"""Which fibres fire, at which amplitude, and what is felt.
+
+``recruit`` puts each fibre of the populations into the lead field, searches the lowest amplitude at which
+it fires for each program, and reads perception, discomfort and coverage off the thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import Field
+
+from epidura import axon
+from epidura.axon import Axon
+from epidura.errors import BadCase
+from epidura.fibre import Population
+from epidura.fibre.base import fact
+from epidura.product import Canal, Fibres, LeadField, declare
+from epidura.program import CASE, Program
+from epidura.recipe import Recipe
+from epidura.tables import Number
+from epidura.waveform import Course
+from epidura.waveform.tonic import Tonic
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+REACH = 30e-3
+"""Fibres are simulated this far beyond the outermost contacts of the program, m; the driving field is gone there."""
+
+RUNGS = np.array([*range(25, 65, 8), *range(65, 129, 16), *range(129, 257, 32), *range(257, 2050, 64)])
+"""Numbers of nodes are rounded up to these, so that many fibres share one batch. Fibres are prolonged along the
+spine for it, which changes nothing where the field is."""
+
+CHUNK = 64
+"""Fibres that one thread takes at a time."""
+
+PULSE_WIDTHS = np.array([50, 100, 150, 210, 300, 450, 600, 1000]) * 1e-6
+STEPS = 61
+DERMATOME_SIDES = ("left", "right")
+
+
+_RULES = {"felt_fibres": ("felt fibres", "perception"), "discomfort_share": ("discomfort share", "discomfort"),
+          "discomfort_ratio": ("discomfort ratio", "discomfort")}
+
+
+def _rule(name: str) -> float:
+    return fact(*_RULES[name]).value
+
+
+class Rules(Recipe):
+    """From which firing on something is felt, or uncomfortable (data/fibre_rules.csv).
+
+    Attributes:
+        felt_fibres: expected number of firing dorsal-column fibres of one dermatome and side from which on
+            it is felt. The perception threshold is where the first dermatome is felt.
+        discomfort_share: share of the fibres of one dorsal root from which on stimulation is
+            uncomfortable. The discomfort threshold is where the first root gets there.
+        discomfort_ratio: discomfort threshold over perception threshold where no dorsal-root fibres are
+            simulated.
+    """
+
+    felt_fibres: float = Field(default_factory=lambda: _rule("felt_fibres"), gt=0)
+    discomfort_share: float = Field(default_factory=lambda: _rule("discomfort_share"), gt=0, le=1)
+    discomfort_ratio: float = Field(default_factory=lambda: _rule("discomfort_ratio"), ge=1)
+
+    def numbers(self) -> tuple[Number, ...]:
+        """The sources of the rules that were left at their defaults."""
+        default = Rules()
+        return tuple(fact(quantity, population) for name, (quantity, population) in _RULES.items()
+                     if getattr(self, name) == getattr(default, name))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the fibres are computed; changes the result by less than the stated bounds only.
+
+    Attributes:
+        dt: time step, s. 5 us of the second-order scheme is within 0.15 % of dt -> 0.
+        scheme: ``second-order`` or ``backward-euler`` (NEURON's own).
+        precision: ``float32`` or ``float64``.
+        tolerance: relative width of the threshold bracket; the threshold is its geometric middle.
+        ceiling: thresholds above this many A are reported as infinite.
+        threads: of the kernel.
+    """
+
+    dt: float = 5e-6
+    scheme: Literal["second-order", "backward-euler"] = "second-order"
+    precision: Literal["float32", "float64"] = "float32"
+    tolerance: float = 0.008
+    ceiling: float = 60e-3
+    threads: int = 2
+
+
+def merge(parts: Sequence[Fibres]) -> Fibres:
+    """Several populations as one, in order."""
+    def arrays(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+    names = ("population", "diameter", "segment", "side", "phase", "depth", "weight")
+    return Fibres(**{name: arrays(name) for name in names},
+                  paths=tuple(path for part in parts for path in part.paths),
+                  numbers=tuple(number for part in parts for number in part.numbers))
+
+
+def place_fibres(canal: Canal, populations: Sequence[Population]) -> Fibres:
+    """All populations, over the stretch that the leads can reach."""
+    contacts = canal.contacts
+    z0, z1 = min(c.z0 for c in contacts) - REACH, max(c.z1 for c in contacts) + REACH
+    return merge([population.place(canal.cord, z0, z1) for population in populations])
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Fibres of one axon model and one number of nodes, and the potential along them in one program.
+
+    ``potentials`` is (fibres, compartments) in V per ampere of amplitude.
+    """
+
+    model: Axon
+    members: NDArray[np.intp]
+    nodes: int
+    diameter: Floats
+    potentials: Floats
+
+    def thresholds(self, course: Course, engine: Engine, chosen: NDArray[np.intp], guess: Floats | None) -> Floats:
+        """(3, chosen) threshold and bracket, A."""
+        samples = course.step_means(engine.dt) if engine.scheme == "second-order" else course.at_step_starts(engine.dt)
+        return self.model.thresholds(self.diameter[chosen], self.nodes, self.potentials[chosen], samples, dt=engine.dt,
+                                     scheme=engine.scheme, precision=engine.precision, tolerance=engine.tolerance,
+                                     ceiling=engine.ceiling, threads=1, guess=guess)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A search: some fibres, given by their indices, of a program's groups with one course; guesses by fibre or none."""
+
+    groups: Sequence[_Group]
+    course: Course
+    wanted: NDArray[np.bool_]
+    guess: Floats | None
+    words: str
+
+
+def _search(tasks: Sequence[_Task], engine: Engine, progress: Progress) -> list[Floats]:
+    """(3, fibres) threshold and bracket of each task, A; nan for fibres that were not wanted."""
+    results = [np.full((3, task.wanted.size), np.nan) for task in tasks]
+    parts = []
+    for task, result in zip(tasks, results, strict=True):
+        for group in task.groups:
+            chosen = np.flatnonzero(task.wanted[group.members])
+            parts += [(task, result, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
+    # the dearest first, so that no thread is left with a long one at the end
+    parts.sort(key=lambda part: -part[0].course.end * part[2].nodes * part[3].size)
+
+    def work(part: tuple[_Task, Floats, _Group, NDArray[np.intp]]) -> None:
+        task, result, group, chosen = part
+        members = group.members[chosen]
+        result[:, members] = group.thresholds(task.course, engine, chosen, None if task.guess is None else task.guess[members])
+
+    with ThreadPoolExecutor(max(1, engine.threads)) as pool:
+        for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
+            progress(part[0].words, done / len(parts))
+    return results
+
+
+def recruit(lead_field: LeadField, populations: Sequence[Population] | Population, programs: Sequence[Program] | Program,
+            rules: Rules | None = None, engine: Engine | None = None, progress: Progress | None = None) -> xr.Dataset:
+    """Thresholds of every fibre for every program, and what follows from them.
+
+    Args:
+        lead_field: of the canal with its leads.
+        populations: one or several.
+        programs: one or several.
+        rules: when something is felt or uncomfortable.
+        engine: numerical settings.
+        progress: called with a sentence and a share from 0 to 1.
+
+    Returns:
+        the product ``recruitment`` (see ``product.DECLARED``).
+
+    Raises:
+        BadCase: a program names a contact that the leads do not have.
+    """
+    populations = [populations] if isinstance(populations, Population) else list(populations)
+    programs = [programs] if isinstance(programs, Program) else list(programs)
+    rules, engine, progress = rules or Rules(), engine or Engine(), progress or (lambda words, share: None)
+    fibres = place_fibres(lead_field.canal, populations)
+    models = {population.kind: axon.family.read({"kind": population.axon}) for population in populations}
+    groups = [list(_groups(lead_field, fibres, models, program, mixing))
+              for program, mixing in zip(programs, _mixing(lead_field, programs), strict=True)]
+    everyone = np.ones(len(fibres.diameter), bool)
+    tasks = [_Task(of_program, program.waveform.unit(), everyone, None, f"fibres, program {program.name}")
+             for of_program, program in zip(groups, programs, strict=True)]
+    found = np.stack(_search(tasks, engine, progress), axis=1)
+    nodes = np.empty(found.shape[1:], int)
+    for p, of_program in enumerate(groups):
+        for group in of_program:
+            nodes[p, group.members] = group.nodes
+    return _product(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress))
+
+
+def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], program: Program, mixing: Floats) -> Iterator[_Group]:
+    """Fibres that go through the kernel together, over the stretch that the program can excite.
+
+    Where the nodes lie does not depend on the program: the nodes of a fibre are counted from the start of its path, and
+    a program takes those from ``REACH`` below its contacts to ``REACH`` above them.
+    """
+    active = [c for c in lead_field.canal.contacts if program.contacts.get(c.number, 0.0) != 0.0]
+    low, high = min(c.z0 for c in active) - REACH, max(c.z1 for c in active) + REACH
+    internode, axons = np.empty(len(fibres.diameter)), np.empty(len(fibres.diameter), object)
+    for kind, model in models.items():
+        of_kind = fibres.population == kind
+        internode[of_kind] = model.internode(fibres.diameter[of_kind])
+        axons[of_kind] = model
+    # paths climb from their first to their last point
+    begin, end = np.array([np.interp((low, high), path[:, 2], _arc(path)) for path in fibres.paths]).T
+    first = (np.maximum(np.floor(begin / internode - fibres.phase), 0.0) + fibres.phase) * internode
+    nodes = RUNGS[np.minimum(np.searchsorted(RUNGS, np.ceil((end - first) / internode) + 1), RUNGS.size - 1)]
+    for model in dict.fromkeys(models.values()):
+        for count in np.unique(nodes[axons == model]):
+            members = np.flatnonzero((axons == model) & (nodes == count))
+            along = model.compartments(fibres.diameter[members], int(count)) + first[members, None]
+            points = np.stack([_along(fibres.paths[i], s) for i, s in zip(members, along, strict=True)])
+            per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *along.shape)
+            yield _Group(model, members, int(count), fibres.diameter[members], np.tensordot(mixing, per_contact, axes=1))
+
+
+def _mixing(lead_field: LeadField, programs: Sequence[Program]) -> Floats:
+    """(programs, contacts) current of each contact per ampere of amplitude in the first phase."""
+    mixing = np.zeros((len(programs), len(lead_field.contacts)))
+    for p, program in enumerate(programs):
+        for number, fraction in program.contacts.items():
+            if number == CASE:
+                continue  # the far boundary takes what the contacts do not
+            if number not in lead_field.contacts:
+                raise BadCase(f"programs[{p}].contacts.{number}", "there is no such contact", got=number,
+                              allowed=f"{lead_field.contacts[0]} to {lead_field.contacts[-1]}, or case")
+            mixing[p, lead_field.contacts.index(number)] = fraction
+    return mixing
+
+
+def _arc(path: Floats) -> Floats:
+    """(k,) distance along a (k, 3) polyline, m."""
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+
+
+def _along(path: Floats, s: Floats) -> Floats:
+    """(n, 3) points at distances ``s`` along a polyline, prolonged beyond its last piece."""
+    arc = _arc(path)
+    points = np.stack([np.interp(s, arc, path[:, axis]) for axis in range(3)], axis=1)
+    last = path[-1] - path[-2]
+    beyond = np.maximum(s - arc[-1], 0.0)[:, None]
+    return np.asarray(points + beyond * last / np.linalg.norm(last))
+
+
+def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> float:
+    """Lowest amplitude at which fibres of total weight ``needed`` fire; inf if they never do."""
+    order = np.argsort(thresholds)
+    reached = np.cumsum(weights[order]) >= needed * (1 - 1e-12)
+    return float(thresholds[order][np.argmax(reached)]) if reached.any() else float("inf")
+
+
+def _dermatome_thresholds(fibres: Fibres, thresholds: Floats, rules: Rules, names: Sequence[str]) -> Floats:
+    """(dermatomes, sides) amplitude from which each is felt, A."""
+    column = fibres.population == "dorsal-column"
+    result = np.full((len(names), 2), np.inf)
+    for i, name in enumerate(names):
+        for j, side in enumerate(DERMATOME_SIDES):
+            here = column & (fibres.segment == name) & (fibres.side == side)
+            if here.any():
+                result[i, j] = cumulative_threshold(thresholds[here], fibres.weight[here], rules.felt_fibres)
+    return result
+
+
+def _discomfort(fibres: Fibres, thresholds: Floats, perception: float, rules: Rules) -> float:
+    """Amplitude at which the first root has its share of fibres firing, A."""
+    root = fibres.population == "dorsal-root"
+    if not root.any():
+        return perception * rules.discomfort_ratio
+    each = [(fibres.segment == s) & (fibres.side == side) & root for s in np.unique(fibres.segment[root])
+            for side in DERMATOME_SIDES]
+    return min(cumulative_threshold(thresholds[r], fibres.weight[r], rules.discomfort_share * fibres.weight[r].sum())
+               for r in each if r.any())
+
+
+def resolve_amplitude(program: Program, perception: float, discomfort: float) -> float:
+    """The amplitude that a program runs at, A; nan where it hangs on a perception threshold that is not reached."""
+    if program.amplitude.current is not None:
+        return float(program.amplitude.current)
+    if not np.isfinite(perception):
+        return float("nan")
+    if program.amplitude.of_perception is not None:
+        return float(program.amplitude.of_perception * perception)
+    usual = program.waveform.usual_amplitude * perception
+    if program.waveform.paraesthesia and np.isfinite(discomfort):
+        return float(min(usual, max(perception, 0.5 * (perception + discomfort))))
+    return float(usual)
+
+
+NEAR = (1.3, 2.0, 5.0, np.inf)
+
+
+def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, programs: Sequence[Program], found: Floats, rules: Rules,
+                       engine: Engine, progress: Progress) -> Floats:
+    """(programs, pulse widths) perception threshold, A; nan for waveforms that are not tonic.
+
+    Only fibres that can decide it are simulated: those within a factor of the perception threshold at the program's own
+    width. The factor is enough if no fibre beyond it could come down to the new perception threshold even with the
+    largest gain seen; else it is raised.
+    """
+    result = np.full((len(programs), len(PULSE_WIDTHS)), np.nan)
+    column = fibres.population == "dorsal-column"
+    names = sorted(set(fibres.segment[column]))
+    for p, program in enumerate(programs):
+        own = found[0, p]
+        perception = _dermatome_thresholds(fibres, own, rules, names).min(initial=np.inf)
+        if not isinstance(program.waveform, Tonic) or not np.isfinite(perception):
+            continue
+        left = list(range(len(PULSE_WIDTHS)))
+        for factor in NEAR:
+            near = column & (own <= factor * perception) & np.isfinite(own)
+            tasks = [_Task(groups[p], _with_width(program.waveform, PULSE_WIDTHS[w]), near, own * _weiss(PULSE_WIDTHS[w], program.waveform),
+                           f"strength and duration, program {program.name}") for w in left]
+            undecided = []
+            for w, thresholds in zip(left, _search(tasks, engine, progress), strict=True):
+                result[p, w] = _dermatome_thresholds(fibres, np.where(near, thresholds[0], np.inf), rules, names).min(initial=np.inf)
+                gain = (thresholds[0, near] / own[near]).min()
+                if factor * perception * gain < result[p, w]:
+                    undecided.append(w)
+            left = undecided
+            if not left:
+                break
+    return result
+
+
+def _weiss(width: float, waveform: Tonic) -> float:
+    """Threshold at a width over that at the waveform's own, roughly: where the search starts, not what it gives."""
+    chronaxie = 0.25e-3
+    return (1 + chronaxie / width) / (1 + chronaxie / float(waveform.pulse_width))
+
+
+def _with_width(waveform: Tonic, width: float) -> Course:
+    """One pulse of another width; the rate is lowered where the longer pulse would not fit."""
+    from epidura.units import SI
+
+    slow = SI(min(waveform.frequency, 1.0 / (waveform.unit().end * width / waveform.pulse_width + waveform.interphase_gap)))
+    return Tonic(frequency=slow, pulse_width=SI(width), shape=waveform.shape, recharge_ratio=waveform.recharge_ratio,
+                 interphase_gap=SI(waveform.interphase_gap)).unit()
+
+
+def fit_weiss(widths: Floats, thresholds: Floats) -> tuple[float, float]:
+    """Rheobase (A) and chronaxie (s) of Weiss's law I = rheobase (1 + chronaxie / width).
+
+    A straight line through charge against width, each point weighted by its own charge so that short and
+    long pulses count alike. Weiss 1901; as fitted by Yearwood 2010 (Pain Physician 13:321).
+    """
+    charge = widths * thresholds
+    slope, intercept = np.polyfit(widths, charge, 1, w=1.0 / charge)
+    return float(slope), float(intercept / slope)
+
+
+def _product(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program], found: Floats, rules: Rules,
+             strength: Floats) -> xr.Dataset:
+    """Everything that follows from the thresholds, as the declared dataset."""
+    names = list(dict.fromkeys(fibres.segment[fibres.population == "dorsal-column"]))
+    names = sorted(names, key=lambda name: ("CTLS".index(name[0]), int(name[1:])))
+    kinds = list(dict.fromkeys(fibres.population))
+    dermatome = np.stack([_dermatome_thresholds(fibres, found[0, p], rules, names) for p in range(len(programs))])
+    perception = dermatome.reshape(len(programs), -1).min(axis=1, initial=np.inf)
+    discomfort = np.array([_discomfort(fibres, found[0, p], perception[p], rules) for p in range(len(programs))])
+    programmed = np.array([resolve_amplitude(*each) for each in zip(programs, perception, discomfort, strict=True)])
+    top = np.nanmax([1.6 * perception, 1.15 * discomfort, 1.1 * programmed], axis=0)
+    top = np.where(np.isfinite(top), top, np.where(np.isfinite(perception), 2 * perception, 20e-3))
+    amplitude = np.linspace(0.0, 1.0, STEPS) * top[:, None]
+    fires = found[0][:, :, None] <= amplitude[:, None, :]
+    weights = [fibres.weight * (fibres.population == kind) for kind in kinds]
+    firing = np.stack([np.einsum("pfs,f->ps", fires, weight) for weight in weights], axis=1)
+    fitted = np.array([fit_weiss(PULSE_WIDTHS, row) if np.isfinite(row).all() else (np.nan, np.nan) for row in strength])
+    where = np.array([path[len(path) // 2][:2] if len(path) == 2 else path[-1][:2] for path in fibres.paths])
+    return declare(
+        "recruitment",
+        {
+            "threshold": found[0], "threshold_lower": found[1], "threshold_upper": found[2],
+            "perception_threshold": perception, "discomfort_threshold": discomfort, "programmed_amplitude": programmed,
+            "dermatome_threshold": dermatome, "amplitude": amplitude, "firing_fibres": firing,
+            "firing_share": firing / np.array([weight.sum() for weight in weights])[None, :, None],
+            "felt": dermatome[..., None] <= amplitude[:, None, None, :],
+            "strength_duration": strength, "rheobase": fitted[:, 0], "chronaxie": fitted[:, 1], "nodes": nodes,
+        },
+        {
+            "program": [program.name for program in programs], "population": kinds, "dermatome": names,
+            "body_side": list(DERMATOME_SIDES), "pulse_width": PULSE_WIDTHS,
+            "fibre_population": fibres.population, "segment": fibres.segment, "side": fibres.side,
+            "diameter": fibres.diameter, "x": where[:, 0], "y": where[:, 1], "depth": fibres.depth,
+            "weight": fibres.weight,
+        },
+    )
+
+

@@ -1,0 +1,224 @@
+"""The report: one self-contained HTML page that a physician can look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from epidura import figures
+from epidura.bodymap import body_map
+from epidura.canal import build_canal
+from epidura.result import used_numbers
+from epidura.tables import Number
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from epidura.case import Case
+    from epidura.result import Result
+
+DISCLAIMER = ("Research and education software, not a medical device. It reports what a model computes; it certifies no safety and "
+              "replaces no clinical judgement.")
+MOST_3D = 6
+"""Browsers keep some eight WebGL pictures alive; programs beyond these come without the 3-D view."""
+
+EVIDENCE_WORDS = {"recall": "from memory, source not read", "judgement": "our judgement", "computed": "computed", "read": "read in the source"}
+
+
+def references(case: Case) -> list[dict[str, str]]:
+    """The sources of every number that a case uses, unverified ones first.
+
+    Returns:
+        rows with the keys source, doi, evidence and used_for.
+    """
+    return _sources(used_numbers(case, build_canal(case.anatomy, case.leads)))
+
+
+def _sources(numbers: Iterable[Number]) -> list[dict[str, str]]:
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for number in numbers:
+        grouped.setdefault((number.source, number.doi, number.evidence), []).append(number.name)
+    order = {"judgement": 0, "recall": 1, "computed": 2, "read": 3}
+    rows = [{"source": source, "doi": doi, "evidence": evidence, "used_for": "; ".join(names)}
+            for (source, doi, evidence), names in grouped.items()]
+    return sorted(rows, key=lambda row: (order[row["evidence"]], row["source"]))
+
+
+def render(result: Result) -> str:
+    """The page as text: no file or address outside it is needed to show it."""
+    from plotly.offline import get_plotlyjs
+
+    style = (files("epidura") / "data" / "report.css").read_text("utf-8")
+    body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.programs))),
+                      _strength(result), _impedances(result), _unverified(result), _references(result), _foot(result)])
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
+            f"<title>{escape(result.case.title)} · Epidura</title>\n<style>{style}</style>\n<script>{get_plotlyjs()}</script>\n"
+            f"</head><body><main>\n{body}\n</main></body></html>\n")
+
+
+def _figure(figure: Figure, name: str) -> str:
+    html: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name,
+                               config={"displaylogo": False, "responsive": True, "displayModeBar": False})
+    return f'<div class="figure">{html}</div>'
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """Cells are HTML already."""
+    top = "".join(f"<th>{h}</th>" for h in header)
+    lines = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>\n{lines}\n</tbody></table></div>'
+
+
+def _mA(value: float) -> str:
+    return f"{value * 1e3:.2f} mA" if np.isfinite(value) else "not reached"
+
+
+def _head(result: Result) -> str:
+    case, canal = result.case, result.canal
+    sentences = []
+    if case.patient:
+        who = f"A person of {case.patient.age}" if case.patient.age is not None else "A person"
+        why = f" with {case.patient.indication.replace('-', ' ')}" if case.patient.indication else ""
+        areas = ", ".join(area.replace("-", " ") for area in case.patient.pain.areas)
+        sentences.append(f"{who}{why}; pain in {areas}, {case.patient.pain.nrs:g} of 10.")
+    for shaft in canal.shafts:
+        first, last = shaft.contacts[0], shaft.contacts[-1]
+        where = f"{abs(shaft.x) * 1e3:.1f} mm {'right' if shaft.x > 0 else 'left'} of the midline" if abs(shaft.x) > 5e-5 else "at the midline"
+        sentences.append(f"{shaft.name}, {where}, contacts {first.number} to {last.number} from {first.z1 * 1e3:+.0f} to "
+                         f"{last.z0 * 1e3:+.0f} mm about the middle of {canal.vertebra}.")
+    gap = (canal.cord.half_depth * -1 - canal.cord.dura_inner[:, 1].min()) * 1e3
+    sentences.append(f"Cord segment {canal.cord.level} lies at vertebra {canal.vertebra}; {gap:.1f} mm of cerebrospinal fluid dorsal of the "
+                     f"cord, which is {canal.cord.half_width * 2e3:.1f} mm wide and {canal.cord.half_depth * 2e3:.1f} mm deep.")
+    kinds = ", ".join(f"{population.count} {figures.POPULATION_NAME[population.kind]}" for population in case.fibres)
+    sentences.append(f"{kinds} were simulated, each with every node and internode of the double cable.")
+    about = f'<p class="lead">{escape(case.about)}</p>' if case.about else ""
+    notes = "".join(f'<p class="note">{escape(words)}</p>' for words in result.warnings)
+    return (f'<header><p class="brand">Epidura report</p><h1>{escape(case.title)}</h1>{about}'
+            f'<p>{escape(" ".join(sentences))}</p>{notes}</header>')
+
+
+def _summary(result: Result) -> str:
+    rows = []
+    for i, program in enumerate(result.case.programs):
+        at = result.recruitment.isel(program=i)
+        perception, discomfort = float(at.perception_threshold), float(at.discomfort_threshold)
+        ratio = f"{discomfort / perception:.2f}" if np.isfinite(discomfort / perception) else "–"
+        rows.append([f'<a href="#program-{i}">{escape(program.name)}</a>', escape(program.words()), escape(program.waveform.words()),
+                     _mA(perception), _mA(discomfort), ratio, _mA(float(at.programmed_amplitude)), _covered(result, i)])
+    table = _table(("program", "contacts", "waveform", "perception threshold", "discomfort threshold", "ratio", "runs at", "pain covered"),
+                   rows, "programs")
+    rules = result.case.rules
+    return (f"<section><h2>Programs</h2>{table}{_figure(figures.usage_ranges(result), 'usage')}"
+            f'<p class="small">Perception threshold: the lowest amplitude at which the expected number of firing dorsal-column fibres of one '
+            f"dermatome and side reaches {rules.felt_fibres:g}. Discomfort threshold: the lowest amplitude at which "
+            f"{rules.discomfort_share:.0%} of the simulated thick fibres of one dorsal root fire, or {rules.discomfort_ratio:g} times the "
+            f"perception threshold where no roots are simulated. Both rules are judgements. Amplitudes are those of the first phase.</p></section>")
+
+
+def _covered(result: Result, program: int) -> str:
+    if not result.case.patient:
+        return "–"
+    pain = result.case.patient.pain.dermatomes()
+    felt = result.felt(program, float(result.recruitment.programmed_amplitude[program]))
+    return f"{len(felt & pain.keys())} of {len(pain)} dermatomes"
+
+
+def _program(result: Result, i: int) -> str:
+    program, at = result.case.programs[i], result.recruitment.isel(program=i)
+    amplitude = float(at.programmed_amplitude)
+    felt = result.felt(i, amplitude)
+    pain = result.case.patient.pain.dermatomes() if result.case.patient else {}
+    meant = "" if program.waveform.paraesthesia else " This waveform is meant to stay below perception."
+    words = (f"{escape(program.words())}; {escape(program.waveform.words())}; shown at {_mA(amplitude)}.{meant} "
+             f"{_deepest(result, i)}")
+    drawing = body_map(dict.fromkeys(felt, 1.0), pain.keys(), title=f"Felt at {_mA(amplitude)}")
+    three_d = _figure(figures.canal_3d(result, i), f"canal-{i}") if i < MOST_3D else ""
+    return (f'<section id="program-{i}"><h2>{escape(program.name)}</h2><p>{words}</p>'
+            f'<div class="pair">{three_d}{_figure(figures.axial(result, i), f"axial-{i}")}</div>'
+            f"{_figure(figures.recruitment_curve(result, i), f'recruitment-{i}')}"
+            f'<h3>Paraesthesia</h3><div class="pair"><div class="figure">{drawing}</div><div>{_dermatomes(result, i, felt, pain)}</div></div>'
+            "</section>")
+
+
+def _deepest(result: Result, i: int) -> str:
+    at = result.recruitment.isel(program=i)
+    column = (at.fibre_population == "dorsal-column").values
+    fires = column & (at.threshold.values <= float(at.programmed_amplitude))
+    if not fires.any():
+        return "No dorsal-column fibre fires at this amplitude."
+    return (f"{float(at.weight.values[fires].sum()):.0f} dorsal-column fibres fire, down to {at.depth.values[fires].max() * 1e3:.2f} mm under the "
+            f"surface of the cord.")
+
+
+def _dermatomes(result: Result, i: int, felt: set[tuple[str, str]], pain: dict[tuple[str, str], tuple[str, ...]]) -> str:
+    thresholds = result.recruitment.dermatome_threshold.isel(program=i)
+    known = [str(d) for d in thresholds.dermatome.values]
+    names = sorted({*known, *(name for name, _ in pain)}, key=lambda name: ("CTLS".index(name[0]), int(name[1:])))
+    rows = []
+    for name in names:
+        cells = [f"<b>{name}</b>"]
+        for side in ("left", "right"):
+            text = _mA(float(thresholds.sel(dermatome=name, body_side=side))) if name in known else "enters above this level"
+            marks = (" felt" if (name, side) in felt else "") + (" pain" if (name, side) in pain else "")
+            cells.append(f'<span class="mark{marks}">{text}</span>')
+        rows.append(cells)
+    return (_table(("dermatome", "left, felt from", "right, felt from"), rows, "dermatomes")
+            + '<p class="small"><span class="mark felt">felt</span> <span class="mark pain">painful</span></p>')
+
+
+def _strength(result: Result) -> str:
+    figure = figures.strength_duration(result)
+    if figure is None:
+        return ""
+    return (f"<section><h2>Strength and duration</h2>{_figure(figure, 'strength')}"
+            '<p class="small">Perception threshold of each tonic program with other pulse widths; Weiss: threshold = rheobase × (1 + chronaxie / '
+            "width).</p></section>")
+
+
+def _impedances(result: Result) -> str:
+    z = result.lead_field.impedance
+    numbers = result.lead_field.contacts
+    shaft_of = {contact.number: shaft.lead for shaft in result.canal.shafts for contact in shaft.contacts}
+    rows = []
+    for k, number in enumerate(numbers):
+        nxt = k + 1 < len(numbers) and shaft_of[numbers[k + 1]] == shaft_of[number]
+        pair = f"{z[k, k] + z[k + 1, k + 1] - 2 * z[k, k + 1]:.0f} Ω ({number}–{numbers[k + 1]})" if nxt else ""
+        rows.append([f"<b>{number}</b>", f"{z[k, k]:.0f} Ω", pair])
+    return (f"<section><h2>Contact impedances</h2>{_table(('contact', 'to the case', 'to the next contact'), rows)}"
+            '<p class="small">Access resistance of the tissue with the layer around the lead. The interface of metal and tissue and the wires, '
+            "which a generator also measures, are not part of it.</p></section>")
+
+
+def _unverified(result: Result) -> str:
+    rows = [[escape(n.name), f"{n.value:g} {escape(n.unit if n.unit != '1' else '')}", EVIDENCE_WORDS[n.evidence], escape(n.source)]
+            for n in result.numbers if n.unverified]
+    return (f"<section><h2>Unverified numbers that this result stands on</h2><p>{len(rows)} of {len(result.numbers)} numbers that were used were "
+            f"not read in their source. Change one in the case or in the tables to see what hangs on it.</p>"
+            f"<details><summary>Show them</summary>{_table(('number', 'value', 'how sure', 'source'), rows)}</details></section>")
+
+
+def _references(result: Result) -> str:
+    rows = [[escape(row["source"]), _link(row["doi"]), EVIDENCE_WORDS[row["evidence"]], escape(row["used_for"])]
+            for row in _sources(result.numbers)]
+    return (f"<section><h2>References</h2><details><summary>{len(rows)} sources of the numbers in this result</summary>"
+            f"{_table(('source', 'where', 'how sure', 'used for'), rows)}</details></section>")
+
+
+def _link(doi: str) -> str:
+    """A DOI or an address as a link; what is neither stays text."""
+    first = doi.split(" ")[0].rstrip(";")
+    if first.startswith("10."):
+        return f'<a href="https://doi.org/{escape(first)}">{escape(first)}</a>'
+    return f'<a href="{escape(first)}">link</a>' if first.startswith("http") else escape(doi)
+
+
+def _foot(result: Result) -> str:
+    spent = ", ".join(f"{verb} {seconds:.2f} s" for verb, seconds in result.timings.items())
+    made = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    sizes = ", ".join(f"{name} {value:,.6g}" for name, value in result.lead_field.notes.items())
+    return (f"<footer><p>Time: {spent}; on {result.device}. Field: {escape(sizes)}.</p><p>{escape(made)}; case {result.case.key()}.</p>"
+            f"<p><b>{DISCLAIMER}</b></p></footer>")

@@ -1,0 +1,96 @@
+"""What a run gives, and the numbers from the world that it stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import xarray as xr
+
+from epidura import axon
+from epidura.case import Case
+from epidura.product import Canal, LeadField
+from epidura.recruitment import place_fibres
+from epidura.tables import Number
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that a run gave.
+
+    Attributes:
+        case: what was run.
+        canal: geometry, tissues and mesh.
+        lead_field: volts per ampere of every contact.
+        recruitment: thresholds, perception, discomfort, coverage.
+        timings: seconds per verb.
+        versions: of Epidura and of what computed it.
+        device: where it was computed.
+        warnings: what a reader should know.
+        numbers: every number from the tables that was used.
+    """
+
+    case: Case
+    canal: Canal
+    lead_field: LeadField
+    recruitment: xr.Dataset
+    timings: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    warnings: tuple[str, ...] = ()
+    numbers: tuple[Number, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """The main figures as plain values, amplitudes in mA."""
+        return {
+            "title": self.case.title,
+            "key": self.case.key(),
+            "programs": [self._program(i) for i in range(len(self.case.programs))],
+            "impedance_ohm": self.lead_field.impedance.diagonal().round(3).tolist(),
+            "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
+            "device": self.device,
+            "versions": self.versions,
+            "warnings": list(self.warnings),
+        }
+
+    def _program(self, i: int) -> dict[str, Any]:
+        at = self.recruitment.isel(program=i)
+        pain = self.case.patient.pain.dermatomes() if self.case.patient else {}
+        amplitude = float(at.programmed_amplitude)
+        felt = self.felt(i, amplitude)
+        return {
+            "name": self.case.programs[i].name,
+            "perception_threshold_mA": _milli(at.perception_threshold),
+            "discomfort_threshold_mA": _milli(at.discomfort_threshold),
+            "amplitude_mA": _milli(at.programmed_amplitude),
+            "rheobase_mA": _milli(at.rheobase),
+            "chronaxie_us": _finite(float(at.chronaxie) * 1e6),
+            "felt": [f"{side} {name}" for name, side in felt],
+            "pain_covered": _finite(len(felt & pain.keys()) / len(pain)) if pain else None,
+        }
+
+    def felt(self, program: int, amplitude: float) -> set[tuple[str, str]]:
+        """(dermatome, side) that are felt at an amplitude in A."""
+        thresholds = self.recruitment.dermatome_threshold.isel(program=program)
+        return {(str(d), str(s)) for d in thresholds.dermatome.values for s in thresholds.body_side.values
+                if float(thresholds.sel(dermatome=d, body_side=s)) <= amplitude}
+
+
+def _milli(value: Any) -> float | None:
+    return _finite(float(value) * 1e3)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: a threshold that is not reached is null."""
+    return round(value, 6) if abs(value) < float("inf") else None
+
+
+def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
+    """Every number from the tables that a case uses, each once."""
+    used = [*canal.numbers, *(n for tissue in canal.tissues for n in tissue.numbers),
+            *place_fibres(canal, case.fibres).numbers, *case.rules.numbers()]
+    for kind in dict.fromkeys(population.axon for population in case.fibres):
+        used += axon.family.read({"kind": kind}).numbers()
+    if case.patient:
+        used += case.patient.pain.numbers()
+    return tuple(dict.fromkeys(used))

@@ -1,0 +1,144 @@
+"""The work: run a case through the chain, keep what came out, reuse what is already known."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from epidura.canal import build_canal
+from epidura.case import Case, to_text
+from epidura.errors import BadInput
+from epidura.field import impedance_dataset, solve_field
+from epidura.recruitment import Engine, recruit
+from epidura.report import render
+from epidura.result import Result, used_numbers
+
+Progress = Callable[[str, float], None]
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def run(case: Case, device: str = "auto", progress: Progress | None = None, cache: bool = True,
+        engine: Engine | None = None) -> Result:
+    """The chain: from the text of a case to what the person feels.
+
+    Args:
+        case: what to run.
+        device: ``auto``, ``cpu`` or ``cuda``; never part of the case, recorded in the result.
+        progress: called with a sentence and a share from 0 to 1.
+        cache: reuse a lead field that is already on disk.
+        engine: numerical settings of the fibres.
+
+    Raises:
+        BadInput: with path, what was got and what is allowed.
+    """
+    device = pick_device(device)
+    progress = progress or (lambda words, share: None)
+    timings: dict[str, float] = {}
+    with _timed("canal", timings):
+        progress("canal", 0.0)
+        canal = build_canal(case.anatomy, case.leads)
+    with _timed("field", timings):
+        progress("electric field", 0.0)
+        lead_field = solve_field(canal, cache=cache_folder() if cache else None)
+    with _timed("recruitment", timings):
+        recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
+    numbers = used_numbers(case, canal)
+    return Result(case, canal, lead_field, recruitment, timings, versions(), device, canal.warnings, numbers)
+
+
+def pick_device(device: str) -> str:
+    """The device that a run takes.
+
+    Raises:
+        BadInput: an unknown device, or ``cuda`` where there is none.
+    """
+    if device not in DEVICES:
+        raise BadInput("device", "unknown device", got=device, allowed=", ".join(DEVICES))
+    if device == "cuda":
+        raise BadInput("device", "the fibre engine has no GPU kernel yet", got=device, allowed="auto, cpu",
+                       hint="leave --device out")
+    return "cpu"
+
+
+@contextmanager
+def _timed(verb: str, timings: dict[str, float]) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[verb] = time.perf_counter() - start
+
+
+def versions() -> dict[str, str]:
+    """Of Epidura, Python and the libraries that compute."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in ("epidura", "numpy", "scipy", "numba", "xarray"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            found[name] = "unknown"
+    return found
+
+
+def cache_folder() -> Path:
+    """Where products are kept between runs: ``EPIDURA_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("EPIDURA_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "epidura"
+
+
+def save(result: Result, folder: str | Path) -> Path:
+    """Write case, products, summary and report into a folder; all of it or nothing.
+
+    Raises:
+        BadInput: the folder holds something that is not an earlier result.
+    """
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "run.json").exists())):
+        raise BadInput(str(target), "this folder holds something else", allowed="a new folder, or an earlier result")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        (work / "case.yaml").write_text(to_text(result.case), encoding="utf-8")
+        attrs = {"case": to_text(result.case), "key": result.case.key(), "device": result.device,
+                 "versions": json.dumps(result.versions), "timings": json.dumps(result.timings),
+                 "warnings": json.dumps(result.warnings)}
+        store = work / "products.zarr"
+        for name, product in (("recruitment", result.recruitment), ("lead_field", impedance_dataset(result.lead_field))):
+            _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
+        (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")
+        (work / "report.html").write_text(render(result), encoding="utf-8")
+        _swap(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _plain_text(product: xr.Dataset) -> xr.Dataset:
+    """The dataset with text of any length, which Zarr version 3 has a specification for (fixed lengths have none)."""
+    text = {name: (values.dims, values.values.astype(np.dtypes.StringDType()), values.attrs)
+            for name, values in product.variables.items() if values.dtype.kind in "UO"}
+    return product.assign_coords({name: value for name, value in text.items() if name in product.coords})
+
+
+def _swap(work: Path, target: Path) -> None:
+    """Put the finished folder where an earlier result may stand."""
+    work.chmod(0o755)
+    if target.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+        target.rename(old / "result")
+        work.rename(target)
+        shutil.rmtree(old)
+    else:
+        work.rename(target)

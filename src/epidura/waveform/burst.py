@@ -1,0 +1,62 @@
+"""Burst stimulation: packets of close pulses, weaker than what is felt."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from epidura.units import Frequency, Time, format_quantity
+from epidura.waveform.base import Course, Waveform
+
+
+class Burst(Waveform):
+    """Packets of pulses.
+
+    Attributes:
+        frequency: packets per second.
+        intra_frequency: pulses per second inside a packet.
+        pulses: pulses in a packet.
+        pulse_width: of each pulse.
+        recharge: ``passive``, one long weak phase after the packet; ``active``, after every pulse.
+        recharge_time: length of the passive phase; its height follows from the charge.
+
+    Source: data/waveforms.csv, burst (BurstDR): 40 Hz, 500 Hz, 5 pulses of 1000 us, passive recharge after
+    the burst, 60-90 % of the perception threshold.
+    """
+
+    kind: Literal["burst"] = "burst"
+    frequency: Frequency = Field(40.0, gt=0)
+    intra_frequency: Frequency = Field(500.0, gt=0)
+    pulses: int = Field(5, ge=1, le=64)
+    pulse_width: Time = Field(1e-3, gt=0)
+    recharge: Literal["passive", "active"] = "passive"
+    recharge_time: Time = Field(5e-3, gt=0)
+
+    paraesthesia: ClassVar[bool] = False
+    usual_amplitude: ClassVar[float] = 0.75
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        width = self.pulse_width if self.recharge == "passive" else 2 * self.pulse_width
+        self.pulse_fits(width, 1.0 / self.intra_frequency, "a pulse inside the burst")
+        self.pulse_fits(self.unit().end, self.period, "a burst with its recharge")
+        return self
+
+    def unit(self) -> Course:
+        gap = 1.0 / self.intra_frequency - self.pulse_width
+        if self.recharge == "active":
+            pulse = [(self.pulse_width, 1.0), (self.pulse_width, -1.0), (gap - self.pulse_width, 0.0)]
+            return Course.of(*(pulse * self.pulses)[: 3 * self.pulses - 1])
+        height = -self.pulses * self.pulse_width / self.recharge_time
+        train = [(self.pulse_width, 1.0), (gap, 0.0)] * self.pulses
+        return Course.of(*train, (self.recharge_time, height))
+
+    @property
+    def period(self) -> float:
+        return 1.0 / self.frequency
+
+    def words(self) -> str:
+        return (f"burst, {format_quantity(self.frequency, 'frequency')} packets of {self.pulses} pulses at "
+                f"{format_quantity(self.intra_frequency, 'frequency')}, "
+                f"{format_quantity(self.pulse_width, 'time', 'us')}, {self.recharge} recharge")

@@ -1,0 +1,205 @@
+"""Leads in the canal, and the mesh around them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from epidura import anatomy, lead
+from epidura.anatomy.parametric import area, ellipse
+from epidura.canal import _inside, build_canal, graded, place_leads
+from epidura.errors import BadGeometry
+from epidura.fibre.dorsal_column import in_polygon
+from epidura.product import Canal, Shaft
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+ORDER = ("grey-matter", "white-matter", "csf", "dura", "epidural-fat", "bone", "bulk", "encapsulation")
+
+
+def parametric(vertebra: str = "T9", **more: Any) -> Any:
+    return anatomy.family.read({"kind": "parametric", "vertebra": vertebra, **more})
+
+
+def octrode(tip: str = "T8", **more: Any) -> Any:
+    return lead.family.read({"model": "octrode", "tip_vertebra": tip, **more})
+
+
+def gap(canal: Canal, shaft: Shaft, outline: str) -> float:
+    """Distance of a lead's encapsulation to an outline, m."""
+    return abs(_inside(canal.outlines[outline], shaft.x, shaft.y)) - shaft.radius - shaft.encapsulation
+
+
+def areas(canal: Canal) -> np.ndarray:
+    """Area of every label of the mesh, m2."""
+    section: Any = canal.section
+    a, b, c = (section.points[section.triangles[:, i]] for i in range(3))
+    size = 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
+    assert (size > 0).all()
+    return np.bincount(section.labels, weights=size, minlength=len(canal.tissues))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(path: Path) -> None:
+    case = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recipe, leads = anatomy.family.read(case["anatomy"]), [lead.family.read(one) for one in case["leads"]]
+    canal = build_canal(recipe, leads)
+    assert canal.shafts == place_leads(recipe, leads)
+    assert canal.vertebra == case["anatomy"]["vertebra"]
+    assert [c.number for c in canal.contacts] == list(range(1, len(canal.contacts) + 1))
+    assert tuple(tissue.name for tissue in canal.tissues) == ORDER
+    section: Any = canal.section
+    assert 5_000 < len(section.points) < 12_000
+    assert len(section.rings) == len(leads)
+    for shaft, ring in zip(canal.shafts, section.rings, strict=True):
+        radius = np.hypot(section.points[ring, 0] - shaft.x, section.points[ring, 1] - shaft.y)
+        assert radius == pytest.approx(shaft.radius, rel=0.005)
+        assert len(ring) == 64
+        assert gap(canal, shaft, "dura-outer") == pytest.approx(0.05e-3, abs=1e-6)
+        assert gap(canal, shaft, "canal") >= 0.03e-3 - 1e-7
+    assert min(c.z0 for c in canal.contacts) < 0 < max(c.z1 for c in canal.contacts)
+    used = {number.table for number in canal.numbers}
+    assert used == {"vertebrae.csv", "cord_by_segment.csv", "canal_facts.csv", "tissue_sets.csv", "leads.csv"}
+    assert len(set(canal.numbers)) == len(canal.numbers)
+    # labels cover what the outlines enclose
+    enclosed = np.array([area(outline) for outline in canal.outlines.values()])
+    wanted = np.append(np.diff(enclosed, prepend=0.0), 0.0)
+    for shaft in canal.shafts:
+        thick, bare = np.pi * (shaft.radius + shaft.encapsulation) ** 2, np.pi * shaft.radius**2
+        wanted[ORDER.index("epidural-fat")] -= thick
+        wanted[ORDER.index("encapsulation")] += thick - bare
+    assert areas(canal) == pytest.approx(wanted, rel=0.002)
+
+
+@pytest.mark.parametrize("vertebra", ["C2", "C7", "T5", "T12", "L1"])
+def test_every_region_of_the_spine_meshes(vertebra: str) -> None:
+    canal = build_canal(parametric(vertebra), [octrode(vertebra)])
+    grey, cord = areas(canal)[0], areas(canal)[:2].sum()
+    assert grey / cord == pytest.approx(area(canal.outlines["grey-matter"]) / area(canal.outlines["cord"]), rel=0.01)
+
+
+def test_triangles_lie_in_their_tissue() -> None:
+    canal = build_canal(parametric(), [octrode()])
+    section: Any = canal.section
+    centres = section.points[section.triangles[:, :3]].mean(axis=1)
+    for name in ("csf", "bone"):
+        inner, outer = {"csf": ("cord", "dura-inner"), "bone": ("canal", "bone")}[name]
+        inside = in_polygon(centres, canal.outlines[outer]) & ~in_polygon(centres, canal.outlines[inner])
+        assert np.mean(inside == (section.labels == ORDER.index(name))) > 0.998
+
+
+def test_the_mesh_is_fine_where_it_matters() -> None:
+    canal = build_canal(parametric(), [octrode()])
+    section: Any = canal.section
+    corners = section.points[section.triangles[:, :3]]
+    edge = np.hypot(*(corners - np.roll(corners, 1, axis=1)).transpose(2, 0, 1)).max(axis=1)
+    centre = corners.mean(axis=1)
+    assert np.median(edge[in_polygon(centre, canal.cord.dorsal_column)]) < 0.35e-3
+    near = np.hypot(centre[:, 0] - canal.shafts[0].x, centre[:, 1] - canal.shafts[0].y) < 1.2e-3
+    assert edge[near].max() < 0.5e-3
+    assert edge[section.labels == ORDER.index("bulk")].max() > 5e-3
+
+
+def test_the_same_canal_gives_the_same_mesh() -> None:
+    a, b = (build_canal(parametric(), [octrode()]).section for _ in range(2))
+    assert np.array_equal(a.points, b.points)  # type: ignore[attr-defined]
+
+
+def test_contacts_lie_where_the_tip_says() -> None:
+    (shaft,) = place_leads(parametric("T9"), [octrode("T8", lateral="-1 mm", tip_offset="-2 mm")])
+    up = {span.name: span for span in parametric("T9").level().cord.vertebrae}["T8"].middle
+    assert up == pytest.approx(0.5 * (26.5 + 27.0) * 1e-3)
+    assert shaft.z_tip == pytest.approx(up - 2e-3)
+    assert shaft.x == -1e-3
+    first, second = shaft.contacts[:2]
+    assert first.z1 == pytest.approx(shaft.z_tip - 1e-3)
+    assert first.z1 - first.z0 == pytest.approx(3e-3)
+    assert first.z0 - second.z0 == pytest.approx(7e-3)
+    assert first.area == pytest.approx(np.pi * 1.4e-3 * 3e-3)
+    assert shaft.y < parametric("T9").level().outlines["dura-outer"][:, 1].min(), "dorsal of the sac"
+
+
+def test_numbers_run_on_from_lead_to_lead() -> None:
+    shafts = place_leads(parametric("T10"), [octrode("T9", lateral="-2 mm"), octrode("T9", lateral="2 mm")])
+    assert [c.number for c in shafts[1].contacts] == list(range(9, 17))
+    assert {c.lead for c in shafts[1].contacts} == {1}
+    assert shafts[0].y == pytest.approx(shafts[1].y, abs=1e-9), "mirror images"
+
+
+def test_a_narrow_space_is_widened_and_says_by_how_much() -> None:
+    plain = parametric().level().outlines
+    canal = build_canal(parametric(), [octrode()])
+    (warning,) = canal.warnings
+    by = float(re.search(r"widened by ([\d.]+) mm", warning).group(1)) * 1e-3  # type: ignore[union-attr]
+    # 1.4 lead + 2 x 0.1 encapsulation + 0.05 to the dura + 0.03 to the wall - 1.5 of space
+    assert by == pytest.approx(0.18e-3, abs=0.01e-3)
+    assert plain["canal"][:, 1].min() - canal.outlines["canal"][:, 1].min() == pytest.approx(by, abs=0.01e-3)
+    assert not build_canal(parametric(), [octrode(encapsulation="0 mm")]).warnings
+
+
+def test_a_given_space_is_never_widened() -> None:
+    with pytest.raises(BadGeometry, match=r"leads\[0\]: the lead lies 0\.65 mm inside the wall of the canal; "
+                                          r"got '1\.60 mm thick .*make dorsal_epidural larger"):
+        place_leads(parametric(dorsal_epidural="1 mm"), [octrode()])
+    canal = build_canal(parametric(dorsal_epidural="3 mm"), [octrode()])
+    assert not any("epidural" in warning for warning in canal.warnings)
+
+
+def test_without_encapsulation_there_is_none() -> None:
+    canal = build_canal(parametric(), [octrode(encapsulation="0 mm")])
+    assert areas(canal)[ORDER.index("encapsulation")] == 0
+    assert len(canal.section.rings) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("leads", "message"), [
+    ([{"depth": "-0.4 mm"}], r"leads\[0\]\.depth: the lead goes 0\.40 mm into the dura; .*at least 0\.03 mm"),
+    ([{"depth": "0 mm"}], r"leads\[0\]\.depth: the lead touches the dura"),
+    ([{"depth": "4 mm"}], r"leads\[0\]: the lead lies 4\.\d\d mm inside the wall of the canal; .*make depth or encapsulation"),
+    ([{"encapsulation": "-0.1 mm"}], r"leads\[0\]\.encapsulation: .*0 mm, or at least 0\.03 mm"),
+    ([{"lateral": "7 mm"}], r"leads\[0\]\.lateral: the lead lies 0\.1\d mm beside the dural sac, not dorsal of it; "
+                            r"got .7\.00 mm.; allowed: -6\.\d\d mm to 6\.\d\d mm"),
+    ([{"lateral": "-10 mm"}], r"leads\[0\]\.lateral: the lead lies 1\.\d\d mm inside the wall of the canal; got '-10\.00 mm'; "),
+    ([{"encapsulation": "2.2 mm", "lateral": "6 mm"}], r"leads\[0\]: the lead lies \d\.\d\d mm inside the wall of the canal; "),
+    ([{}, {"lateral": "1 mm"}], r"leads\[1\]: the lead lies 0\.6\d mm inside leads\[0\]; .*at least 1\.63 mm"),
+    ([{}, {}], r"leads\[1\]: the lead lies 1\.60 mm inside leads\[0\]"),
+    ([{}, {"lateral": "1.61 mm"}], r"leads\[1\]: the lead lies 0\.0\d mm too near to leads\[0\]"),
+    ([{"tip_vertebra": "T88"}], r"leads\[0\]\.tip_vertebra: there is no such vertebra; got 'T88'; .*did you mean 'T8'"),
+    ([{}, {"lateral": "3 mm", "tip_vertebra": "L4"}], r"leads\[1\]\.tip_vertebra: .*got 'L4'; allowed: C2 to L1"),
+])
+def test_leads_that_cannot_be(leads: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(BadGeometry, match=message):
+        place_leads(parametric(), [octrode(**{"tip": one.pop("tip_vertebra", "T8"), **one}) for one in leads])
+
+
+@pytest.mark.parametrize(("tip", "message"), [
+    ("C4", r"leads\[0\]: the tip at C4 is \d+\.\d\d mm from T9, whose cross-section is modelled"),
+    ("T11", r"leads\[0\]: the tip at T11 leaves every contact at least \d+\.\d\d mm off T9"),
+])
+def test_leads_that_miss_the_level_are_said(tip: str, message: str) -> None:
+    assert any(re.search(message, warning) for warning in build_canal(parametric("T9"), [octrode(tip)]).warnings)
+
+
+def test_the_lead_follows_the_dura_sideways() -> None:
+    middle, = place_leads(parametric(dorsal_epidural="3 mm"), [octrode()])
+    aside, = place_leads(parametric(dorsal_epidural="3 mm"), [octrode(lateral="3 mm")])
+    assert aside.y > middle.y + 0.3e-3
+
+
+def test_more_fluid_moves_the_lead_away_from_the_cord() -> None:
+    near, far = (place_leads(parametric(dorsal_csf=d), [octrode()])[0].y for d in ("2 mm", "5 mm"))
+    assert near - far == pytest.approx(3e-3, abs=1e-6)
+
+
+def test_resampling_keeps_the_area_of_a_thin_ring() -> None:
+    inner, outer = ellipse(6.5e-3, 6.6e-3, 0.0), ellipse(6.8e-3, 6.9e-3, 0.0)
+    edges = np.where(inner[:, 1] < 0, 0.2e-3, 0.9e-3)
+    a, b = graded(inner, edges), graded(outer, edges)
+    assert len(a) < 130
+    assert area(b) - area(a) == pytest.approx(area(outer) - area(inner), rel=0.01)
+    length = np.hypot(*(np.roll(a, -1, axis=0) - a).T)
+    dorsal = (a[:, 1] < -1e-3) & (np.roll(a[:, 1], -1) < -1e-3)
+    assert length[dorsal] == pytest.approx(0.2e-3, rel=0.05)
