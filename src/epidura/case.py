@@ -96,6 +96,8 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise BadCase(f"line {key.start_mark.line + 1}", "a key that is not a word or number", allowed="name: value")
             if key.value in seen:
                 raise BadCase(f"line {key.start_mark.line + 1}", "a key given twice", got=key.value, hint="keep one")
             seen.add(key.value)
@@ -139,7 +141,7 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         value = yaml.load(text, Loader=_UniqueKeys)
     except BadCase as failure:
-        raise failure.at(name) from None
+        raise BadCase(f"{name}, {failure.where}", failure.problem, got=failure.got, allowed=failure.allowed, hint=failure.hint) from None
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         where = f"{name}, line {mark.line + 1}" if mark else name

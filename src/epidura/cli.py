@@ -88,26 +88,29 @@ def _run(path: Path, folder: Path | None, device: str, as_json: bool, no_cache: 
     from epidura.case import read
 
     case = read(path)
+    folder = folder or Path("results") / path.stem
+    study.check_folder(folder)
     with _progress(as_json) as progress:
         result = study.run(case, device=device, progress=progress, cache=not no_cache)
         progress("report", 0.95)
-        saved = study.save(result, folder or Path("results") / path.stem)
+        study.save(result, folder)
     if as_json:
-        print(json.dumps(result.summary() | {"folder": str(saved)}, indent=2))
+        print(json.dumps(result.summary() | {"folder": str(folder)}, indent=2))
     else:
-        _show(result, saved)
+        _show(result, folder)
 
 
 def _show(result: Result, saved: Path) -> None:
     summary = result.summary()
     table = Table(title=summary["title"], title_justify="left")
-    for column in ("program", "perception", "discomfort", "runs at", "chronaxie", "pain covered"):
-        table.add_column(column, justify="left" if column == "program" else "right")
+    for column in ("program", "perception", "discomfort", "runs at", "chronaxie", "covered", "at most"):
+        table.add_column(column, justify="left" if column == "program" else "right", no_wrap=column != "program")
     for program in summary["programs"]:
         table.add_row(program["name"], *(_cell(program[key], unit, scale) for key, unit, scale in (
             ("perception_threshold_mA", "mA", 1), ("discomfort_threshold_mA", "mA", 1), ("amplitude_mA", "mA", 1),
-            ("chronaxie_us", "us", 1), ("pain_covered", "%", 100))))
+            ("chronaxie_us", "us", 1), ("pain_covered", "%", 100), ("pain_covered_at_discomfort", "%", 100))))
     out.print(table)
+    out.print("covered: painful dermatomes that are felt at the program's amplitude, and at most, up to discomfort", style="dim")
     for warning in summary["warnings"]:
         out.print(f"note: {warning}", markup=False)
     spent = ", ".join(f"{verb} {seconds:.1f} s" for verb, seconds in result.timings.items())
@@ -133,12 +136,14 @@ def check(case: CaseFile) -> None:
 @app.command()
 def leads(as_json: AsJson = False) -> None:
     """List the lead models that a case can name."""
+    from epidura.lead.percutaneous import models
     from epidura.tables import table as read_table
 
-    rows = [row for row in read_table("leads") if row.get("id")]
-    keys = ("id", "manufacturer", "model", "type", "contacts", "contact_length_mm", "edge_spacing_mm",
+    known = models()
+    rows = [row for row in read_table("leads") if row["id"] in known]
+    keys = ("id", "manufacturer", "contacts", "contact_length_mm", "edge_spacing_mm",
             "diameter_or_size_mm", "evidence")
-    _list(rows, keys, as_json, "Lead models; lengths in mm")
+    _list(rows, keys, as_json, "Percutaneous leads; lengths in mm")
 
 
 @app.command()
@@ -165,7 +170,7 @@ def _list(rows: list[dict[str, str]], keys: tuple[str, ...], as_json: bool, titl
         return
     table = Table(title=title, title_justify="left")
     for key in keys:
-        table.add_column(key.replace("_", " "))
+        table.add_column(key.replace("_", " "), no_wrap=key == keys[0] and key != "source")
     for row in rows:
         table.add_row(*(row[key] for key in keys))
     out.print(table)

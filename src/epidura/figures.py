@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,11 @@ def _style(figure: go.Figure, title: str, **layout: Any) -> go.Figure:
                          title={"text": title, "font": {"size": 15}, "x": 0.0, "xanchor": "left"},
                          margin={"l": 60, "r": 20, "t": 48, "b": 50}, **layout)
     return figure
+
+
+def _plain(name: str) -> str:
+    """A person's words for Plotly, which takes text as markup."""
+    return escape(name, quote=False)
 
 
 def polarity(result: Result, program: int, contact: int) -> str:
@@ -95,7 +101,7 @@ def program_potential(result: Result, program: int, points: Floats) -> Floats:
 
 
 def _lead_3d(figure: go.Figure, result: Result, program: int, shaft: Shaft, low: float) -> None:
-    pieces = [(low, shaft.z_tip, "#d0d5db", shaft.radius * 0.97, shaft.name)]
+    pieces = [(low, shaft.z_tip, "#d0d5db", shaft.radius * 0.97, _plain(shaft.name))]
     for contact in shaft.contacts:
         share = result.case.programs[program].contacts.get(contact.number, 0.0)
         pieces.append((contact.z0, contact.z1, polarity(result, program, contact.number), shaft.radius,
@@ -120,8 +126,8 @@ def axial(result: Result, program: int) -> go.Figure:
         active = [c for c in shaft.contacts if result.case.programs[program].contacts.get(c.number, 0.0) < 0]
         figure.add_scatter(x=(shaft.x + shaft.radius * np.cos(angle)) * 1e3, y=(shaft.y + shaft.radius * np.sin(angle)) * 1e3,
                            fill="toself", mode="lines", line={"color": INK, "width": 1},
-                           fillcolor=CATHODE if active else "#d0d5db", name=shaft.name, showlegend=False,
-                           hovertemplate=shaft.name + "<extra></extra>")
+                           fillcolor=CATHODE if active else "#d0d5db", name=_plain(shaft.name), showlegend=False,
+                           hovertemplate=_plain(shaft.name) + "<extra></extra>")
     figure.add_trace(_fibre_dots(result, program))
     canal = result.canal.outlines["canal"] * 1e3
     figure.update_xaxes(title="left — right (mm)", range=[canal[:, 0].min() - 1.5, canal[:, 0].max() + 1.5], constrain="domain")
@@ -185,7 +191,7 @@ def strength_duration(result: Result) -> go.Figure | None:
         colour = palette[i % len(palette)]
         rheobase, chronaxie = float(at.rheobase) * 1e3, float(at.chronaxie) * 1e6
         figure.add_scatter(x=widths, y=at.strength_duration.values * 1e3, mode="markers", marker={"color": colour, "size": 9},
-                           name=program.name, hovertemplate="%{x:.0f} µs: %{y:.2f} mA<extra></extra>")
+                           name=_plain(program.name), hovertemplate="%{x:.0f} µs: %{y:.2f} mA<extra></extra>")
         figure.add_scatter(x=fine, y=rheobase * (1 + chronaxie / fine), mode="lines", line={"color": colour, "width": 1.5},
                            name=f"rheobase {rheobase:.2f} mA, chronaxie {chronaxie:.0f} µs")
         figure.add_scatter(x=[chronaxie], y=[2 * rheobase], mode="markers", showlegend=False,
@@ -201,11 +207,12 @@ def strength_duration(result: Result) -> go.Figure | None:
 def usage_ranges(result: Result) -> go.Figure:
     """Perception to discomfort for every program, with the programmed amplitude."""
     figure = go.Figure()
-    names = [program.name for program in result.case.programs]
+    names = [_plain(program.name) for program in result.case.programs]
     low = result.recruitment.perception_threshold.values * 1e3
     high = result.recruitment.discomfort_threshold.values * 1e3
-    known = np.isfinite(low) & np.isfinite(high)
-    figure.add_bar(y=names, x=np.where(known, high - low, 0), base=np.where(known, low, 0), orientation="h", marker={"color": "#9fd3cc"},
+    known = np.isfinite(low) & np.isfinite(high) & (high > low)
+    low_bar, high_bar = np.where(known, low, 0.0), np.where(known, high, 0.0)
+    figure.add_bar(y=names, x=high_bar - low_bar, base=low_bar, orientation="h", marker={"color": "#9fd3cc"},
                    name="usage range", width=0.45, hovertemplate="%{base:.2f} to %{x:.2f} mA<extra></extra>")
     for words, value, colour, symbol in (("perception", low, FELT, "line-ns"), ("discomfort", high, HURTS, "line-ns"),
                                          ("programmed", result.recruitment.programmed_amplitude.values * 1e3, INK, "diamond")):

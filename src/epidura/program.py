@@ -82,9 +82,12 @@ def _contacts(value: object) -> dict[int, float]:
                       allowed="{3: -1, 5: +1} or {3: -1, case: +1}")
     fractions: dict[int, float] = {}
     for key, fraction in value.items():
-        if key != "case" and not str(key).isdigit():
-            raise BadCase(str(key), "not a contact", got=str(key), allowed="a number from 1, or case")
-        number = CASE if key == "case" else int(key)
+        text = str(key)
+        if key != "case" and (not (text.isascii() and text.isdecimal()) or int(text) == CASE):
+            raise BadCase(text, "not a contact", got=text, allowed="a number from 1, or case")
+        number = CASE if key == "case" else int(text)
+        if number in fractions:
+            raise BadCase(text, "a contact given twice", got=text, hint="keep one")
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not math.isfinite(fraction):
             raise BadCase(str(key), "not a fraction of the amplitude", got=fraction, allowed="-1 to 1")
         if abs(fraction) > 1 + BALANCE:

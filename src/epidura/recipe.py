@@ -72,11 +72,11 @@ class Family(Generic[R]):
         if isinstance(value, self.base):
             return value
         if not isinstance(value, dict):
-            raise BadCase("", f"a {self.name} is a mapping with kind", got=_brief(value), allowed=self.allowed())
+            raise BadCase("", f"{_article(self.name)} is a mapping with kind", got=_brief(value), allowed=self.allowed())
         kind = value.get("kind", self.default)
         if not kind:
             raise BadCase("kind", f"this {self.name} has no kind", allowed=self.allowed())
-        if kind not in self.members:
+        if not isinstance(kind, str) or kind not in self.members:
             raise BadCase("kind", f"there is no {self.name} of this kind", got=kind, allowed=self.allowed(),
                           hint=nearest(str(kind), self.members))
         recipe: R = read_recipe(self.members[kind], value)
@@ -99,6 +99,10 @@ class Family(Generic[R]):
     def json_schema(self) -> dict[str, Any]:
         """One JSON schema per kind, under ``oneOf``."""
         return {"oneOf": [member.model_json_schema() for member in self.members.values()]}
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def kind_of(member: type[Recipe]) -> str:

@@ -266,6 +266,17 @@ def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> 
     return float(thresholds[order][np.argmax(reached)]) if reached.any() else float("inf")
 
 
+def share_threshold(thresholds: Floats, weights: Floats, share: float) -> float:
+    """Amplitude at which a share of the fibres fires, as a quantile of few samples: each fibre stands for the shares
+    around its own rank, with straight lines between; inf if that many never fire."""
+    order = np.argsort(thresholds)
+    rank = (np.cumsum(weights[order]) - 0.5 * weights[order]) / weights.sum()
+    reached = np.isfinite(thresholds[order])
+    if not reached.any() or share > rank[reached][-1]:
+        return float("inf")
+    return float(np.interp(share, rank[reached], thresholds[order][reached]))
+
+
 def _dermatome_thresholds(fibres: Fibres, thresholds: Floats, rules: Rules, names: Sequence[str]) -> Floats:
     """(dermatomes, sides) amplitude from which each is felt, A."""
     column = fibres.population == "dorsal-column"
@@ -285,8 +296,7 @@ def _discomfort(fibres: Fibres, thresholds: Floats, perception: float, rules: Ru
         return perception * rules.discomfort_ratio
     each = [(fibres.segment == s) & (fibres.side == side) & root for s in np.unique(fibres.segment[root])
             for side in DERMATOME_SIDES]
-    return min(cumulative_threshold(thresholds[r], fibres.weight[r], rules.discomfort_share * fibres.weight[r].sum())
-               for r in each if r.any())
+    return min(share_threshold(thresholds[r], fibres.weight[r], rules.discomfort_share) for r in each if r.any())
 
 
 def resolve_amplitude(program: Program, perception: float, discomfort: float) -> float:

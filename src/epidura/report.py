@@ -73,6 +73,10 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "")
     return f'<div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>\n{lines}\n</tbody></table></div>'
 
 
+def _micro(words: str) -> str:
+    return escape(words.replace(" us", " µs"))
+
+
 def _mA(value: float) -> str:
     return f"{value * 1e3:.2f} mA" if np.isfinite(value) else "not reached"
 
@@ -107,7 +111,7 @@ def _summary(result: Result) -> str:
         at = result.recruitment.isel(program=i)
         perception, discomfort = float(at.perception_threshold), float(at.discomfort_threshold)
         ratio = f"{discomfort / perception:.2f}" if np.isfinite(discomfort / perception) else "–"
-        rows.append([f'<a href="#program-{i}">{escape(program.name)}</a>', escape(program.words()), escape(program.waveform.words()),
+        rows.append([f'<a href="#program-{i}">{escape(program.name)}</a>', escape(program.words()), _micro(program.waveform.words()),
                      _mA(perception), _mA(discomfort), ratio, _mA(float(at.programmed_amplitude)), _covered(result, i)])
     table = _table(("program", "contacts", "waveform", "perception threshold", "discomfort threshold", "ratio", "runs at", "pain covered"),
                    rows, "programs")
@@ -124,7 +128,8 @@ def _covered(result: Result, program: int) -> str:
         return "–"
     pain = result.case.patient.pain.dermatomes()
     felt = result.felt(program, float(result.recruitment.programmed_amplitude[program]))
-    return f"{len(felt & pain.keys())} of {len(pain)} dermatomes"
+    widest = result.felt(program, float(result.recruitment.discomfort_threshold[program]))
+    return f"{len(felt & pain.keys())} of {len(pain)} dermatomes, {len(widest & pain.keys())} up to discomfort"
 
 
 def _program(result: Result, i: int) -> str:
@@ -133,7 +138,7 @@ def _program(result: Result, i: int) -> str:
     felt = result.felt(i, amplitude)
     pain = result.case.patient.pain.dermatomes() if result.case.patient else {}
     meant = "" if program.waveform.paraesthesia else " This waveform is meant to stay below perception."
-    words = (f"{escape(program.words())}; {escape(program.waveform.words())}; shown at {_mA(amplitude)}.{meant} "
+    words = (f"{escape(program.words())}; {_micro(program.waveform.words())}; shown at {_mA(amplitude)}.{meant} "
              f"{_deepest(result, i)}")
     drawing = body_map(dict.fromkeys(felt, 1.0), pain.keys(), title=f"Felt at {_mA(amplitude)}")
     three_d = _figure(figures.canal_3d(result, i), f"canal-{i}") if i < MOST_3D else ""

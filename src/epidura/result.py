@@ -57,7 +57,7 @@ class Result:
         at = self.recruitment.isel(program=i)
         pain = self.case.patient.pain.dermatomes() if self.case.patient else {}
         amplitude = float(at.programmed_amplitude)
-        felt = self.felt(i, amplitude)
+        felt, widest = self.felt(i, amplitude), self.felt(i, float(at.discomfort_threshold))
         return {
             "name": self.case.programs[i].name,
             "perception_threshold_mA": _milli(at.perception_threshold),
@@ -67,6 +67,7 @@ class Result:
             "chronaxie_us": _finite(float(at.chronaxie) * 1e6),
             "felt": [f"{side} {name}" for name, side in felt],
             "pain_covered": _finite(len(felt & pain.keys()) / len(pain)) if pain else None,
+            "pain_covered_at_discomfort": _finite(len(widest & pain.keys()) / len(pain)) if pain else None,
         }
 
     def felt(self, program: int, amplitude: float) -> set[tuple[str, str]]:

@@ -55,7 +55,21 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
     numbers = used_numbers(case, canal)
-    return Result(case, canal, lead_field, recruitment, timings, versions(), device, canal.warnings, numbers)
+    warnings = (*canal.warnings, *_program_warnings(recruitment))
+    return Result(case, canal, lead_field, recruitment, timings, versions(), device, warnings, numbers)
+
+
+def _program_warnings(recruitment: xr.Dataset) -> list[str]:
+    """Programs that are felt nowhere, or uncomfortable before they are felt."""
+    found = []
+    for program in recruitment.program.values:
+        perception, discomfort = (float(recruitment[name].sel(program=program)) for name in ("perception_threshold", "discomfort_threshold"))
+        if perception == float("inf"):
+            found.append(f"program {program}: nothing is felt at any amplitude that was tried")
+        elif discomfort < perception:
+            found.append(f"program {program}: roots become uncomfortable ({discomfort * 1e3:.2f} mA) before a dermatome of the dorsal columns "
+                         f"is felt ({perception * 1e3:.2f} mA); it has no usage range")
+    return found
 
 
 def pick_device(device: str) -> str:
@@ -98,17 +112,43 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "epidura"
 
 
+OURS = ("case.yaml", "products.zarr", "run.json", "report.html")
+"""What ``save`` writes; nothing else may stand in a folder that it replaces."""
+
+
+def check_folder(folder: str | Path) -> Path:
+    """The full path of a folder that a result may be written to.
+
+    Raises:
+        BadInput: it holds something that is not ours, or lies under a file.
+    """
+    target = Path(folder).absolute()
+    above = next(parent for parent in target.parents if parent.exists())
+    if not above.is_dir():
+        raise BadInput(str(folder), "no folder can be made here", got=str(above), allowed="a folder that can be written to")
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise BadInput(str(folder), "this is a file", allowed="a new or empty folder, or an earlier result")
+    strange = sorted({p.name for p in target.iterdir()} - set(OURS))
+    if strange:
+        raise BadInput(str(folder), "this folder holds something else", got=", ".join(strange[:3]),
+                       allowed="a new or empty folder, or an earlier result")
+    return target
+
+
 def save(result: Result, folder: str | Path) -> Path:
     """Write case, products, summary and report into a folder; all of it or nothing.
 
     Raises:
-        BadInput: the folder holds something that is not an earlier result.
+        BadInput: the folder holds something that is not an earlier result, or cannot be written to.
     """
-    target = Path(folder)
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "run.json").exists())):
-        raise BadInput(str(target), "this folder holds something else", allowed="a new folder, or an earlier result")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    target = check_folder(folder)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as failure:
+        raise BadInput(str(folder), f"cannot be written to: {failure.strerror}", allowed="a folder that can be written to") from None
     try:
         (work / "case.yaml").write_text(to_text(result.case), encoding="utf-8")
         attrs = {"case": to_text(result.case), "key": result.case.key(), "device": result.device,
@@ -135,10 +175,19 @@ def _plain_text(product: xr.Dataset) -> xr.Dataset:
 def _swap(work: Path, target: Path) -> None:
     """Put the finished folder where an earlier result may stand."""
     work.chmod(0o755)
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-        target.rename(old / "result")
+    if not target.exists():
         work.rename(target)
-        shutil.rmtree(old)
-    else:
-        work.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    try:
+        if target == Path.cwd() or target.is_mount():
+            # this folder itself cannot be exchanged, so what is in it is
+            for name in OURS:
+                if (target / name).exists():
+                    (target / name).rename(old / name)
+                (work / name).rename(target / name)
+        else:
+            target.rename(old / "result")
+            work.rename(target)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.optimize import brentq
 from scipy.spatial import cKDTree
 from scipy.stats import norm, qmc
 
@@ -44,15 +45,18 @@ class DorsalColumn(Population):
         lateral = np.clip(np.abs(x) / half_width_at(cord.dorsal_column, y), 0.0, 1.0 - 1e-12)
         diameter = law.thinnest + share * (law.thickest - law.thinnest)
         weight = law.per_area * area * law.density(diameter) * (law.thickest - law.thinnest) / self.count
+        depth = depth_below_surface(cord, points)
+        gain = fact("lateral gain", self.kind).value
+        pivot = law.pivot(gain, lateral[depth <= fact("superficial depth", self.kind).value * 1e-3])
         below = below_level(cord)
         return Fibres(
             population=np.full(self.count, self.kind),
-            diameter=diameter * (1.0 + fact("lateral gain", self.kind).value * (lateral - 0.5)),
+            diameter=diameter * (1.0 + gain * (lateral - pivot)),
             segment=np.array(below)[len(below) - 1 - np.floor(lateral * len(below)).astype(int)],
             side=np.where(x > 0, "right", "left"),
             paths=tuple(np.array([[a, b, z0], [a, b, z1]]) for a, b in points),
             phase=rng.random(self.count),
-            depth=depth_below_surface(cord, points),
+            depth=depth,
             weight=weight,
             numbers=tuple(fact(name, self.kind) for name in _FACTS),
         )
@@ -94,7 +98,24 @@ class DiameterLaw:
         self.median = float(large * 1e-6 * np.exp(-z_large * self.sigma))
         self.thinnest = fact("smallest simulated", "dorsal-column").value * 1e-6
         self.thickest = thickest * 1e-6
+        self.large, self.share = large * 1e-6, share
         self.per_area = total / (count / width * 1e-3 * depth * 1e-3)
+
+    def pivot(self, gain: float, lateral: Floats) -> float:
+        """Laterality at which the gain changes nothing: the one that leaves the counted share of large fibres as it was.
+
+        Args:
+            gain: growth of the diameter from the midline to the lateral border, relative.
+            lateral: (n,) laterality, 0 to 1, of places in the counted zone.
+        """
+        if gain == 0.0 or lateral.size == 0:
+            return 0.5
+
+        def excess(pivot: float) -> float:
+            bound = self.large / (1.0 + gain * (lateral - pivot))
+            return float(norm.sf(np.log(bound / self.median) / self.sigma).mean()) - self.share
+
+        return float(brentq(excess, -1.0, 2.0))
 
     def density(self, diameter: Floats) -> Floats:
         """Share of the fibres per metre of diameter; (n,) 1/m."""

@@ -32,13 +32,15 @@ class Percutaneous(Lead):
     @classmethod
     def _known(cls, value: object) -> object:
         known = models()
+        if not isinstance(value, str):
+            raise BadCase("", "there is no lead of this model", got=str(value)[:60], allowed=", ".join(known))
         if value in known:
             return value
         others = {row["id"]: row["type"] for row in table("leads") if row["id"]}
         if value in others:
-            raise BadCase("", f"{others[str(value)]} leads are not available yet", got=value, allowed=", ".join(known))
+            raise BadCase("", f"{others[value]} leads are not available yet", got=value, allowed=", ".join(known))
         raise BadCase("", "there is no lead of this model", got=value, allowed=", ".join(known),
-                      hint=nearest(str(value).lower(), known))
+                      hint=nearest(value.lower(), known))
 
     def shape(self) -> LeadShape:
         leads, facts = table("leads"), table("canal_facts")

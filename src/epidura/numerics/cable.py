@@ -41,6 +41,8 @@ WAIT_QUIET, WAIT_MOST = 1.5, 8.0  # ms after the last edge
 # After an edge of the course the nodes charge within a microsecond or two, which trapezoidal steps of some microseconds do
 # not follow (they ring: 0.5 to 1.6 % of the threshold of a 60 us pulse at 5 us). So the steps after an edge are divided into parts.
 EDGE_PARTS = (16, 8, 4, 4, 3, 3, 2, 2, 2, 2, 2, 2)
+# In a long train of edges the errors of both signs cancel: at 10 kHz and 5 us these give 0.07 % and run 2.6 times as fast.
+TRAIN, TRAIN_PARTS = 20, (6, 3, 2)
 EDGE = 0.02  # change between steps, relative to the largest value, from which it is an edge
 
 
@@ -264,8 +266,8 @@ def _start(potentials: Floats, samples: Floats, dt: float) -> Floats:
     """
     at_nodes = potentials[:, :: PER_INTERNODE + 1] * 1e3
     bend = np.abs(np.diff(at_nodes, 2, axis=1)).max(axis=1)
-    edges = np.flatnonzero(np.abs(np.diff(samples, append=0.0)) > EDGE * np.abs(samples).max(initial=0.0))
-    first = (edges[0] + 1 if edges.size else samples.size) * dt
+    later = np.flatnonzero(_edges(np.append(samples, 0.0))[1:])
+    first = (later[0] + 1 if later.size else samples.size) * dt
     return np.asarray(1.5 * (1.0 + 0.15 / first) / np.maximum(bend * np.abs(samples).max(), 1e-9))
 
 
@@ -285,20 +287,31 @@ class _Plan:
         return tuple(getattr(self, f.name) for f in fields(self))
 
 
-def _divisions(divide: bool) -> NDArray[np.int64]:
+def _edges(course: Floats) -> NDArray[np.bool_]:
+    """(steps,) whether the course jumps at the start of a step."""
+    return np.abs(np.diff(course, prepend=0.0)) > EDGE * np.abs(course).max(initial=0.0)
+
+
+def _parts(samples: Floats) -> tuple[int, ...]:
+    """Into how many parts the steps after an edge of this course are divided."""
+    return TRAIN_PARTS if _edges(samples).sum() > TRAIN else EDGE_PARTS
+
+
+def _divisions(samples: Floats, divide: bool) -> NDArray[np.int64]:
     """Into how many parts steps are divided, one table each, whole steps first."""
-    return np.unique((1, *EDGE_PARTS)) if divide else np.ones(1, np.int64)
+    return np.unique((1, *_parts(samples))) if divide else np.ones(1, np.int64)
 
 
 def _plan(samples: Floats, dt: float, steps: int, quiet_from: int, divide: bool) -> _Plan:
     """Steps of ``dt`` ms, or parts of them after the edges of the course."""
     course = np.zeros(steps)
     course[: min(samples.size, steps)] = samples[:steps]
-    edge = np.abs(np.diff(course, prepend=0.0)) > EDGE * np.abs(course).max() if divide else np.zeros(steps, bool)
+    edge = _edges(course) if divide else np.zeros(steps, bool)
     parts = np.ones(steps, int)
-    for k in reversed(range(len(EDGE_PARTS))):
-        parts[k:][edge[: steps - k]] = EDGE_PARTS[k]
-    known = _divisions(divide)
+    after_edge = _parts(samples)
+    for k in reversed(range(len(after_edge))):
+        parts[k:][edge[: steps - k]] = after_edge[k]
+    known = _divisions(samples, divide)
     lengths = dt / known
     table = np.repeat(np.searchsorted(known, parts), parts)
     last = np.cumsum(parts) - 1
@@ -407,7 +420,7 @@ class _Lot:
         part = _part(engine.cable, self.members)
         kinds = (_end(part, True), _middle(part), _end(part, False))
         # with the parts of steps after an edge come tables of their own
-        tables = [_tables(part, kinds, dt, engine.second_order) for dt in engine.dt / _divisions(engine.second_order)]
+        tables = [_tables(part, kinds, dt, engine.second_order) for dt in engine.dt / _divisions(engine.samples, engine.second_order)]
         nodes, dtype, lanes = engine.nodes, engine.dtype, engine.lanes
         outside = engine.potentials[self.members] * 1e3
         self.modes = np.concatenate([_in_lanes(table.modes, dtype) for table in tables])

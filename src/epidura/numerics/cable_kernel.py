@@ -25,7 +25,7 @@ QUIET = -70.0  # mV, below it at every node nothing will fire any more
 @nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _linoid(x):
     """(x', 1 - exp(-x')): the rate x / (1 - exp(-x)) as numerator and denominator; x = 0 gives 1."""
-    x = x + 1e-20
+    x = x + 1e-12
     return x, 0.0 - expm1(0.0 - x)
 
 

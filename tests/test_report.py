@@ -1,0 +1,241 @@
+"""The report: one valid page that needs nothing from outside and says what the result says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from tiny_case import TINY
+
+import epidura as ep
+from epidura.report import DISCLAIMER, references, render
+from epidura.study import versions
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "source", "area", "base", "col", "embed", "track", "wbr"}
+SHAPES = {"path", "circle", "rect", "line", "ellipse", "polygon", "polyline", "use", "stop"}
+RUDE, EVIL = "<b>&\"quoted\"' bold", "</script><img src=x onerror=alert(1)>"
+TITLE = "Pain & <i>more</i> pain"
+ABOUT = "Because 1 < 2 & <u>so</u>, tell us, please."
+
+
+class Page(HTMLParser):
+    """Tags in balance, attributes, ids, and the text that a reader sees."""
+
+    def __init__(self, html: str):
+        super().__init__(convert_charrefs=True)
+        self.stack: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, list[str]] = {}
+        self.seen: list[str] = []
+        self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"an attribute twice in <{tag}>"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+            self.text.setdefault(tag, []).append("")
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in VOID | SHAPES, f"<{tag}/> closes itself"
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.stack, f"</{tag}> without its start"
+        assert self.stack[-1] == tag, f"</{tag}> closes <{self.stack[-1]}> at {self.getpos()}"
+        self.stack.pop()
+
+    def handle_data(self, data):
+        where = self.stack[-1] if self.stack else ""
+        if where == "script":
+            self.scripts.append(data)
+        elif where == "style":
+            self.styles.append(data)
+        else:
+            self.seen.append(data)
+            for tag in set(self.stack):
+                self.text[tag][-1] += data
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.seen).split())
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    program = TINY["programs"][0]
+    case = ep.read({**TINY, "title": TITLE, "about": ABOUT, "programs": [
+        {**program, "name": RUDE},
+        {**program, "name": EVIL, "contacts": {3: 0.5, 4: -1, 5: 0.5}, "amplitude": "60 % of perception"},
+        {"name": "burst", "waveform": {"kind": "burst", "pulses": 2}, "contacts": {4: -1, "case": 1}, "amplitude": "2 mA"},
+    ]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EPIDURA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return ep.run(case)
+
+
+@pytest.fixture(scope="module")
+def html(result) -> str:
+    return render(result)
+
+
+@pytest.fixture(scope="module")
+def page(html) -> Page:
+    return Page(html)
+
+
+def test_the_page_is_well_formed(html, page):
+    assert html.startswith("<!doctype html>")
+    assert page.stack == []
+    assert [page.count(tag) for tag in ("html", "head", "body", "main", "h1")] == [1] * 5
+    assert page.text["title"][0] == f"{TITLE} · Epidura"
+    assert dict(page.tags)["html"]["lang"] == "en"
+    assert any(tag == "meta" and attributes.get("charset") == "utf-8" for tag, attributes in page.tags)
+    ids = Counter(attributes["id"] for _, attributes in page.tags if "id" in attributes)
+    assert [name for name, times in ids.items() if times > 1] == []
+    inner = [attributes["href"][1:] for tag,
+             attributes in page.tags if tag == "a" and (attributes.get("href") or "").startswith("#")]
+    assert inner
+    assert set(inner) <= set(ids)
+
+
+def test_nothing_comes_from_outside(page):
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "data", "poster", "srcset", "action"):
+            value = attributes.get(name) or ""
+            outside = re.match(r"(?:[a-z]+:)?//", value)
+            assert not outside or tag == "a", (tag, value)
+        assert tag not in {"link", "iframe", "object", "embed", "base"}
+        if tag == "script":
+            assert "src" not in attributes
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert "url(" not in (attributes.get("style") or "")
+    styles = " ".join(page.styles)
+    assert "@import" not in styles
+    assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", styles)
+    assert sum("Plotly" in script for script in page.scripts) >= 1
+
+
+def test_links_lead_to_sources(page):
+    links = {attributes["href"] for tag, attributes in page.tags if tag == "a" and not (attributes["href"] or "").startswith("#")}
+    assert all(re.fullmatch(r"https?://[^\s\"<>]+", link) for link in links), links
+    assert "https://doi.org/10.1093/brain/awf111" in links
+
+
+def test_text_of_a_person_is_text(html, page):
+    outside_scripts = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    for rude in (RUDE, EVIL, TITLE, ABOUT):
+        assert rude in "".join(page.seen)
+        assert rude not in outside_scripts
+    assert not any(tag == "img" for tag, _ in page.tags)
+    assert "<b>&" not in outside_scripts
+    assert page.text["h1"] == [TITLE]
+
+
+def test_pictures_do_not_take_names_as_markup(html):
+    """Plotly reads <b> in a label as bold, so names have to be escaped there as well."""
+    scripts = "".join(re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL)[1:])
+    for raw in (RUDE, EVIL):
+        encoded = json.dumps(raw)[1:-1]
+        for spelled in (encoded, encoded.replace("<", "\\u003c").replace(">", "\\u003e"),
+                        encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("/", "\\u002f")):
+            assert spelled not in scripts
+
+
+def test_every_section_is_there(page, result):
+    headings = [" ".join(text.split()) for text in page.text["h2"]]
+    for wanted in ("Programs", *(program.name for program in result.case.programs), "Strength and duration", "Contact impedances",
+                   "Unverified numbers that this result stands on", "References"):
+        assert " ".join(wanted.split()) in headings
+    assert page.text["h3"].count("Paraesthesia") == 3
+
+
+def test_thresholds_and_impedances_are_those_of_the_result(page, result):
+    for i in range(3):
+        at = result.recruitment.isel(program=i)
+        for name in ("perception_threshold", "discomfort_threshold", "programmed_amplitude"):
+            value = float(at[name])
+            assert (f"{value * 1e3:.2f} mA" if np.isfinite(value) else "not reached") in page.words
+        for value in at.dermatome_threshold.values[np.isfinite(at.dermatome_threshold.values)]:
+            assert f"{value * 1e3:.2f} mA" in page.words
+    for value in np.diag(result.lead_field.impedance):
+        assert f"{value:.0f} Ω" in page.words
+    assert f"reaches {result.case.rules.felt_fibres:g}" in page.words
+
+
+def test_every_unverified_number_is_listed_with_its_source(page, result):
+    unverified = [number for number in result.numbers if number.unverified]
+    assert unverified
+    assert f"{len(unverified)} of {len(result.numbers)} numbers" in page.words
+    cells = {" ".join(text.split()) for text in page.text["td"]}
+    for number in unverified:
+        assert " ".join(number.name.split()) in cells
+        assert " ".join(number.source.split()) in cells
+
+
+def test_every_reference_is_listed(page, result):
+    rows = references(result.case)
+    assert len(rows) > 5
+    cells = {" ".join(text.split()) for text in page.text["td"]}
+    for row in rows:
+        assert " ".join(row["source"].split()) in cells
+    assert {number.source for number in result.numbers} == {row["source"] for row in rows}
+
+
+def test_versions_timings_key_and_disclaimer_are_there(page, result):
+    for name, version in versions().items():
+        assert f"{name} {version}" in page.words
+    for verb, seconds in result.timings.items():
+        assert f"{verb} {seconds:.2f} s" in page.words
+    assert result.case.key() in page.words
+    assert " ".join(DISCLAIMER.split()) in page.words
+    for warning in result.warnings:
+        assert warning in page.words
+
+
+def test_every_program_has_its_body_map(html, page):
+    assert page.count("svg") >= 3
+    parts = html.split('<section id="program-')[1:]
+    assert len(parts) == 3
+    for part in parts:
+        section = part[:part.index("</section>")]
+        assert section.count("<svg") == 1
+        assert "data-dermatome=" in section
+        assert section.count("class=\"plotly-graph-div\"") >= 3  # 3-D, axial slice, recruitment
+
+
+def test_pain_and_patient_are_told(page):
+    assert "A person of 50 with failed back surgery; pain in low back, left leg, 5 of 10." in page.words
+
+
+def test_a_program_that_reaches_nothing_is_reported_and_not_hidden(result):
+    nothing = result.recruitment.copy(deep=True)
+    for name in ("threshold", "threshold_lower", "threshold_upper", "perception_threshold", "discomfort_threshold",
+                 "dermatome_threshold"):
+        nothing[name] = nothing[name] * np.inf
+    for name in ("programmed_amplitude", "strength_duration", "rheobase", "chronaxie"):
+        nothing[name] = nothing[name] * np.nan
+    nothing["felt"] = nothing.felt & False
+    nothing["firing_fibres"], nothing["firing_share"] = nothing.firing_fibres * 0, nothing.firing_share * 0
+    page = Page(render(type(result)(**{**vars(result), "recruitment": nothing})))
+    assert "not reached" in page.words
+    assert page.stack == []
+
+
+def test_a_case_without_a_patient_has_a_report(result):
+    case = ep.read({name: value for name, value in TINY.items() if name != "patient"})
+    one = result.recruitment.isel(program=[0]).assign_coords(program=["tonic"])
+    page = Page(render(type(result)(**{**vars(result), "case": case, "recruitment": one})))
+    assert page.text["h1"] == ["Tiny"]
+    assert page.count("svg") >= 1
