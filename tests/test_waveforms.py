@@ -63,7 +63,7 @@ def test_symmetric_with_a_gap():
 def test_ten_kilohertz_is_30_30_40():
     course = make("high-frequency").unit()
     assert course.times[:4].tolist() == pytest.approx([0, 30e-6, 60e-6, 100e-6])
-    assert course.end == pytest.approx(20e-3 - 40e-6)
+    assert course.end == pytest.approx(10e-3 - 40e-6)
 
 
 def test_a_burst_has_five_pulses_and_one_recharge():

@@ -33,7 +33,7 @@ class Percutaneous(Lead):
     def _known(cls, value: object) -> object:
         known = models()
         if not isinstance(value, str):
-            raise BadCase("", "there is no lead of this model", got=str(value)[:60], allowed=", ".join(known))
+            raise BadCase("", "there is no lead of this model", got=value if isinstance(value, int) else str(value)[:60], allowed=", ".join(known))
         if value in known:
             return value
         others = {row["id"]: row["type"] for row in table("leads") if row["id"]}
