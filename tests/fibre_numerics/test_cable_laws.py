@@ -331,3 +331,17 @@ print("FMA", int(llvm.get_host_cpu_features().get("fma", False)))
         assert fused_single == single == 0
         assert multiplied > 50
         assert fused > 100 or "FMA 0" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "value"), [("tolerance", 0.0), ("tolerance", np.nan), ("ceiling", 0.0), ("ceiling", np.nan)])
+def test_a_search_that_could_not_end_is_refused(name, value):
+    trial = Trial("mrg", 8.7e-6, 1e-3, Course.of((100e-6, 1.0)), 0.2, 0.2, nodes=21)
+    with pytest.raises(BadInput, match="must be positive"):
+        trial.axon().thresholds(np.array([8.7e-6]), 21, trial.potentials()[None], trial.samples(), dt=5e-6, **{name: value})
+
+
+def test_a_guess_of_nothing_is_no_guess():
+    trial = Trial("mrg", 8.7e-6, 1e-3, Course.of((100e-6, 1.0)), 0.2, 0.2, nodes=21)
+    found = [trial.axon().thresholds(np.array([8.7e-6]), 21, trial.potentials()[None], trial.samples(), dt=5e-6, tolerance=1e-4,
+                                     guess=guess)[0, 0] for guess in (None, np.array([0.0]), np.array([-1.0]), np.array([np.nan]))]
+    assert found == pytest.approx([found[0]] * 4, rel=1e-4)

@@ -116,7 +116,11 @@ class Axon(Recipe):
         A fibre fires when the node at 0.9 of its length crosses -30 mV upwards. Arguments as in ``engine``;
         ``guess`` (f,) A saves runs where the thresholds are known to some 10 %.
         """
-        return self.engine(diameter, nodes, potentials, samples, dt, scheme, precision).thresholds(tolerance, ceiling, threads, guess)
+        engine = self.engine(diameter, nodes, potentials, samples, dt, scheme, precision)
+        try:
+            return engine.thresholds(tolerance, ceiling, threads, guess)
+        except ValueError as failure:
+            raise BadInput("thresholds", str(failure)) from None
 
 
 def published(quantity: str) -> Number:

@@ -343,7 +343,7 @@ class Engine:
         precision: float32 or float64.
 
     Raises:
-        ValueError: shapes that do not fit, or numbers that are not finite.
+        ValueError: shapes that do not fit, no samples, or numbers that are not finite.
     """
 
     def __init__(self, cable: Cable, nodes: int, potentials: Floats, samples: Floats, dt: float, second_order: bool = True,
@@ -353,6 +353,8 @@ class Engine:
             raise ValueError(f"a fibre of {nodes} nodes; the ends need at least 5")
         if potentials.shape != (f, (PER_INTERNODE + 1) * (nodes - 1) + 1):
             raise ValueError(f"potentials of shape {potentials.shape} for {f} fibres of {nodes} nodes")
+        if np.size(samples) == 0 or not 0 < dt < np.inf:
+            raise ValueError(f"{np.size(samples)} samples of the course, {dt} s apart")
         if not (np.isfinite(potentials).all() and np.isfinite(samples).all()):
             raise ValueError("a potential or a sample of the course is not finite")
         self.cable, self.nodes, self.potentials, self.samples = cable, nodes, potentials, np.asarray(samples, float)
@@ -374,7 +376,9 @@ class Engine:
         """
         from epidura.numerics import cable_kernel as kernel
 
-        first = self.start if guess is None else np.where(np.isfinite(guess), 0.95 * guess, self.start)
+        if not (0 < tolerance < np.inf and 0 < ceiling < np.inf):
+            raise ValueError(f"a tolerance of {tolerance} and a ceiling of {ceiling} A; both must be positive")
+        first = self.start if guess is None else np.where(np.isfinite(guess) & (guess > 0), 0.95 * guess, self.start)
         growth = GROWTH if guess is None else GUESSED_GROWTH
         order = np.argsort(first, kind="stable")
         found = np.empty((3, order.size))
