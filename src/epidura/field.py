@@ -15,13 +15,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from epidura.errors import BadGeometry, Failed
 from epidura.numerics.section import Section
 from epidura.numerics.sweep import Sampler, axis, solve_contacts, spline_coefficients
-from epidura.product import Canal, Floats, LeadField, declare
+from epidura.product import Canal, Floats, LeadField
 
 VERSION = "field-1"  # change it whenever the same canal gives other numbers
 
@@ -73,12 +72,6 @@ def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
         canal=canal,
         notes={**notes, "cached": cached, "seconds": time.perf_counter() - started},
     )
-
-
-def impedance_dataset(lead_field: LeadField) -> xr.Dataset:
-    """The impedances as the declared product ``lead_field``."""
-    numbers = list(lead_field.contacts)
-    return declare("lead_field", {"impedance": lead_field.impedance}, {"contact": numbers, "contact_": numbers})
 
 
 def field_key(canal: Canal) -> str:

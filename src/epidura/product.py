@@ -25,6 +25,11 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "impedance": (("contact", "contact_"), "ohm"),
         "contact": (("contact",), ""),
         "contact_": (("contact_",), ""),
+        # along any points, for +1 A into tissue at one contact
+        "potential": (("contact", "point"), "V/A"),
+        "point_x": (("point",), "m"),
+        "point_y": (("point",), "m"),
+        "point_z": (("point",), "m"),
     },
     "recruitment": {
         # per program and fibre: lowest amplitude at which the fibre fires, and its bracket
@@ -223,6 +228,21 @@ class LeadField:
     sample: Callable[[Floats], Floats]
     canal: Canal
     notes: dict[str, float] = field(default_factory=dict)
+
+    def impedances(self) -> xr.Dataset:
+        """``impedance`` (contact, contact_) in ohm."""
+        numbers = list(self.contacts)
+        return declare("lead_field", {"impedance": self.impedance}, {"contact": numbers, "contact_": numbers})
+
+    def potentials(self, points: Floats) -> xr.Dataset:
+        """``potential`` (contact, point) in V/A at points (p, 3) in m.
+
+        Raises:
+            BadGeometry: a point in a lead or outside the modelled body.
+        """
+        x, y, z = np.asarray(points, float).T
+        return declare("lead_field", {"potential": self.sample(np.asarray(points, float))},
+                       {"contact": list(self.contacts), "point_x": x, "point_y": y, "point_z": z})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import xarray as xr
 from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
-from epidura.field import impedance_dataset, solve_field
+from epidura.field import solve_field
 from epidura.recruitment import Engine, recruit
 from epidura.report import render
 from epidura.result import Result, used_numbers
@@ -155,7 +155,7 @@ def save(result: Result, folder: str | Path) -> Path:
                  "versions": json.dumps(result.versions), "timings": json.dumps(result.timings),
                  "warnings": json.dumps(result.warnings)}
         store = work / "products.zarr"
-        for name, product in (("recruitment", result.recruitment), ("lead_field", impedance_dataset(result.lead_field))):
+        for name, product in (("recruitment", result.recruitment), ("lead_field", result.lead_field.impedances())):
             _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
         (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")
         (work / "report.html").write_text(render(result), encoding="utf-8")

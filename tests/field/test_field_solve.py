@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from epidura.errors import BadGeometry
-from epidura.field import field_key, impedance_dataset, solve_field
+from epidura.field import field_key, solve_field
 from epidura.numerics.section import Loop, circle, mesh_section
 from epidura.product import Canal, Contact, Cord, LeadField, Shaft, Tissue
 
@@ -67,11 +67,17 @@ def test_points_near_a_contact_carry_its_impedance(field: LeadField) -> None:
 
 
 def test_dataset(field: LeadField) -> None:
-    dataset = impedance_dataset(field)
+    dataset = field.impedances()
     assert dataset.attrs["product"] == "lead_field"
     assert dataset.impedance.dims == ("contact", "contact_")
     assert dataset.impedance.attrs["units"] == "ohm"
     assert list(dataset.contact.values) == [1, 2, 3, 4]
+    points = np.array([[0.0, -4 * MM, 0.0], [1 * MM, -3 * MM, 9 * MM]])
+    along = field.potentials(points)
+    assert along.potential.dims == ("contact", "point")
+    assert along.potential.attrs["units"] == "V/A"
+    np.testing.assert_array_equal(along.potential.values, field.sample(points))
+    np.testing.assert_array_equal(along.point_z.values, points[:, 2])
 
 
 def test_cache_gives_the_same_field(canal: Canal, field: LeadField, tmp_path: Path) -> None:
