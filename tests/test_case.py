@@ -372,3 +372,25 @@ def test_the_message_has_five_parts():
     assert str(failure.value) == ("leads[0].lateral: a bare number has no unit; got -1; "
                                   "allowed: a length in mm or um or m or cm, "
                                   "such as '3 mm'; write '-1 mm'")
+
+
+def test_writing_leaves_nothing_half_done(tmp_path, monkeypatch):
+    path = tmp_path / "case.yaml"
+    write(read(tiny()), path)
+    before = path.read_text("utf-8")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("no space")))
+    with pytest.raises(OSError, match="no space"):
+        write(read(tiny("title", value="another")), path)
+    assert path.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize(("place", "value", "message"), [
+    (("patient",), {"indication": "crp", "pain": {"areas": ["leg"], "nrs": 5}}, "patient.indication: there is no such choice; got 'crp'"),
+    (("leads",), 4, "leads: this is not a list; got 4"),
+    (("rules",), 3, "rules: this is not a mapping of keys; got 3"),
+])
+def test_wrong_shapes_are_said_in_plain_words(place, value, message):
+    with pytest.raises(BadInput) as failure:
+        read(tiny(*place, value=value))
+    assert str(failure.value).startswith(message)
+    assert "allowed: " in str(failure.value)

@@ -92,7 +92,7 @@ def test_course_of_skips_empty_phases():
     ({"kind": "tonic", "freqency": "50 Hz"}, "freqency: unknown key; got '50 Hz'; allowed: kind, frequency"),
     ({"kind": "tonic", "frequency": "0 Hz"}, "frequency: input should be greater than 0"),
     ({"kind": "tonic", "pulse_width": "30 ms"}, "a pulse with its recharge lasts longer than its period"),
-    ({"kind": "tonic", "shape": "round"}, "shape: input should be 'monophasic', 'symmetric' or 'asymmetric'; got 'round'"),
+    ({"kind": "tonic", "shape": "round"}, "shape: there is no such choice; got 'round'; allowed: monophasic, symmetric, asymmetric"),
     ({"kind": "sampled", "times": ["0 us", "10 us"], "values": [1, 1]}, "values[1]: the last value is not 0"),
     ({"kind": "sampled", "times": ["0 us", "10 us", "5 us"], "values": [1, 1, 0]}, "times[2]: times do not increase"),
     ({"kind": "sampled", "times": ["0 us", "10 us"], "values": [float("nan"), 0]}, "values[0]: input should be a finite number"),

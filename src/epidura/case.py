@@ -164,8 +164,14 @@ def to_text(case: Case) -> str:
 
 
 def write(case: Case, path: str | Path) -> None:
-    """Write the case as YAML to a file."""
-    Path(path).write_text(to_text(case), encoding="utf-8")
+    """Write the case as YAML to a file: under another name first, so that an earlier file is whole until the new one is."""
+    target = Path(path)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(to_text(case), encoding="utf-8")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def json_schema() -> dict[str, Any]:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from epidura.single_fibre import Trial
     from epidura.waveform import Course
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, help="""
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False, help="""
 Epidura: from the electrical impulses of spinal cord stimulation to the fibres that fire and what is felt.
 
-Start with [bold]epidura demo[/bold], then copy one of the cases of the folder examples/ and change it.
+Start with **epidura demo**, then copy one of the cases of the folder examples/ and change it.
 
 Research and education software, not a medical device.
 """)

@@ -168,7 +168,8 @@ class Cord:
         segments: cord segments, rostral first, by z.
         vertebrae: vertebrae, rostral first, by z.
         level: name of the cord segment at z = 0.
-        entry_angle: angle of the dorsal root entry zone from straight dorsal, seen from the centre, rad.
+        entry_angle: eccentric angle a of the dorsal root entry zone from straight dorsal, rad: it lies at
+            x = half_width sin(a), y = -half_depth cos(a).
     """
 
     half_width: float

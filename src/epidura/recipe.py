@@ -136,9 +136,20 @@ def explain(failure: ValidationError, cls: type[Recipe], value: object) -> BadIn
                        hint=nearest(str(error["loc"][-1]), names))
     if error["type"] == "missing":
         return BadCase(where, "this key is missing", hint="add it")
+    if error["type"] == "literal_error":
+        words = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return BadCase(where, "there is no such choice", got=_brief(error["input"]), allowed=", ".join(words),
+                       hint=nearest(str(error["input"]), words))
+    if error["type"] in _SHAPES:
+        return BadCase(where, f"this is not {_SHAPES[error['type']]}", got=_brief(error["input"]), allowed=_SHAPES[error["type"]])
     kind = BadUnit if error["type"] == "finite_number" else BadCase
     message = error["msg"].removeprefix("Value error, ")
     return kind(where, message[:1].lower() + message[1:], got=_brief(error["input"]))
+
+
+_SHAPES = {"tuple_type": "a list", "list_type": "a list", "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys",
+           "dict_type": "a mapping of keys", "string_type": "text", "int_type": "a whole number", "int_parsing": "a whole number",
+           "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number"}
 
 
 def _path(loc: Iterable[object]) -> str:
@@ -155,6 +166,12 @@ def _brief(value: object) -> object:
 
 def _fields_at(cls: type[BaseModel], loc: Iterable[object]) -> list[str]:
     """Names of the fields of the model that the path leads to."""
+    model = _model_at(cls, loc)
+    return list(model.model_fields) if model else []
+
+
+def _model_at(cls: type[BaseModel], loc: Iterable[object]) -> type[BaseModel] | None:
+    """The model that the path leads to, if it is one."""
     model: Any = cls
     for part in loc:
         if isinstance(part, int):
@@ -162,9 +179,9 @@ def _fields_at(cls: type[BaseModel], loc: Iterable[object]) -> list[str]:
         annotation = model.model_fields[part].annotation
         models = [a for a in (annotation, *_deep_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
         if not models:
-            return []
+            return None
         model = models[0]
-    return list(model.model_fields)
+    return model
 
 
 def _deep_args(annotation: Any) -> list[Any]:
