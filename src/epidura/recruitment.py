@@ -89,7 +89,7 @@ class Engine:
         dt: time step, s. 5 us of the second-order scheme is within 0.15 % of dt -> 0.
         scheme: ``second-order`` or ``backward-euler`` (NEURON's own).
         precision: ``float32`` or ``float64``.
-        tolerance: relative width of the threshold bracket; the threshold is its geometric middle.
+        tolerance: relative width of the threshold bracket; the threshold is its geometric middle, so within 0.5 %.
         ceiling: thresholds above this many A are reported as infinite.
         threads: of the kernel.
     """
@@ -97,7 +97,7 @@ class Engine:
     dt: float = 5e-6
     scheme: Literal["second-order", "backward-euler"] = "second-order"
     precision: Literal["float32", "float64"] = "float32"
-    tolerance: float = 0.008
+    tolerance: float = 0.0095
     ceiling: float = 60e-3
     threads: int = 2
 
@@ -321,7 +321,7 @@ def resolve_amplitude(program: Program, perception: float, discomfort: float) ->
     return float(usual)
 
 
-NEAR = (1.3, 2.0, 5.0, np.inf)
+NEAR = (1.1, 1.3, 2.0, 5.0, np.inf)
 
 
 def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, programs: Sequence[Program], found: Floats, rules: Rules,
@@ -340,18 +340,18 @@ def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, progr
         perception = _dermatome_thresholds(fibres, own, rules, names).min(initial=np.inf)
         if not isinstance(program.waveform, Tonic) or not np.isfinite(perception):
             continue
-        left = list(range(len(PULSE_WIDTHS)))
+        at_width = np.full((len(PULSE_WIDTHS), own.size), np.inf)
+        left, known = list(range(len(PULSE_WIDTHS))), np.zeros(own.size, bool)
         for factor in NEAR:
             near = column & (own <= factor * perception) & np.isfinite(own)
-            tasks = [_Task(groups[p], _with_width(program.waveform, PULSE_WIDTHS[w]), near, own * _weiss(PULSE_WIDTHS[w], program.waveform),
+            tasks = [_Task(groups[p], _with_width(program.waveform, PULSE_WIDTHS[w]), near & ~known, own * _weiss(PULSE_WIDTHS[w], program.waveform),
                            f"strength and duration, program {program.name}") for w in left]
-            undecided = []
             for w, thresholds in zip(left, _search(tasks, engine, progress), strict=True):
-                result[p, w] = _dermatome_thresholds(fibres, np.where(near, thresholds[0], np.inf), rules, names).min(initial=np.inf)
-                gain = (thresholds[0, near] / own[near]).min()
-                if factor * perception * gain < result[p, w]:
-                    undecided.append(w)
-            left = undecided
+                at_width[w, near & ~known] = thresholds[0, near & ~known]
+                result[p, w] = _dermatome_thresholds(fibres, at_width[w], rules, names).min(initial=np.inf)
+            known = near
+            # a fibre beyond the factor would need a larger gain than any seen to come down to the new threshold
+            left = [w for w in left if factor * perception * (at_width[w, known] / own[known]).min() < result[p, w]]
             if not left:
                 break
     return result

@@ -10,7 +10,6 @@ import xarray as xr
 from epidura import axon
 from epidura.case import Case
 from epidura.product import Canal, LeadField
-from epidura.recruitment import place_fibres
 from epidura.tables import Number
 
 
@@ -89,7 +88,7 @@ def _finite(value: float) -> float | None:
 def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
     """Every number from the tables that a case uses, each once."""
     used = [*canal.numbers, *(n for tissue in canal.tissues for n in tissue.numbers),
-            *place_fibres(canal, case.fibres).numbers, *case.rules.numbers()]
+            *(n for population in case.fibres for n in population.numbers()), *case.rules.numbers()]
     for kind in dict.fromkeys(population.axon for population in case.fibres):
         used += axon.family.read({"kind": kind}).numbers()
     if case.patient:

@@ -33,6 +33,10 @@ class Population(Recipe):
     def place(self, cord: Cord, z0: float, z1: float) -> Fibres:
         """Fibres that cover ``z0`` to ``z1`` (m), the stretch in which the leads can excite them."""
 
+    @abstractmethod
+    def numbers(self) -> tuple[Number, ...]:
+        """The numbers from the tables that decide where the fibres run and how thick they are."""
+
     def rng(self) -> np.random.Generator:
         """Random numbers that depend on the seed and the kind of population only."""
         return np.random.default_rng([self.seed, *type(self).__name__.encode()])

@@ -13,6 +13,7 @@ from scipy.stats import norm, qmc
 
 from epidura.fibre.base import Population, fact
 from epidura.product import Cord, Fibres
+from epidura.tables import Number
 
 Floats = NDArray[np.float64]
 
@@ -20,13 +21,18 @@ _FACTS = ("superficial depth", "large fibres", "large fibres per width", "large 
           "largest diameter", "smallest simulated", "lateral gain", "deepest simulated")
 
 
+CANDIDATES = 10_000
+SHALLOW, DEEP, THICK = 0.1e-3, 0.03, 1.5
+"""Where simulated fibres are put: their density falls with the depth SHALLOW (m) from 1 + DEEP to DEEP, and grows towards
+thick fibres with the power THICK. Weights undo both, so the choice decides how well few fibres resolve a threshold, not what it is."""
+
+
 class DorsalColumn(Population):
     """Thick myelinated fibres that run along both dorsal columns.
 
-    Places are spread evenly over the superficial dorsal columns and diameters evenly between the thinnest
-    and the thickest, with quasi-random numbers; each simulated fibre carries the number of real fibres that
-    it stands for (``weight``), so that the few thick superficial fibres that decide the perception threshold
-    are resolved by a few hundred simulated ones.
+    Every segment and side gets the same number of simulated fibres, more of them superficial and thick than there are
+    in nature; each carries the number of real fibres that it stands for (``weight``), so that the few thick superficial
+    fibres that decide the perception threshold are resolved by a few hundred simulated ones.
 
     Somatotopy: every cord segment from the level downwards sends an equal slice of fibres, the most caudal
     one at the midline, each next one lateral to it (data/fibres.csv, order in the dorsal columns).
@@ -37,46 +43,73 @@ class DorsalColumn(Population):
     kind: Literal["dorsal-column"] = "dorsal-column"
     count: int = Field(400, ge=1, le=1_000_000)
 
+    def numbers(self) -> tuple[Number, ...]:
+        return tuple(fact(name, self.kind) for name in _FACTS)
+
     def place(self, cord: Cord, z0: float, z1: float) -> Fibres:
         rng = self.rng()
         law = DiameterLaw()
-        points, share, area = self._spread(cord, rng)
-        x, y = points[:, 0], points[:, 1]
-        lateral = np.clip(np.abs(x) / half_width_at(cord.dorsal_column, y), 0.0, 1.0 - 1e-12)
-        diameter = law.thinnest + share * (law.thickest - law.thinnest)
-        weight = law.per_area * area * law.density(diameter) * (law.thickest - law.thinnest) / self.count
-        depth = depth_below_surface(cord, points)
-        gain = fact("lateral gain", self.kind).value
-        pivot = law.pivot(gain, lateral[depth <= fact("superficial depth", self.kind).value * 1e-3])
+        places, area = self._candidates(cord, rng)
         below = below_level(cord)
+        slices = _slices(cord, places, len(below))
+        chosen, stands_for = _systematic(_importance(cord, places, slices), slices, self.count, rng)
+        points = places[chosen]
+        lateral = _laterality(cord, points)
+        depth = depth_below_surface(cord, points)
+        # the golden ratio spreads diameters evenly over every run of neighbours, here over every slice
+        even = (rng.random() + np.arange(self.count) * (np.sqrt(5) - 1) / 2) % 1.0
+        share = 1.0 - (1.0 - even) ** THICK
+        per_share = THICK * (1.0 - even) ** (THICK - 1.0)
+        diameter = law.thinnest + share * (law.thickest - law.thinnest)
+        weight = law.per_area * area * stands_for * law.density(diameter) * (law.thickest - law.thinnest) * per_share
+        gain = fact("lateral gain", self.kind).value
+        counted = depth_below_surface(cord, places) <= fact("superficial depth", self.kind).value * 1e-3
+        pivot = law.pivot(gain, _laterality(cord, places[counted]))
         return Fibres(
             population=np.full(self.count, self.kind),
             diameter=diameter * (1.0 + gain * (lateral - pivot)),
             segment=np.array(below)[len(below) - 1 - np.floor(lateral * len(below)).astype(int)],
-            side=np.where(x > 0, "right", "left"),
+            side=np.where(points[:, 0] > 0, "right", "left"),
             paths=tuple(np.array([[a, b, z0], [a, b, z1]]) for a, b in points),
             phase=rng.random(self.count),
             depth=depth,
             weight=weight,
-            numbers=tuple(fact(name, self.kind) for name in _FACTS),
+            numbers=self.numbers(),
         )
 
-    def _spread(self, cord: Cord, rng: np.random.Generator) -> tuple[Floats, Floats, float]:
-        """(count, 2) places, (count,) even shares of the diameter range, and the area of the places in m2."""
+    def _candidates(self, cord: Cord, rng: np.random.Generator) -> tuple[Floats, float]:
+        """(n, 2) places spread evenly over the superficial dorsal columns, many more than are simulated, and their area in m2."""
         deepest = fact("deepest simulated", self.kind).value * 1e-3
         low, high = cord.dorsal_column.min(axis=0), cord.dorsal_column.max(axis=0)
-        halton = qmc.Halton(3, rng=rng)
-        kept: list[Floats] = []
-        tried = found = 0
-        while found < self.count:
-            draw = halton.random(4 * self.count + 64)
-            points = low + draw[:, :2] * (high - low)
-            inside = in_polygon(points, cord.dorsal_column) & (depth_below_surface(cord, points) <= deepest)
-            kept.append(np.column_stack([points, draw[:, 2]])[inside])
-            tried, found = tried + len(draw), found + int(inside.sum())
-        area = float(np.prod(high - low)) * found / tried
-        chosen = np.concatenate(kept)[: self.count]
-        return chosen[:, :2], chosen[:, 2], area
+        draw = qmc.Halton(2, rng=rng).random(max(CANDIDATES, 8 * self.count))
+        points = low + draw * (high - low)
+        inside = in_polygon(points, cord.dorsal_column) & (depth_below_surface(cord, points) <= deepest)
+        return points[inside], float(np.prod(high - low)) * float(inside.mean())
+
+
+def _laterality(cord: Cord, points: Floats) -> Floats:
+    """(n,) 0 at the midline to 1 at the lateral border of the dorsal columns."""
+    return np.clip(np.abs(points[:, 0]) / half_width_at(cord.dorsal_column, points[:, 1]), 0.0, 1.0 - 1e-12)
+
+
+def _slices(cord: Cord, points: Floats, segments: int) -> NDArray[np.int64]:
+    """(n,) number of the slice, one per segment and side, that a place belongs to."""
+    return np.floor(_laterality(cord, points) * segments).astype(np.int64) * 2 + (points[:, 0] > 0)
+
+
+def _importance(cord: Cord, points: Floats, slices: NDArray[np.int64]) -> Floats:
+    """(n,) chance of each place to be chosen, sum 1: the same for every slice, falling with depth within it."""
+    chance = np.exp(-depth_below_surface(cord, points) / SHALLOW) + DEEP
+    per_slice = np.bincount(slices, chance)
+    return np.asarray(chance / per_slice[slices] / np.count_nonzero(per_slice))
+
+
+def _systematic(chance: Floats, slices: NDArray[np.int64], count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
+    """(count,) places chosen in even steps through the chances, slice by slice, and the share of all places each stands for."""
+    order = np.lexsort((rng.random(chance.size), slices))
+    steps = (np.arange(count) + rng.random()) / count
+    chosen = order[np.minimum(np.searchsorted(np.cumsum(chance[order]), steps), chance.size - 1)]
+    return chosen, 1.0 / (chance.size * chance[chosen] * count)
 
 
 class DiameterLaw:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from epidura.fibre.base import Population, fact, stratified
 from epidura.product import Cord, Fibres, Span
+from epidura.tables import Number
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,9 @@ class DorsalRoot(Population):
 
     kind: Literal["dorsal-root"] = "dorsal-root"
     count: int = Field(96, ge=1, le=1_000_000)
+
+    def numbers(self) -> tuple[Number, ...]:
+        return tuple(fact(name, self.kind) for name in _FACTS)
 
     def place(self, cord: Cord, z0: float, z1: float) -> Fibres:
         rng = self.rng()
@@ -58,7 +62,7 @@ class DorsalRoot(Population):
             phase=rng.random(self.count),
             depth=np.full(self.count, fact("entry depth", self.kind).value * 1e-3),
             weight=np.ones(self.count),
-            numbers=tuple(fact(name, self.kind) for name in _FACTS),
+            numbers=self.numbers(),
         )
 
 

@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 PER_INTERNODE = 10  # compartments between two nodes
 MODES = 20
 REST_STEPS, REST_DT = 40, 5.0  # rest: this many backward Euler steps of this many ms, as in NEURON
-GROWTH, GUESSED_GROWTH = 1.5, 1.1  # of the amplitude until a fibre fires
+GROWTH, GUESSED_GROWTH = 1.35, 1.1  # of the amplitude until a fibre fires
 WAIT_QUIET, WAIT_MOST = 1.5, 8.0  # ms after the last edge
 
 # After an edge of the course the nodes charge within a microsecond or two, which trapezoidal steps of some microseconds do
@@ -259,16 +259,16 @@ def _drives(cable: Cable, kinds: Sequence[_Modes], tables: Sequence[_Tables], no
 
 
 def _start(potentials: Floats, samples: Floats, dt: float) -> Floats:
-    """(f,) amplitudes in A from which the search goes up: well below any threshold seen.
+    """(f,) amplitudes in A from which the search goes up: near and mostly below the threshold.
 
     A fibre needs a second difference of the outside potential between nodes of some 8 mV for a long pulse, and more
-    for a short one; a third of that is a start. The threshold itself does not depend on it.
+    for a short one; a fifth to a third of that is a start. The threshold itself does not depend on it.
     """
     at_nodes = potentials[:, :: PER_INTERNODE + 1] * 1e3
     bend = np.abs(np.diff(at_nodes, 2, axis=1)).max(axis=1)
     later = np.flatnonzero(_edges(np.append(samples, 0.0))[1:])
     first = (later[0] + 1 if later.size else samples.size) * dt
-    return np.asarray(1.5 * (1.0 + 0.15 / first) / np.maximum(bend * np.abs(samples).max(), 1e-9))
+    return np.asarray(1.75 * (1.0 + 0.15 / first) / np.maximum(bend * np.abs(samples).max(), 1e-9))
 
 
 @dataclass(frozen=True)
