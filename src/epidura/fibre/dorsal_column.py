@@ -52,10 +52,11 @@ class DorsalColumn(Population):
         places, area = self._candidates(cord, rng)
         below = below_level(cord)
         slices = _slices(cord, places, len(below))
-        chosen, stands_for = _systematic(_importance(cord, places, slices), slices, self.count, rng)
+        depths = depth_below_surface(cord, places)
+        chosen, stands_for = _systematic(_importance(depths, slices), np.lexsort((depths, slices)), self.count, rng)
         points = places[chosen]
         lateral = _laterality(cord, points)
-        depth = depth_below_surface(cord, points)
+        depth = depths[chosen]
         # the golden ratio spreads diameters evenly over every run of neighbours, here over every slice
         even = (rng.random() + np.arange(self.count) * (np.sqrt(5) - 1) / 2) % 1.0
         share = 1.0 - (1.0 - even) ** THICK
@@ -63,7 +64,7 @@ class DorsalColumn(Population):
         diameter = law.thinnest + share * (law.thickest - law.thinnest)
         weight = law.per_area * area * stands_for * law.density(diameter) * (law.thickest - law.thinnest) * per_share
         gain = fact("lateral gain", self.kind).value
-        counted = depth_below_surface(cord, places) <= fact("superficial depth", self.kind).value * 1e-3
+        counted = depths <= fact("superficial depth", self.kind).value * 1e-3
         pivot = law.pivot(gain, _laterality(cord, places[counted]))
         return Fibres(
             population=np.full(self.count, self.kind),
@@ -97,16 +98,15 @@ def _slices(cord: Cord, points: Floats, segments: int) -> NDArray[np.int64]:
     return np.floor(_laterality(cord, points) * segments).astype(np.int64) * 2 + (points[:, 0] > 0)
 
 
-def _importance(cord: Cord, points: Floats, slices: NDArray[np.int64]) -> Floats:
+def _importance(depths: Floats, slices: NDArray[np.int64]) -> Floats:
     """(n,) chance of each place to be chosen, sum 1: the same for every slice, falling with depth within it."""
-    chance = np.exp(-depth_below_surface(cord, points) / SHALLOW) + DEEP
+    chance = np.exp(-depths / SHALLOW) + DEEP
     per_slice = np.bincount(slices, chance)
     return np.asarray(chance / per_slice[slices] / np.count_nonzero(per_slice))
 
 
-def _systematic(chance: Floats, slices: NDArray[np.int64], count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
-    """(count,) places chosen in even steps through the chances, slice by slice, and the share of all places each stands for."""
-    order = np.lexsort((rng.random(chance.size), slices))
+def _systematic(chance: Floats, order: NDArray[np.intp], count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
+    """(count,) places chosen in even steps through the chances in this order, and the share of all places each stands for."""
     steps = (np.arange(count) + rng.random()) / count
     chosen = order[np.minimum(np.searchsorted(np.cumsum(chance[order]), steps), chance.size - 1)]
     return chosen, 1.0 / (chance.size * chance[chosen] * count)
