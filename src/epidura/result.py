@@ -64,7 +64,7 @@ class Result:
             "amplitude_mA": _milli(at.programmed_amplitude),
             "rheobase_mA": _milli(at.rheobase),
             "chronaxie_us": _finite(float(at.chronaxie) * 1e6),
-            "felt": [f"{side} {name}" for name, side in felt],
+            "felt": [f"{side} {name}" for name, side in sorted(felt, key=lambda place: ("CTLS".index(place[0][0]), int(place[0][1:]), place[1]))],
             "pain_covered": _finite(len(felt & pain.keys()) / len(pain)) if pain else None,
             "pain_covered_at_discomfort": _finite(len(widest & pain.keys()) / len(pain)) if pain else None,
         }
