@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from epidura.axon import Axon
 from epidura.errors import BadCase
 from epidura.fibre import Population
 from epidura.fibre.base import fact
+from epidura.numerics.cable import Learner
 from epidura.product import Canal, Fibres, LeadField, declare
 from epidura.program import CASE, Program
 from epidura.recipe import Recipe
@@ -38,9 +39,6 @@ no threshold of a bipole changes by more than 0.01 %."""
 RUNGS = np.array([*range(25, 65, 8), *range(65, 129, 16), *range(129, 257, 32), *range(257, 2050, 64)])
 """Numbers of nodes are rounded up to these, so that many fibres share one batch. Fibres are prolonged along the
 spine for it, which changes nothing where the field is."""
-
-PREVIEW = 0.05
-"""Relative width of the brackets of a search that only says where to start."""
 
 CHUNK = 64
 """Fibres that one thread takes at a time."""
@@ -132,22 +130,21 @@ class _Group:
     diameter: Floats
     potentials: Floats
 
-    def thresholds(self, course: Course, engine: Engine, chosen: NDArray[np.intp], guess: Floats | None) -> Floats:
+    def thresholds(self, course: Course, engine: Engine, chosen: NDArray[np.intp], learner: Learner) -> Floats:
         """(3, chosen) threshold and bracket, A."""
         samples = course.step_means(engine.dt) if engine.scheme == "second-order" else course.at_step_starts(engine.dt)
         return self.model.thresholds(self.diameter[chosen], self.nodes, self.potentials[chosen], samples, dt=engine.dt,
                                      scheme=engine.scheme, precision=engine.precision, tolerance=engine.tolerance,
-                                     ceiling=engine.ceiling, threads=1, guess=guess)
+                                     ceiling=engine.ceiling, threads=1, learner=learner)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A search: some fibres, given by their indices, of a program's groups with one course; guesses by fibre or none."""
+    """A search: some fibres, given by their indices, of a program's groups with one course."""
 
     groups: Sequence[_Group]
     course: Course
     wanted: NDArray[np.bool_]
-    guess: Floats | None
     words: str
 
 
@@ -156,16 +153,16 @@ def _search(tasks: Sequence[_Task], engine: Engine, progress: Progress) -> list[
     results = [np.full((3, task.wanted.size), np.nan) for task in tasks]
     parts = []
     for task, result in zip(tasks, results, strict=True):
+        learner = Learner.of(task.course.shortest)
         for group in task.groups:
             chosen = np.flatnonzero(task.wanted[group.members])
-            parts += [(task, result, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
+            parts += [(task, result, learner, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
     # the dearest first, so that no thread is left with a long one at the end
-    parts.sort(key=lambda part: -part[0].course.end * part[2].nodes * part[3].size)
+    parts.sort(key=lambda part: -part[0].course.end * part[3].nodes * part[4].size)
 
-    def work(part: tuple[_Task, Floats, _Group, NDArray[np.intp]]) -> None:
-        task, result, group, chosen = part
-        members = group.members[chosen]
-        result[:, members] = group.thresholds(task.course, engine, chosen, None if task.guess is None else task.guess[members])
+    def work(part: tuple[_Task, Floats, Learner, _Group, NDArray[np.intp]]) -> None:
+        task, result, learner, group, chosen = part
+        result[:, group.members[chosen]] = group.thresholds(task.course, engine, chosen, learner)
 
     with ThreadPoolExecutor(max(1, engine.threads)) as pool:
         for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
@@ -199,12 +196,7 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
     groups = [list(_groups(lead_field, fibres, models, program, mixing))
               for program, mixing in zip(programs, _mixing(lead_field, programs), strict=True)]
     everyone = np.ones(len(fibres.diameter), bool)
-    previews = [program.waveform.preview() for program in programs]
-    first = {p: _Task(groups[p], course, everyone, None, f"fibres, program {programs[p].name}")
-             for p, course in enumerate(previews) if course is not None}
-    guesses = dict(zip(first, _search(list(first.values()), replace(engine, tolerance=PREVIEW), progress), strict=True))
-    tasks = [_Task(groups[p], program.waveform.unit(), everyone, guesses[p][0] if p in guesses else None, f"fibres, program {program.name}")
-             for p, program in enumerate(programs)]
+    tasks = [_Task(groups[p], program.waveform.unit(), everyone, f"fibres, program {program.name}") for p, program in enumerate(programs)]
     found = np.stack(_search(tasks, engine, progress), axis=1)
     nodes = np.empty(found.shape[1:], int)
     for p, of_program in enumerate(groups):
@@ -322,6 +314,7 @@ def resolve_amplitude(program: Program, perception: float, discomfort: float) ->
 
 
 NEAR = (1.1, 1.3, 2.0, 5.0, np.inf)
+"""Factors of the perception threshold up to which fibres are simulated at other pulse widths, one after the other."""
 
 
 def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, programs: Sequence[Program], found: Floats, rules: Rules,
@@ -344,7 +337,7 @@ def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, progr
         left, known = list(range(len(PULSE_WIDTHS))), np.zeros(own.size, bool)
         for factor in NEAR:
             near = column & (own <= factor * perception) & np.isfinite(own)
-            tasks = [_Task(groups[p], _with_width(program.waveform, PULSE_WIDTHS[w]), near & ~known, own * _weiss(PULSE_WIDTHS[w], program.waveform),
+            tasks = [_Task(groups[p], _with_width(program.waveform, PULSE_WIDTHS[w]), near & ~known,
                            f"strength and duration, program {program.name}") for w in left]
             for w, thresholds in zip(left, _search(tasks, engine, progress), strict=True):
                 at_width[w, near & ~known] = thresholds[0, near & ~known]
@@ -355,12 +348,6 @@ def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, progr
             if not left:
                 break
     return result
-
-
-def _weiss(width: float, waveform: Tonic) -> float:
-    """Threshold at a width over that at the waveform's own, roughly: where the search starts, not what it gives."""
-    chronaxie = 0.25e-3
-    return (1 + chronaxie / width) / (1 + chronaxie / float(waveform.pulse_width))
 
 
 def _with_width(waveform: Tonic, width: float) -> Course:

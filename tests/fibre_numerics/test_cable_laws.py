@@ -18,9 +18,8 @@ from epidura.axon import Axon
 from epidura.axon.mrg import Mrg
 from epidura.axon.mrg_interpolated import MrgInterpolated
 from epidura.errors import BadInput
-from epidura.numerics import cable_kernel as kernel
+from epidura.numerics import cable, kinetics, simd
 from epidura.numerics import cable_reference as reference
-from epidura.numerics import simd
 from epidura.numerics.cable import Engine
 from epidura.single_fibre import Trial, point_source
 from epidura.waveform import Course
@@ -108,7 +107,9 @@ def test_a_fibre_does_not_see_its_neighbours(precision: str, scheme: str) -> Non
     for k in (0, 5, 36):
         assert np.array_equal(engine([trials[k]], precision).thresholds(1e-3, 1.0, 1)[:, 0], whole[:, k])
     beside = engine(trials, precision).traces(whole[2], 1e-3, [3, 15])
-    assert np.array_equal(engine([trials[36]], precision).traces(whole[2, 36:], 1e-3, [3, 15])[0], beside[36])
+    # a thin fibre makes the group remember modes that this one need not: rounding, magnified by the action potential
+    alone = engine([trials[36]], precision).traces(whole[2, 36:], 1e-3, [3, 15])[0]
+    assert np.abs(alone - beside[36]).max() < (1e-2 if precision == "float32" else 1e-6)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -152,8 +153,8 @@ def test_the_bracket_is_what_it_says(precision: str, scheme: str, tolerance: flo
     assert ((below <= middle) & (middle <= above)).all()
     assert (above / below - 1 <= tolerance * (1 + 1e-12)).all()
     quiet, firing = (own.traces(edge, own.steps * own.dt * 1e-3, [own.detect])[:, :, 0, 0].max(axis=1) for edge in (below, above))
-    assert (quiet < kernel.FIRES).all()
-    assert (firing >= kernel.FIRES).all()
+    assert (quiet < cable.FIRES).all()
+    assert (firing >= cable.FIRES).all()
 
 
 def test_nothing_fires_up_to_the_ceiling() -> None:
@@ -166,13 +167,27 @@ def test_nothing_fires_up_to_the_ceiling() -> None:
     assert own.thresholds(1e-3, 1.0, 1)[0, 0] == np.inf
 
 
-@pytest.mark.parametrize("factor", [0.3, 0.9, 1.0, 1.1, 4.0, np.nan, np.inf])
-def test_a_guess_only_saves_runs(factor: float) -> None:
+@pytest.mark.parametrize("off", [-1.0, -0.1, 0.0, 0.1, 0.7])
+@pytest.mark.parametrize("spread", [None, 0.0, 0.3])
+def test_a_guess_only_saves_runs(off: float, spread: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     own = engine(mixed(16), "float64")
     plain = own.thresholds(1e-3, 1.0, 2)
-    guessed = own.thresholds(1e-3, 1.0, 2, factor * plain[0])
-    assert np.abs(guessed[0] / plain[0] - 1).max() < 1e-3
-    assert (guessed[2] / guessed[1] - 1 <= 1e-3).all()
+    guesses = np.log(plain[0]) + off
+    monkeypatch.setattr(cable.Learner, "guess", lambda self, features: (guesses[: len(features)], spread))
+    assert np.array_equal(own.thresholds(1e-3, 1.0, 1), plain)
+
+
+def test_what_was_found_guesses_the_rest() -> None:
+    own, learner = engine(mixed(192), "float32"), cable.Learner.of(100e-6)
+    own.thresholds(1e-3, 1.0, 1, learner)
+    assert learner.model is not None
+    assert learner.model[1] < 0.02
+
+
+def test_no_guess_without_depolarisation() -> None:
+    guess, spread = cable.Learner.of(100e-6).guess(np.zeros((3, 4)))
+    assert spread is None
+    assert not np.isfinite(guess).any()
 
 
 def test_thresholds_of_the_model_are_those_of_its_engine() -> None:
@@ -188,7 +203,7 @@ def _good() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    ({"potentials": np.zeros((2, 220))}, r"fibres: .*shape \(2, 220\) for 2 fibres of 21 nodes"),
+    ({"potentials": np.zeros((2, 220))}, r"fibres: .*shape \(2, 1, 220\).*for 2 fibres of 21 nodes"),
     ({"potentials": np.zeros((1, 221))}, "fibres: .*shape"),
     ({"potentials": np.full((2, 221), np.nan)}, "not finite"),
     ({"potentials": np.full((2, 221), np.inf)}, "not finite"),
@@ -238,10 +253,12 @@ def _try_functions(x, y, out):  # type: ignore[no-untyped-def]
 
 
 @nb.njit
-def _gates(v, m, p, h, s, q, dt, out):  # type: ignore[no-untyped-def]
-    found = kernel._advance_gates(simd.load(m, 0), simd.load(p, 0), simd.load(h, 0), simd.load(s, 0), simd.load(v, 0), q, dt)
-    for k in range(4):
-        simd.store(out, k, found[k])
+def _gates(membrane, v, gates, out):  # type: ignore[no-untyped-def]
+    found = kinetics.advance(membrane, (simd.load(gates, 0), simd.load(gates, 1), simd.load(gates, 2), simd.load(gates, 3)), simd.load(v, 0), 0)
+    simd.store(out, 0, found[0])
+    simd.store(out, 1, found[1])
+    simd.store(out, 2, found[2])
+    simd.store(out, 3, found[3])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -270,12 +287,15 @@ def test_vector_functions_are_those_of_numpy(precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("dt", [0.005, 0.0101, 0.05, 5.0])
-def test_gates_follow_the_published_rates(precision: str, dt: float) -> None:
+@pytest.mark.parametrize(("tables", "dt"), [(False, 0.005), (False, 0.0101), (False, 0.05), (False, 5.0), (True, 0.005), (True, 0.0101),
+                                            (True, 0.05)])
+def test_gates_follow_the_published_rates(precision: str, tables: bool, dt: float) -> None:
     """Also where a rate is 0/0: V one to three roundings beside and exactly at its singular voltage."""
-    lanes, q = 64 // np.dtype(precision).itemsize, Mrg().cable(np.array([8.7 * UM])).membrane.q
+    if tables and not simd.permutes():
+        pytest.skip("this processor has no AVX-512, which the tables need")
+    lanes, own = 64 // np.dtype(precision).itemsize, Mrg().cable(np.array([8.7 * UM])).membrane._replace(steps=np.array([dt]))
     holes = np.array([-21.4, -25.7, -27.0, -34.0, -114.0]) + 80.0
-    values = [np.linspace(-40.0, 140.0, 40).astype(precision)]
+    values = [np.linspace(-65.0, 140.0, 1000).astype(precision)]
     for sign in (-1, 1):
         near = holes.astype(precision)
         for _ in range(4):
@@ -283,16 +303,27 @@ def test_gates_follow_the_published_rates(precision: str, dt: float) -> None:
             near = np.nextafter(near, np.array(sign * np.inf, precision))
     tried = np.concatenate(values)
     tried = np.append(tried, np.repeat(tried[-1:], -tried.size % lanes))
-    start = np.array([0.3, 0.2, 0.6, 0.1])
-    limit = 1e-6 if precision == "float32" else 1e-10  # the closing of s is held at e^20
+    start, base = np.array([0.3, 0.2, 0.6, 0.1]), np.array(kinetics.BASE[kinetics.Mrg])
+    limit = 2e-6 if precision == "float32" else 2e-6 * dt if tables else 1e-10  # the closing of s is held at e^20
     for v in tried.reshape(-1, lanes):
         out = np.empty(4 * lanes, precision)
-        _gates(v, *(np.full(lanes, g, precision) for g in start), q, dt, out)
-        opening, closing = reference.rates(v.astype(float) + reference.REST, q)
+        _gates(kinetics.mrg_tables(own, precision) if tables else own, v, np.repeat(start - base, lanes).astype(precision), out)
+        opening, closing = reference.rates(v.astype(float) + reference.REST, (own.q_m, own.q_h, own.q_s))
         target = opening / (opening + closing)
         exact = target + (start[:, None] - target) * np.exp(-dt * (opening + closing))
         assert np.isfinite(out).all(), v
-        assert np.abs(out.reshape(4, lanes) - exact).max() < max(limit, 1e-7 if dt < 0.02 else 0.0)
+        worst = np.abs(out.reshape(4, lanes) + base[:, None] - exact).max()
+        # the seventh-order series of the slow gates
+        assert worst < max(limit, 1e-7 if dt < 0.02 and not tables else 0.0)
+
+
+def test_thresholds_are_the_same_with_and_without_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = mixed(20)
+    found = [engine(trials, precision).thresholds(1e-4, 1.0, 2) for precision in PRECISIONS]
+    monkeypatch.setattr(cable, "TABLES", False)
+    for precision, tabled in zip(PRECISIONS, found, strict=True):
+        # neighbours on the grid at most
+        assert np.abs(engine(trials, precision).thresholds(1e-4, 1.0, 2)[0] / tabled[0] - 1).max() < 1.1e-4
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="reads x86 machine code")
@@ -309,7 +340,9 @@ def plain(x):
         x[k] = math.exp(x[k])
 
 def report(function):
-    for text in function.inspect_asm().values():
+    for signature, text in function.inspect_asm().items():
+        if "float32" not in str(signature) and function is not plain:
+            continue
         lines = text.splitlines()
         patterns = (r"vfn?m(add|sub)\d+ps", r"v?mulps", r"vfn?m(add|sub)\d+ss", r"v?(mul|add|sub|div)ss", r"(movabs\w*\s+\$|call\w*\s+)\w*exp")
         print("RESULT", *[sum(bool(re.match(r"\s*" + pattern, line)) for line in lines) for pattern in patterns])
@@ -329,7 +362,7 @@ print("FMA", int(llvm.get_host_cpu_features().get("fma", False)))
     for fused, multiplied, fused_single, single, exponentials in found:
         assert exponentials == 0
         assert fused_single == single == 0
-        assert multiplied > 50
+        assert multiplied > 5
         assert fused > 100 or "FMA 0" in done.stdout
 
 
@@ -338,10 +371,3 @@ def test_a_search_that_could_not_end_is_refused(name, value):
     trial = Trial("mrg", 8.7e-6, 1e-3, Course.of((100e-6, 1.0)), 0.2, 0.2, nodes=21)
     with pytest.raises(BadInput, match="must be positive"):
         trial.axon().thresholds(np.array([8.7e-6]), 21, trial.potentials()[None], trial.samples(), dt=5e-6, **{name: value})
-
-
-def test_a_guess_of_nothing_is_no_guess():
-    trial = Trial("mrg", 8.7e-6, 1e-3, Course.of((100e-6, 1.0)), 0.2, 0.2, nodes=21)
-    found = [trial.axon().thresholds(np.array([8.7e-6]), 21, trial.potentials()[None], trial.samples(), dt=5e-6, tolerance=1e-4,
-                                     guess=guess)[0, 0] for guess in (None, np.array([0.0]), np.array([-1.0]), np.array([np.nan]))]
-    assert found == pytest.approx([found[0]] * 4, rel=1e-4)

@@ -14,6 +14,8 @@ from epidura.axon import base
 from epidura.axon.mrg import Mrg
 from epidura.numerics import cable as engine
 from epidura.numerics import cable_reference as reference
+from epidura.numerics import course
+from epidura.numerics.kinetics import Mrg as Membrane
 from epidura.single_fibre import Trial
 from epidura.waveform import Course
 
@@ -69,8 +71,8 @@ def _cable(change: Callable[[engine.Cable], dict[str, Any]]) -> Callable[[Patch]
     return fault
 
 
-def _membrane(change: Callable[[engine.Membrane], dict[str, Any]]) -> Callable[[Patch], None]:
-    return _cable(lambda cable: {"membrane": dataclasses.replace(cable.membrane, **change(cable.membrane))})
+def _membrane(change: Callable[[Membrane], dict[str, Any]]) -> Callable[[Patch], None]:
+    return _cable(lambda cable: {"membrane": cable.membrane._replace(**change(cable.membrane))})
 
 
 def _published(change: Callable[[str], str]) -> Callable[[Patch], None]:
@@ -99,12 +101,13 @@ def _axial(cable: engine.Cable) -> dict[str, Any]:
 
 
 def _odd_drive(patch: Patch) -> None:
-    real, sign = engine._drives, np.where(np.arange(engine.MODES) < engine.MODES // 2, 1.0, -1.0)
+    real, sign = engine._Internodes.drives, np.where(np.arange(engine.MODES) < engine.MODES // 2, 1.0, -1.0)
 
-    def wrong(cable: Any, kinds: Any, *others: Any) -> Any:
-        return real(cable, [dataclasses.replace(kind, beta=kind.beta * sign) for kind in kinds], *others)
+    def wrong(self: Any, *given: Any) -> Any:
+        node, modal = real(self, *given)
+        return node, modal * sign
 
-    patch.setattr(engine, "_drives", wrong)
+    patch.setattr(engine._Internodes, "drives", wrong)
 
 
 def _end_sign(patch: Patch) -> None:
@@ -122,23 +125,15 @@ def _end_open(patch: Patch) -> None:
     patch.setattr(engine, "_end", lambda cable, left: engine._middle(cable))
 
 
-def _table(change: Callable[[Any], dict[str, Any]]) -> Callable[[Patch], None]:
-    def fault(patch: Patch) -> None:
-        real = engine._tables
+def _slow_mode_dropped(patch: Patch) -> None:
+    real = engine._Internodes.steps_of_w
 
-        def wrong(*given: Any) -> Any:
-            found = real(*given)
-            return dataclasses.replace(found, **change(found))
+    def wrong(self: Any, *given: Any) -> Any:
+        modes, *others = real(self, *given)
+        modes[:, :, :, 4, 1] = 0.0
+        return modes, *others
 
-        patch.setattr(engine, "_tables", wrong)
-
-    return fault
-
-
-def _slow_modes_dropped(table: Any) -> dict[str, Any]:
-    modes = table.modes.copy()
-    modes[:, :, [0, engine.MODES // 2]] = 0.0
-    return {"modes": modes}
+    patch.setattr(engine._Internodes, "steps_of_w", wrong)
 
 
 def _sign(patch: Patch) -> None:
@@ -207,8 +202,20 @@ def _fewer(patch: Patch) -> None:
 
 
 def _scheme(patch: Patch) -> None:
-    real = engine._tables
-    patch.setattr(engine, "_tables", lambda cable, kinds, dt, second: real(cable, kinds, dt, True))
+    real = engine._Internodes.step
+    patch.setattr(engine._Internodes, "step", lambda self, dt, second: real(self, dt, True))
+
+
+def _no_fold(patch: Patch) -> None:
+    # the linear response forgotten when the stimulus is over
+    real = course._Builder.parts
+    patch.setattr(course._Builder, "parts", lambda self: real(self)._replace(folds=np.zeros_like(real(self).folds)))
+
+
+def _no_current_of_response(patch: Patch) -> None:
+    # the channels do not see the linear response as a voltage that drives current
+    real = course._Builder.parts
+    patch.setattr(course._Builder, "parts", lambda self: real(self)._replace(mean=np.zeros_like(real(self).mean)))
 
 
 BRACKET_FAULTS: dict[str, Callable[[Patch], None]] = {
@@ -216,9 +223,9 @@ BRACKET_FAULTS: dict[str, Callable[[Patch], None]] = {
     "no persistent sodium": _membrane(lambda m: {"g_nap": 0.0}),
     "leak conductance doubled": _membrane(lambda m: {"g_l": 2 * m.g_l}),
     "sodium reversal not relative to rest": _membrane(lambda m: {"e_na": m.e_na - 80.0}),
-    "temperature 36 instead of 37 C, m and p": _membrane(lambda m: {"q": (m.q[0] / 2.2**0.1, m.q[1], m.q[2])}),
-    "temperature 36 instead of 37 C, h": _membrane(lambda m: {"q": (m.q[0], m.q[1] / 2.9**0.1, m.q[2])}),
-    "temperature factors of m and h swapped": _membrane(lambda m: {"q": (m.q[1], m.q[0], m.q[2])}),
+    "temperature 36 instead of 37 C, m and p": _membrane(lambda m: {"q_m": m.q_m / 2.2**0.1}),
+    "temperature 36 instead of 37 C, h": _membrane(lambda m: {"q_h": m.q_h / 2.9**0.1}),
+    "temperature factors of m and h swapped": _membrane(lambda m: {"q_m": m.q_h, "q_h": m.q_m}),
     "gaps swapped": _published(_swapped_gaps),
     "lamellae halved": _lamellae,
     "node area from the radius": _cable(lambda c: {"c_node": 0.5 * c.c_node}),
@@ -228,7 +235,9 @@ BRACKET_FAULTS: dict[str, Callable[[Patch], None]] = {
     "capacitance of the axolemma 1 uF/cm2": _cable(lambda c: {"c_axolemma": 0.5 * c.c_axolemma}),
     "leak of the MYSA like that of the STIN": _cable(lambda c: {"g_axolemma": np.minimum(c.g_axolemma, c.c_axolemma * 0.05)}),
     "drive of the odd modes with the wrong sign": _odd_drive,
-    "slowest modes dropped": _table(_slow_modes_dropped),
+    "a slow mode dropped": _slow_mode_dropped,
+    "linear response not added to the rest": _no_fold,
+    "linear response drives no channel current": _no_current_of_response,
     "modes by exponentials in a backward Euler run": _scheme,
     "potential with the wrong sign": _sign,
     "conductivities along and across swapped": _media_swapped,
@@ -242,7 +251,7 @@ BRACKET_FAULTS: dict[str, Callable[[Patch], None]] = {
 }
 
 TRACE_FAULTS: dict[str, Callable[[Patch], None]] = {
-    "temperature 36 instead of 37 C, slow potassium": _membrane(lambda m: {"q": (m.q[0], m.q[1], m.q[2] / 3.0**0.1)}),
+    "temperature 36 instead of 37 C, slow potassium": _membrane(lambda m: {"q_s": m.q_s / 3.0**0.1}),
     "potassium conductance + 1 %": _membrane(lambda m: {"g_k": 1.01 * m.g_k}),
     "course one step late": _sampled(lambda s: np.insert(s, 0, 0.0)),
 }

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epidura.errors import BadInput
-from epidura.numerics.cable import Cable, Engine, Membrane
+from epidura.numerics import kinetics
+from epidura.numerics.cable import Cable, Engine, Learner
 from epidura.recipe import Recipe
 from epidura.tables import Number, table
 
@@ -88,8 +89,8 @@ class Axon(Recipe):
         Args:
             diameter: (f,) m.
             nodes: of every fibre.
-            potentials: (f, 11 (nodes - 1) + 1) V per ampere of amplitude.
-            samples: (steps,) course on the time grid of the scheme.
+            potentials: (f, 11 (nodes - 1) + 1) V per ampere of amplitude, or (f, patterns, ...) for patterns with a course each.
+            samples: (steps,) course on the time grid of the scheme, or (patterns, steps).
             dt: s.
             scheme: second-order or backward-euler.
             precision: float32 or float64.
@@ -103,22 +104,24 @@ class Axon(Recipe):
                 raise BadInput(name, f"there is no such {name}", got=value, allowed=", ".join(allowed))
         if not dt > 0:
             raise BadInput("dt", "a step must be longer than nothing", got=dt, allowed="above 0 s")
+        potentials = np.asarray(potentials, float)
         try:
-            return Engine(self.cable(diameter), nodes, potentials, samples, dt, scheme == "second-order", precision)
+            return Engine(self.cable(diameter), nodes, potentials[:, None] if potentials.ndim == 2 else potentials,
+                          np.atleast_2d(np.asarray(samples, float)), dt, scheme == "second-order", precision)
         except ValueError as failure:
             raise BadInput("fibres", str(failure)) from None
 
     def thresholds(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, *, dt: float, scheme: str = "second-order",
                    precision: str = "float32", tolerance: float = 0.004, ceiling: float = 1.0, threads: int = 2,
-                   guess: Floats | None = None) -> Floats:
+                   learner: Learner | None = None) -> Floats:
         """(3, f) lowest amplitude at which each fibre fires and its bracket, A; inf above the ceiling.
 
         A fibre fires when the node at 0.9 of its length crosses -30 mV upwards. Arguments as in ``engine``;
-        ``guess`` (f,) A saves runs where the thresholds are known to some 10 %.
+        a ``learner`` saves runs where many calls have the same course.
         """
         engine = self.engine(diameter, nodes, potentials, samples, dt, scheme, precision)
         try:
-            return engine.thresholds(tolerance, ceiling, threads, guess)
+            return engine.thresholds(tolerance, ceiling, threads, learner)
         except ValueError as failure:
             raise BadInput("thresholds", str(failure)) from None
 
@@ -135,8 +138,8 @@ def _published(quantity: str) -> float:
 
 
 @cache
-def membrane() -> Membrane:
-    """The node's membrane; its gates are written out in ``numerics.cable_kernel.rates``."""
+def membrane() -> kinetics.Mrg:
+    """The node's membrane; its gates are written out in ``numerics.kinetics``."""
     capacitance, rest = _published("membrane capacitance"), _published("resting potential")
     # S/cm2 over uF/cm2 is 1e3 per ms
     per_ms = {name: 1e3 * _published(f"{name} conductance") / capacitance
@@ -144,8 +147,8 @@ def membrane() -> Membrane:
     reversal = {name: _published(f"{name} reversal") - rest for name in ("sodium", "potassium", "leak")}
     warm = _published("temperature")
     q = (2.2 ** ((warm - 20) / 10), 2.9 ** ((warm - 20) / 10), 3.0 ** ((warm - 36) / 10))
-    return Membrane(per_ms["fast sodium"], per_ms["persistent sodium"], per_ms["slow potassium"], per_ms["leak"],
-                    reversal["sodium"], reversal["potassium"], reversal["leak"], q)
+    return kinetics.Mrg(per_ms["fast sodium"], per_ms["persistent sodium"], per_ms["slow potassium"], per_ms["leak"],
+                        reversal["sodium"], reversal["potassium"], reversal["leak"], *q, rest, np.ones(1))
 
 
 def _cable(shape: Morphology) -> Cable:

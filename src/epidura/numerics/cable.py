@@ -15,59 +15,43 @@ system over the nodes. The end internodes, sealed towards the passive first and 
 twenty modes fill the same twenty places (the other node held at 0 makes S the same up to its sign).
 
 Two schemes: backward Euler, the same numbers as NEURON's fixed step, and a second-order one (exact exponential modes with
-linear drive within the step, trapezoidal nodes, gates staggered by half a step).
+linear drive within the step, trapezoidal nodes, gates staggered by half a step). docs/fibre.md has the mathematics.
 
 Units: um, mV, ms, nA, uS, nF; potentials come in as V/A, amplitudes as A.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
+from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epidura.numerics import course as courses
+from epidura.numerics import kinetics, simd
+from epidura.numerics.kinetics import BASE, GATES, Mrg
+
 Floats = NDArray[np.float64]
 
 PER_INTERNODE = 10  # compartments between two nodes
-MODES = 20
+MODES, HALF = 20, 10
 REST_STEPS, REST_DT = 40, 5.0  # rest: this many backward Euler steps of this many ms, as in NEURON
-GROWTH, GUESSED_GROWTH = 1.35, 1.1  # of the amplitude until a fibre fires
-WAIT_QUIET, WAIT_MOST = 1.5, 8.0  # ms after the last edge
-
-# After an edge of the course the nodes charge within a microsecond or two, which trapezoidal steps of some microseconds do
-# not follow (they ring: 0.5 to 1.6 % of the threshold of a 60 us pulse at 5 us). So the steps after an edge are divided into parts.
-EDGE_PARTS = (16, 8, 4, 4, 3, 3, 2, 2, 2, 2, 2, 2)
-# In a long train of edges the errors of both signs cancel: at 10 kHz and 5 us these give 0.07 % and run 2.6 times as fast.
-TRAIN, TRAIN_PARTS = 20, (6, 3, 2)
-EDGE = 0.02  # change between steps, relative to the largest value, from which it is an edge
-
-
-@dataclass(frozen=True)
-class Membrane:
-    """The active membrane of a node.
-
-    Attributes:
-        g_naf, g_nap, g_k, g_l: conductance over capacitance, 1/ms.
-        e_na, e_k, e_l: reversal potentials relative to rest, mV.
-        q: temperature factors of m and p, of h, of s.
-    """
-
-    g_naf: float
-    g_nap: float
-    g_k: float
-    g_l: float
-    e_na: float
-    e_k: float
-    e_l: float
-    q: tuple[float, float, float]
-
-    def constants(self) -> tuple[float, ...]:
-        """In the order of the kernel."""
-        return self.g_naf, self.g_nap, self.g_k, self.g_l, self.e_na, self.e_k, self.e_l
+TABLES = True  # gates from tables where the processor permits
+BATCH = 128  # fibres made ready together
+TINY = 1e-30
+LOWEST = 1e-12  # A, where a search ends
+CAREFUL, SPREADS = 1.25, 1.5  # first steps of a search: ratio while nothing is known, then in standard deviations of the guess
+UNDRIVEN, PAST = 0.01, 5  # share of the largest second difference, and nodes to go on, from which an action potential runs alone
+WAIT_QUIET, WAIT_MOST = 0.25, 8.0  # ms after the last edge
+FIRES, LOW, QUIET = -30.0, -92.0, -70.0  # mV
+# A mode that forgets within a step needs no memory of its own: what it forgets slower than this is lost.
+FORGOTTEN = {"float32": 12.0, "float64": 24.0}  # decay times step, second order: e^-12 = 6e-6 of 3 % of the current
+SMALL = {"float32": 1e-5, "float64": 1e-8}  # share of the node's current that a mode remembers, backward Euler
 
 
 @dataclass(frozen=True)
@@ -89,14 +73,15 @@ class Cable:
     g_axial: Floats
     g_periaxonal: Floats
     c_node: Floats
-    membrane: Membrane
+    membrane: Mrg
 
 
 @dataclass(frozen=True)
 class _Modes:
     """Modes of one kind of internode: (f, 20) decay in 1/ms and drive, and the shapes (f, 20 unknowns, 20 modes).
 
-    ``beta`` already carries the axial conductance and, squared, the division by the capacitance of the node.
+    Ten even or ten odd ones each begin with the slowest. ``beta`` already carries the axial conductance and, squared, the
+    division by the capacitance of the node.
     """
 
     decay: Floats
@@ -152,14 +137,15 @@ def _middle(cable: Cable) -> _Modes:
 
 
 def _end(cable: Cable, left: bool) -> _Modes:
-    """Twenty modes of the first or the last internode, driven by its one live node."""
+    """Twenty modes of the first or the last internode, driven by its one live node; dealt out to the even and odd places."""
     values, shape = _eigen(*_matrices(cable, left, not left))
+    deal = np.r_[0:MODES:2, 1:MODES:2]
+    values, shape = values[:, deal], shape[:, :, deal]
     at, axial = (PER_INTERNODE - 1, cable.g_axial[:, -1:]) if left else (0, cable.g_axial[:, :1])
     beta = axial * shape[:, at, :]
     if left:
         # the kernel takes the odd places with a minus sign at a right node: turn their sign here
-        turn = np.where(np.arange(MODES) < MODES // 2, 1.0, -1.0)
-        return _Modes(values, beta, shape * turn)
+        return _Modes(values, beta, shape * np.where(np.arange(MODES) < HALF, 1.0, -1.0))
     return _Modes(values, beta, shape)
 
 
@@ -167,11 +153,11 @@ def _end(cable: Cable, left: bool) -> _Modes:
 class _Recursion:
     """Coefficients of a mode over one step; every array (f, 20).
 
-    a+ - a = decay a + k0 S + k1 S+ + q, and the mean over the step (what the node sees) = f a + h0 S + h1 S+ + qa.
+    a+ - a = grow a + k0 S + k1 S+ + q, and the mean over the step (what the node sees) = f a + h0 S + h1 S+ + qa.
     q and qa are per unit of beta delta.
     """
 
-    decay: Floats
+    grow: Floats
     k0: Floats
     k1: Floats
     q: Floats
@@ -195,139 +181,160 @@ def _recursion(decay: Floats, b2: Floats, dt: float, second_order: bool) -> _Rec
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """What the kernel reads for one dt and scheme, per fibre.
+class _Step:
+    """All internodes and nodes over one kind of step: recursions of the three kinds of internode, and the internodes' part
+    of the diagonal (f, 3) at the three kinds of node."""
 
-    modes (f, 3, 20, 4), sums (f, 3, 5), diagonal (f, 3, 2), and the step responses q, qa (f, 3, 20) of a unit drive.
-    """
-
-    modes: Floats
-    sums: Floats
+    of: tuple[_Recursion, ...]
     diagonal: Floats
-    q: Floats
-    qa: Floats
 
-    def all_sums(self) -> Floats:
-        """(f, 21) sums and diagonal in the order of the kernel."""
-        f = self.sums.shape[0]
-        return np.concatenate([self.sums.reshape(f, -1), self.diagonal.reshape(f, -1)], axis=1)
+    def other(self, kind: int) -> Floats:
+        """(f,) coupling of a node to the one on the other side."""
+        return np.asarray(self.of[kind].h1[:, :HALF].sum(axis=1) - self.of[kind].h1[:, HALF:].sum(axis=1))
 
 
-def _tables(cable: Cable, kinds: Sequence[_Modes], dt: float, second_order: bool) -> _Tables:
-    half = MODES // 2
-    modes, sums, q, qa = [], [], [], []
-    for kind in kinds:
-        r = _recursion(kind.decay, kind.beta**2 / cable.c_node[:, None], dt, second_order)
-        modes.append(np.stack([r.decay, r.k0, r.k1, r.f], axis=-1))
-        own, other = r.h1[:, :half].sum(axis=1), r.h1[:, half:].sum(axis=1)
-        axial = cable.g_axial[:, 0] / cable.c_node
-        sums.append(np.stack([own + other, own - other, r.h0[:, :half].sum(axis=1), r.h0[:, half:].sum(axis=1), axial], axis=-1))
-        q.append(r.q)
-        qa.append(r.qa)
-    theta = 0.5 if second_order else 1.0
-    own, axial = (np.stack([each[:, k] for each in sums], axis=1) for k in (0, 4))
-    # the internodes on both sides of the first, of a middle and of the last live node
-    own, axial = (a[:, [0, 1, 1]] + a[:, [1, 1, 2]] for a in (own, axial))
-    diagonal = np.stack([theta * axial - own, (1.0 - theta) * axial], axis=-1)
-    return _Tables(np.stack(modes, 1), np.stack(sums, 1), diagonal, np.stack(q, 1), np.stack(qa, 1))
+def _halves(values: Floats) -> tuple[Floats, Floats]:
+    """Sums over the even and over the odd modes."""
+    return values[..., :HALF].sum(axis=-1), values[..., HALF:].sum(axis=-1)
 
 
+class _Internodes:
+    """The modes of the left end, the middle and the right end, and what a kernel needs of them.
 
-def _drives(cable: Cable, kinds: Sequence[_Modes], tables: Sequence[_Tables], nodes: int, outside: Floats) -> list[Floats]:
-    """For each table (f, nodes + 20 (nodes - 1)): drive of each node, then of each mode, per unit of ``outside`` (f, C) in mV."""
-    f, n = cable.c_node.size, PER_INTERNODE
-    steps = np.diff(outside, axis=1).reshape(f, nodes - 1, n + 1)
-    flow_axial, flow_outer = steps * cable.g_axial[:, None, :], steps * cable.g_periaxonal[:, None, :]
-    flow_axial[:, 0, 0] = flow_axial[:, -1, -1] = 0.0  # the passive end nodes have no axial path
-    force = np.concatenate([np.diff(flow_axial, axis=2), np.diff(flow_outer, axis=2)], axis=2)
-    node = np.zeros((f, nodes))
-    node[:, 1:-1] = (flow_axial[:, 1:, 0] - flow_axial[:, :-1, -1]) / cable.c_node[:, None]
-    places = (slice(0, 1), slice(1, nodes - 2), slice(nodes - 2, nodes - 1))
-    modal = np.concatenate([(force[:, place] @ kind.shape) * (kind.beta / cable.c_node[:, None])[:, None, :]
-                            for place, kind in zip(places, kinds, strict=True)], axis=1)
-    which = np.r_[0, np.ones(nodes - 3, int), 2]
-    found = []
-    for table in tables:
-        seen = modal * table.qa[:, which]
-        even, odd = seen[..., : MODES // 2].sum(axis=2), seen[..., MODES // 2 :].sum(axis=2)
-        at_nodes = node.copy()
-        at_nodes[:, :-1] += even + odd
-        at_nodes[:, 1:] += even - odd
-        at_nodes[:, [0, -1]] = 0.0
-        found.append(np.concatenate([at_nodes, (modal * table.q[:, which]).reshape(f, -1)], axis=1))
-    return found
-
-
-def _start(potentials: Floats, samples: Floats, dt: float) -> Floats:
-    """(f,) amplitudes in A from which the search goes up: near and mostly below the threshold.
-
-    A fibre needs a second difference of the outside potential between nodes of some 8 mV for a long pulse, and more
-    for a short one; a fifth to a third of that is a start. The threshold itself does not depend on it.
+    Args:
+        cable: (f) fibres.
+        sealed: whether the first and the last node are live; then the end internodes are like the others.
     """
-    at_nodes = potentials[:, :: PER_INTERNODE + 1] * 1e3
-    bend = np.abs(np.diff(at_nodes, 2, axis=1)).max(axis=1)
-    later = np.flatnonzero(_edges(np.append(samples, 0.0))[1:])
-    first = (later[0] + 1 if later.size else samples.size) * dt
-    return np.asarray(1.75 * (1.0 + 0.15 / first) / np.maximum(bend * np.abs(samples).max(), 1e-9))
+
+    def __init__(self, cable: Cable, sealed: bool):
+        self.cable, self.sealed, self.axial = cable, sealed, cable.g_axial[:, 0] / cable.c_node
+        middle = _middle(cable)
+        self.kinds = (middle, middle, middle) if sealed else (_end(cable, True), middle, _end(cable, False))
+
+    def step(self, dt: float, second_order: bool) -> _Step:
+        """Over a step of ``dt`` ms."""
+        of = tuple(_recursion(kind.decay, kind.beta**2 / self.cable.c_node[:, None], dt, second_order) for kind in self.kinds)
+        theta = 0.5 if second_order else 1.0
+        own = [sum(_halves(r.h1)) for r in of]
+        beside = ((1,), (1, 1), (1,)) if self.sealed else ((0, 1), (1, 1), (1, 2))
+        return _Step(of, np.stack([sum(theta * self.axial - own[k] for k in kinds) for kinds in beside], axis=-1))
+
+    def kept(self, dt: float, second_order: bool, precision: str) -> NDArray[np.int64]:
+        """(3,) how many modes of each parity keep a memory of their own."""
+        result = []
+        for kind in self.kinds:
+            weight = kind.beta**2 / kind.decay
+            share = weight / weight.sum(axis=1, keepdims=True) / (1.0 + kind.decay * dt) ** 2
+            keep = np.any(kind.decay * dt < FORGOTTEN[precision] if second_order else share > SMALL[precision], axis=0)
+            result.append(max(int(np.flatnonzero(keep[part]).max(initial=-1)) + 1 for part in (slice(0, HALF), slice(HALF, MODES))))
+        return np.array(result)
+
+    def steps_of_w(self, step: _Step, kept: NDArray[np.int64], stride: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """Modes (f, 3, 2, stride, 2), sums (f, 18), full (f, 3, 20, 6) and static (f, 3, 2) of ``kernel.run`` and its change of level.
+
+        A mode's state is a - k1 S over k = E k1 + k0, so that it grows by S each step and by nothing else.
+        """
+        modes, sums, full, static = np.zeros((self.axial.size, 3, 2, stride, 2)), [], [], []
+        for at, r in enumerate(step.of):
+            k = (1.0 + r.grow) * r.k1 + r.k0
+            share = r.f * k
+            k = np.where(np.abs(k) < TINY, TINY, k)  # such a mode gives the node nothing
+            lost = np.where(np.arange(MODES) % HALF < kept[at], 0.0, share / -r.grow)
+            seen = np.stack(_halves(r.f * r.k1 + r.h0 + r.h1 + lost), axis=-1) - 0.5 * self.axial[:, None]
+            sums.append(np.concatenate([step.other(at)[:, None], seen, -np.stack(_halves(lost / -r.grow), axis=-1)], axis=-1))
+            for parity in (0, 1):
+                own = slice(parity * HALF, parity * HALF + int(kept[at]))
+                modes[:, at, parity, : kept[at]] = np.stack([r.grow[:, own], share[:, own]], axis=-1)
+            full.append(np.stack([k, r.k0, r.k1, 1.0 / k, r.k1 / k, r.f], axis=-1))
+            static.append(np.stack(_halves(r.h0 + r.h1), axis=-1) - 0.5 * self.axial[:, None])
+        return modes, np.concatenate([*sums, step.diagonal], axis=1), np.stack(full, axis=1), np.stack(static, axis=1)
+
+    def steps_of_u(self, step: _Step, dt: float, leak: float, theta: float) -> tuple[Floats, Floats]:
+        """Modes (f, 3, 20, 6) and sums (f, 18) of ``kernel.passive`` with ``leak`` 1/ms at the nodes."""
+        modes = np.stack([np.stack([r.grow, r.k0, r.k1, r.f, r.q, r.qa], axis=-1) for r in step.of], axis=1)
+        none = np.zeros_like(self.axial)
+        sums = [np.stack([step.other(at), *(half - 0.5 * self.axial for half in _halves(r.h0 + r.h1)), none, none], axis=-1)
+                for at, r in enumerate(step.of)]
+        return modes, np.concatenate([*sums, 1.0 / dt + theta * leak + step.diagonal], axis=1)
+
+    def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Drive of each node (f, nodes) and of each mode (f, nodes - 1, 20) per unit of ``outside`` (f, C) in mV.
+
+        ``which`` (f,) of the cables each fibre is.
+        """
+        cable, n, f = self.cable, PER_INTERNODE, len(outside)
+        differences = np.diff(outside, axis=1).reshape(f, nodes - 1, n + 1)
+        flow_axial, flow_outer = differences * cable.g_axial[which, None, :], differences * cable.g_periaxonal[which, None, :]
+        if not self.sealed:
+            flow_axial[:, 0, 0] = flow_axial[:, -1, -1] = 0.0  # the passive end nodes have no axial path
+        force = np.concatenate([np.diff(flow_axial, axis=2), np.diff(flow_outer, axis=2)], axis=2)
+        node = np.zeros((f, nodes))
+        node[:, :-1] += flow_axial[:, :, 0]
+        node[:, 1:] -= flow_axial[:, :, -1]
+        node /= cable.c_node[which, None]
+        if not self.sealed:
+            node[:, [0, -1]] = 0.0
+        places = (slice(0, 1), slice(1, nodes - 2), slice(nodes - 2, nodes - 1))
+        shapes = [kind.shape * (kind.beta / cable.c_node[:, None])[:, None, :] for kind in self.kinds]
+        return node, np.concatenate([force[:, place] @ shape[which] for place, shape in zip(places, shapes, strict=True)], axis=1)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The steps of a run, in the order of the kernel's ``plan``."""
+class Learner:
+    """Guesses thresholds from the linear response, better with every fibre found.
 
-    table: NDArray[np.int64]
-    lengths: Floats
-    course: Floats
-    gate_dt: Floats
-    slope: Floats
-    row_of: NDArray[np.int64]
-    quiet_from: int
+    The threshold times the highest linear depolarisation is nearly the same for all fibres and one course; what is left
+    follows how much the neighbouring nodes are depolarised and how large the node is. A quadratic in these, fitted to the
+    fibres found so far, guesses the others to 0.3 to 0.8 % (8.7 um and 4 to 15 um, 60 to 500 us, mono- and bipolar).
+    Guesses only save runs; no threshold depends on them.
 
-    def tuple(self) -> tuple[object, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self))
+    Args:
+        charging: ms, first phase of the course: for the first guess, 7 mV and 0.92 mV ms over the phase.
+    """
 
+    FEWEST, MOST = 48, 4096
 
-def _edges(course: Floats) -> NDArray[np.bool_]:
-    """(steps,) whether the course jumps at the start of a step."""
-    return np.abs(np.diff(course, prepend=0.0)) > EDGE * np.abs(course).max(initial=0.0)
+    def __init__(self, charging: float):
+        self.first = np.log(7.0 + 0.92 / charging)
+        self.features: list[Floats] = []
+        self.logs: list[Floats] = []
+        self.model: tuple[Floats, float] | None = None
+        self.fitted = 0
+        self.lock = Lock()
 
+    @staticmethod
+    def of(seconds: float) -> Learner:
+        """For a course whose first phase lasts this long."""
+        return Learner(seconds * 1e3)
 
-def _parts(samples: Floats) -> tuple[int, ...]:
-    """Into how many parts the steps after an edge of this course are divided."""
-    return TRAIN_PARTS if _edges(samples).sum() > TRAIN else EDGE_PARTS
+    @staticmethod
+    def _terms(features: Floats) -> Floats:
+        """(n, 10) of (n, 4): peak, neighbours, their neighbours, size."""
+        a, b, size = features[:, 1] / features[:, 0], features[:, 2] / features[:, 0], np.log(features[:, 3])
+        one = np.ones_like(a)
+        return np.stack([one, a, b, size, a * a, a * b, b * b, a * size, b * size, size * size], axis=1)
 
+    def guess(self, features: Floats) -> tuple[Floats, float | None]:
+        """(n,) logarithms of the thresholds of (n, 4) features, and how far off they may be, or None if that is not known yet."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = -np.log(features[:, 0])
+            if self.model is None:
+                return self.first + scale, None
+            return self._terms(features) @ self.model[0] + scale, self.model[1]
 
-def _divisions(samples: Floats, divide: bool) -> NDArray[np.int64]:
-    """Into how many parts steps are divided, one table each, whole steps first."""
-    return np.unique((1, *_parts(samples))) if divide else np.ones(1, np.int64)
-
-
-def _plan(samples: Floats, dt: float, steps: int, quiet_from: int, divide: bool) -> _Plan:
-    """Steps of ``dt`` ms, or parts of them after the edges of the course."""
-    course = np.zeros(steps)
-    course[: min(samples.size, steps)] = samples[:steps]
-    edge = _edges(course) if divide else np.zeros(steps, bool)
-    parts = np.ones(steps, int)
-    after_edge = _parts(samples)
-    for k in reversed(range(len(after_edge))):
-        parts[k:][edge[: steps - k]] = after_edge[k]
-    known = _divisions(samples, divide)
-    lengths = dt / known
-    table = np.repeat(np.searchsorted(known, parts), parts)
-    last = np.cumsum(parts) - 1
-    row_of = np.full(table.size, -1)
-    row_of[last] = np.arange(steps)
-    table = np.append(table, 0)
-    now, after = lengths[table[:-1]], lengths[table[1:]]
-    kink = np.zeros(table.size - 1, bool)
-    kink[last[:-1]] = edge[1:]
-    # The gates stand half a step ahead of V and move to half a step ahead of the next V. Where both steps are equal, V in
-    # between is its mean; else the part before and the part after V lean on its last slope, which an edge ahead cuts off.
-    slope = (np.where(kink, 0.0, after**2) - now**2) / (4 * now * (now + after))
-    gate_dt = 0.5 * (now + after)
-    if not divide:
-        slope[:] = 0.0
-    return _Plan(table, lengths, np.repeat(course, parts), gate_dt, slope, row_of, int(last[quiet_from]) if quiet_from < steps else table.size)
+    def learn(self, features: Floats, logs: Floats) -> None:
+        """Take in (n, 4) features and (n,) logarithms of thresholds."""
+        good = np.isfinite(logs) & (features[:, 0] > 0)
+        with self.lock:
+            self.features.append(features[good])
+            self.logs.append(logs[good] + np.log(features[good, 0]))
+            count = sum(map(len, self.logs))
+            if count < self.FEWEST or count > self.MOST or (self.model is not None and count < 1.5 * self.fitted):
+                return
+            terms, target = self._terms(np.concatenate(self.features)), np.concatenate(self.logs)
+            # a little ridge: without a spread of sizes their terms would be free
+            weights = np.linalg.solve(terms.T @ terms + 1e-6 * count * np.eye(terms.shape[1]), terms.T @ target)
+            self.fitted = count
+            self.model = np.asarray(weights), float(np.sqrt(np.mean((target - terms @ weights) ** 2)))
 
 
 class Engine:
@@ -336,137 +343,243 @@ class Engine:
     Args:
         cable: (f) fibres.
         nodes: number of nodes N >= 5 of each.
-        potentials: (f, 11 (N - 1) + 1) V per ampere of amplitude, node first, then the ten compartments.
-        samples: (steps,) course on the time grid, relative to the amplitude.
+        potentials: (f, patterns, 11 (N - 1) + 1) V per ampere of amplitude, node first, then the ten compartments.
+        samples: (patterns, steps) course of each pattern on the time grid, relative to the amplitude.
         dt: s.
         second_order: scheme; backward Euler without.
         precision: float32 or float64.
+        sealed: whether the end nodes are live instead of passive.
+        injection: (f,) node and (steps,) current into it in A, whatever the amplitude; or None.
 
     Raises:
         ValueError: shapes that do not fit, no samples, or numbers that are not finite.
     """
 
     def __init__(self, cable: Cable, nodes: int, potentials: Floats, samples: Floats, dt: float, second_order: bool = True,
-                 precision: str = "float32"):
-        f = cable.c_node.size
+                 precision: str = "float32", sealed: bool = False, injection: tuple[NDArray[np.int64], Floats] | None = None):
+        from epidura.numerics import cable_kernel as kernel
+
+        f, width = cable.c_node.size, (PER_INTERNODE + 1) * (nodes - 1) + 1
         if nodes < 5:
             raise ValueError(f"a fibre of {nodes} nodes; the ends need at least 5")
-        if potentials.shape != (f, (PER_INTERNODE + 1) * (nodes - 1) + 1):
-            raise ValueError(f"potentials of shape {potentials.shape} for {f} fibres of {nodes} nodes")
-        if np.size(samples) == 0 or not 0 < dt < np.inf:
-            raise ValueError(f"{np.size(samples)} samples of the course, {dt} s apart")
+        if potentials.ndim != 3 or potentials.shape[::2] != (f, width) or samples.ndim != 2 or len(samples) != potentials.shape[1]:
+            raise ValueError(f"potentials of shape {potentials.shape} and courses of shape {samples.shape} for {f} fibres of {nodes} nodes")
+        if samples.shape[1] == 0 or not 0 < dt < np.inf:
+            raise ValueError(f"{samples.shape[1]} samples of the course, {dt} s apart")
         if not (np.isfinite(potentials).all() and np.isfinite(samples).all()):
             raise ValueError("a potential or a sample of the course is not finite")
-        self.cable, self.nodes, self.potentials, self.samples = cable, nodes, potentials, np.asarray(samples, float)
-        self.dt, self.second_order, self.dtype = dt * 1e3, second_order, np.dtype(precision)
+        self.cable, self.nodes, self.potentials, self.samples = cable, nodes, potentials, samples
+        self.dt, self.second_order, self.dtype, self.sealed = dt * 1e3, second_order, np.dtype(precision), sealed
         self.lanes = 64 // self.dtype.itemsize
-        self.quiet_from = self.samples.size + int(np.ceil(WAIT_QUIET / self.dt))
-        self.steps = self.samples.size + int(np.ceil(WAIT_MOST / self.dt))
-        self.detect = int(0.9 * (nodes - 1))
+        self.injection = injection
+        self.fixed = np.empty((0, 0)) if injection is None else injection[1][None] * 1e9
+        busy = max(samples.shape[1], self.fixed.shape[1])
+        self.quiet_from = busy + int(np.ceil(WAIT_QUIET / self.dt))
+        self.steps = busy + int(np.ceil(WAIT_MOST / self.dt))
+        self.detect = int(0.9 * (nodes - 1))  # the node that must fire
+        self.kernel = kernel
+
+    def learner(self) -> Learner:
+        """To be shared by engines of the same course."""
+        jumps = np.flatnonzero(courses.edges(np.concatenate([self.samples, np.zeros((len(self.samples), 1))], axis=1)))
+        return Learner((jumps[1] - jumps[0] if jumps.size > 1 else self.samples.shape[1]) * self.dt)
 
     @cached_property
-    def start(self) -> Floats:
-        """(f,) first amplitude of the search, A."""
-        return _start(self.potentials, self.samples, self.dt)
+    def plan(self) -> courses.Course:
+        """Of a run that decides whether a fibre fires."""
+        return self._plan(self.steps, self.quiet_from)
 
-    def thresholds(self, tolerance: float, ceiling: float, threads: int, guess: Floats | None = None) -> Floats:
+    def _plan(self, steps: int, quiet_from: int) -> courses.Course:
+        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order)
+
+    def membrane(self, plan: courses.Course, precision: str) -> Any:
+        """The membrane with the steps that its gates make; as tables where the processor is good at them."""
+        own = self.cable.membrane._replace(steps=plan.gate_steps)
+        if TABLES and simd.permutes() and plan.gate_steps.max() <= kinetics.LONGEST:
+            return kinetics.mrg_tables(own, precision)
+        return own
+
+    def net(self, kept: NDArray[np.int64], theta: float, lengths: Sequence[float], plan: courses.Course) -> Any:
+        """What all fibres share, for the kernel; ``kept`` (levels, 3) and step in ms of each level."""
+        nodes, kernel, membrane = self.nodes, self.kernel, self.cable.membrane
+        first, last = (0, nodes - 1) if self.sealed else (1, nodes - 2)
+        kind, place = np.ones(nodes - 1, np.int64), np.ones(nodes, np.int64)
+        place[first], place[last] = 0, 2
+        if not self.sealed:
+            kind[0], kind[-1] = 0, 2
+        return kernel.Net(nodes, first, last, kind, place, kept, int(kept.max()), np.array(lengths), theta, plan.by, plan.lag,
+                          len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
+                          FIRES - membrane.rest, LOW - membrane.rest, QUIET - membrane.rest, self.detect)
+
+    def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None]) -> None:
+        """Run ``work(batch, members, lanes)`` for all fibres in groups of lanes, ``BATCH`` fibres of memory per thread at a time."""
+        def batch(first: int) -> None:
+            made = _Batch(self, order[first : first + BATCH], plan)
+            for members, lanes in made.lots():
+                work(made, members, lanes)
+
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            list(pool.map(batch, range(0, order.size, BATCH)))
+
+    def thresholds(self, tolerance: float, ceiling: float, threads: int, learner: Learner | None = None) -> Floats:
         """(3, f) threshold, and the bracket below and above, A; inf where nothing fires up to the ceiling.
 
-        ``guess`` (f,) saves runs where the threshold is known to some 10 %.
+        The brackets are neighbours on the grid (1 + tolerance)^k A, so they depend on nothing but the fibre and its
+        potentials. ``learner`` goes on learning from call to call.
         """
-        from epidura.numerics import cable_kernel as kernel
-
         if not (0 < tolerance < np.inf and 0 < ceiling < np.inf):
             raise ValueError(f"a tolerance of {tolerance} and a ceiling of {ceiling} A; both must be positive")
-        first = self.start if guess is None else np.where(np.isfinite(guess) & (guess > 0), 0.95 * guess, self.start)
-        growth = GROWTH if guess is None else GUESSED_GROWTH
-        order = np.argsort(first, kind="stable")
-        found = np.empty((3, order.size))
-        plan = _plan(self.samples, self.dt, self.steps, self.quiet_from, self.second_order).tuple()
+        learner, plan, unit = learner or self.learner(), self.plan, np.log1p(tolerance)
+        highest, lowest = int(np.ceil(np.log(ceiling) / unit - 1e-9)), int(np.log(LOWEST) / unit)
+        found = np.empty((3, self.cable.c_node.size))
+        far = self._far()
 
-        def work(members: NDArray[np.intp]) -> None:
-            lot = _Lot(self, members)
-            below, above, _ = kernel.search(self.nodes, lot.state, lot.modes, lot.sums, lot.drive, first[lot.members], plan,
-                                            *lot.shared, self.detect, tolerance, ceiling, growth)
-            with np.errstate(invalid="ignore"):
-                result = np.stack([np.sqrt(below * above), below, above])
-            found[:, members] = result[:, : members.size]
+        def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
+            peaks = self.kernel.peaks(batch.net, lanes, plan.parts, plan.blocks)
+            own = np.append(members, np.full(self.lanes - members.size, members[-1]))
+            features = np.column_stack([peaks, self.cable.c_node[own]])
+            guess, spread = learner.guess(features)
+            careful = spread is None
+            guess = np.where(np.isfinite(guess), guess + (np.log(0.6) if careful else 0.0), np.log(ceiling))
+            start = np.clip(np.rint(guess / unit), lowest, highest).astype(np.int64)
+            stride = max(1, round((np.log(CAREFUL) if spread is None else SPREADS * spread) / unit))
+            net = batch.net._replace(detect=int(far[members].max()))
+            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, start, stride, careful, unit, lowest, highest)
+            never = above == 1 << 60
+            low = np.where(never, ceiling, np.where(below < lowest, 0.0, np.exp(unit * np.maximum(below, lowest))))
+            high = np.where(never, np.inf, np.exp(unit * np.minimum(above, highest)))
+            middle = np.sqrt(low * high)
+            found[:, members] = np.stack([middle, low, high])[:, : members.size]
+            learner.learn(features[: members.size], np.log(np.maximum(middle, LOWEST))[: members.size])
 
-        lots = [order[k : k + self.lanes] for k in range(0, order.size, self.lanes)]
-        # the slowest kinds last would leave a thread idle: they are even enough not to matter
-        with ThreadPoolExecutor(max(1, threads)) as pool:
-            list(pool.map(work, lots))
+        self._lots(np.arange(found.shape[1]), plan, threads, work)
         return found
 
-    def traces(self, amplitude: Floats, duration: float, rows: Sequence[int]) -> Floats:
-        """(f, steps, rows, 5) V in mV and the gates m, p, h, s after each step, for ``duration`` s."""
-        from epidura.numerics import cable_kernel as kernel
+    def _far(self) -> NDArray[np.int64]:
+        """(f,) node at which an action potential has left all that drives it, and will arrive at ``detect``."""
+        at_nodes = self.potentials[:, :, :: PER_INTERNODE + 1] * np.abs(self.samples).max(axis=1)[:, None]
+        bend = np.abs(np.diff(at_nodes, 2, axis=2)).sum(axis=1)  # of nodes 1 to N - 2
+        driven = bend > UNDRIVEN * bend.max(axis=1, keepdims=True)
+        last = bend.shape[1] - np.argmax(driven[:, ::-1], axis=1)
+        return np.minimum(last + PAST, self.detect)
 
+    def traces(self, amplitude: Floats, duration: float, rows: Sequence[int]) -> Floats:
+        """(f, steps, rows, 1 + gates) V in mV and the gates after each step, for ``duration`` s."""
         steps, at = round(duration * 1e3 / self.dt), np.asarray(rows, np.int64)
-        result = np.empty((self.cable.c_node.size, steps, at.size, 5))
-        plan = _plan(self.samples, self.dt, steps, steps, self.second_order).tuple()
-        for k in range(0, result.shape[0], self.lanes):
-            members = np.arange(k, min(k + self.lanes, result.shape[0]))
-            lot = _Lot(self, members)
-            record = np.empty(steps * at.size * 5 * self.lanes, self.dtype)
-            kernel.run(self.nodes, lot.state, lot.work, lot.modes, lot.sums, lot.drive, amplitude[lot.members].astype(self.dtype),
-                       plan, *lot.shared, self.detect, False, at, record)
-            result[members] = np.moveaxis(record.reshape(steps, at.size, 5, self.lanes), -1, 0)[: members.size]
-        result[..., 0] += kernel.REST
+        width = 1 + len(GATES[type(self.cable.membrane)])
+        result = np.empty((self.cable.c_node.size, steps, at.size, width))
+        plan = self._plan(steps, steps)
+
+        def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
+            record = np.empty(steps * at.size * width * self.lanes, self.dtype)
+            self.kernel.simulate(batch.net, batch.membrane, lanes, plan.parts, plan.blocks, self._amplitudes(amplitude, members),
+                                 np.array([0.0, np.inf]), False, at, record)
+            result[members] = np.moveaxis(record.reshape(steps, at.size, width, self.lanes), -1, 0)[: members.size]
+
+        self._lots(np.arange(result.shape[0]), plan, 1, work)
+        return result + np.array([self.cable.membrane.rest, *BASE[type(self.cable.membrane)]])
+
+    def _amplitudes(self, amplitude: Floats, members: NDArray[np.intp]) -> NDArray[np.floating]:
+        """(lanes,) of these fibres; empty lanes rest."""
+        result = np.zeros(self.lanes, self.dtype)
+        result[: members.size] = amplitude[members]
         return result
 
 
-class _Lot:
-    """The arrays of one group of lanes, at rest. Empty lanes repeat the last fibre."""
+class _Batch:
+    """Fibres made ready together: coefficients, drives and rest of all of them, dealt out to groups of lanes.
 
-    def __init__(self, engine: Engine, members: NDArray[np.intp]):
-        self.members = np.concatenate([members, np.repeat(members[-1:], engine.lanes - members.size)])
-        part = _part(engine.cable, self.members)
-        kinds = (_end(part, True), _middle(part), _end(part, False))
-        # with the parts of steps after an edge come tables of their own
-        tables = [_tables(part, kinds, dt, engine.second_order) for dt in engine.dt / _divisions(engine.samples, engine.second_order)]
-        nodes, dtype, lanes = engine.nodes, engine.dtype, engine.lanes
-        outside = engine.potentials[self.members] * 1e3
-        self.modes = np.concatenate([_in_lanes(table.modes, dtype) for table in tables])
-        self.sums = np.concatenate([_in_lanes(table.all_sums(), dtype) for table in tables])
-        self.drive = np.concatenate([_in_lanes(drive, dtype) for drive in _drives(part, kinds, tables, nodes, outside)])
-        self.work = np.empty(2 * nodes * lanes, dtype)
-        membrane = engine.cable.membrane
-        self.shared = (membrane.constants(), membrane.q, 0.5 if engine.second_order else 1.0)
-        self.state = self._rest(engine, part, kinds)
-        first_table = int(_plan(engine.samples, engine.dt, 1, 1, engine.second_order).table[0])
-        self._hand_over(nodes, lanes, tables[first_table])
+    The rest is found in float64 whatever the precision of the run: its rounding would shift the action potential.
+    """
 
-    def _rest(self, engine: Engine, part: Cable, kinds: Sequence[_Modes]) -> NDArray[np.floating]:
-        """The state after long steps without stimulus."""
-        from epidura.numerics import cable_kernel as kernel
+    def __init__(self, engine: Engine, members: NDArray[np.intp], plan: courses.Course):
+        self.engine, self.members, self.plan = engine, members, plan
+        nodes, second = engine.nodes, engine.second_order
+        cable, self.which = _different(_part(engine.cable, members))
+        internodes = _Internodes(cable, engine.sealed)
+        lengths = [engine.dt / divisor for divisor in plan.levels]
+        kept = np.array([internodes.kept(dt, second, engine.dtype.name) for dt in lengths])
+        self.net = engine.net(kept, 0.5 if second else 1.0, lengths, plan)
+        self.membrane = engine.membrane(plan, engine.dtype.name)
+        levels = [internodes.steps_of_w(internodes.step(dt, second), of, self.net.stride) for dt, of in zip(lengths, kept, strict=True)]
+        tables = []
+        for divisor in plan.divisors:
+            trapezoidal, dt = second and divisor != courses.DAMPED, engine.dt / divisor
+            tables.append(internodes.steps_of_u(internodes.step(dt, trapezoidal), dt, self.net.rest_leak, 0.5 if trapezoidal else 1.0))
+        first = int(plan.blocks.level[0])
+        # (numbers, different cables)
+        self.of_cable = {"rest": self._rest(internodes, levels[first], first),
+                         **{name: _last([level[k] for level in levels]) for k, name in enumerate(("modes", "sums", "full", "static"))},
+                         "passive_modes": _last([m for m, _ in tables]), "passive_sums": _last([s for _, s in tables])}
+        drives = [internodes.drives(nodes, engine.potentials[members, p] * 1e3, self.which) for p in range(engine.potentials.shape[1])]
+        fixed = [np.empty((members.size, 0))]
+        if engine.injection is not None:
+            fixed = [np.zeros((members.size, nodes)), np.zeros((members.size, (nodes - 1) * MODES))]
+            fixed[0][np.arange(members.size), engine.injection[0][members]] = 1.0 / cable.c_node[self.which]
+        # (numbers, fibres)
+        self.of_fibre = {"drive": _last([part for drive in drives for part in drive]), "fixed_drive": _last(fixed)}
+        self.has_fixed = engine.injection is not None
 
-        nodes, lanes, dtype = engine.nodes, engine.lanes, engine.dtype
-        slow = _tables(part, kinds, REST_DT, False)
-        state = np.zeros((5 * nodes + (nodes - 1) * (MODES + 2)) * lanes, dtype)
-        kernel.settle_gates(state, nodes, self.shared[1])
-        plan = _plan(np.empty(0), REST_DT, REST_STEPS, REST_STEPS, False).tuple()
-        kernel.run(nodes, state, self.work, _in_lanes(slow.modes, dtype), _in_lanes(slow.all_sums(), dtype), self.drive, np.zeros(lanes, dtype),
-                   plan, *self.shared[:2], 1.0, engine.detect, False, np.empty(0, np.int64), np.empty(0, dtype))
-        return state
+    def lots(self) -> Iterator[tuple[NDArray[np.intp], Any]]:
+        """Members (up to lanes) of each group, and their arrays; empty lanes repeat the last fibre."""
+        lanes, nodes, dtype = self.engine.lanes, self.net.nodes, self.engine.dtype
+        sizes = {"state": self.of_cable["rest"].shape[0], "work": nodes, "response": 2 * nodes + (nodes - 1) * MODES,
+                 "fine": self.plan.fine * nodes, "rows": self.plan.rows * nodes}
+        sizes |= {"fixed_response": self.has_fixed * sizes["response"], "fixed_rows": self.has_fixed * sizes["rows"]}
+        room = {name: simd.aligned(np.zeros(size * lanes, dtype)) for name, size in sizes.items()}
+        for first in range(0, self.members.size, lanes):
+            at = np.minimum(np.arange(first, first + lanes), self.members.size - 1)
+            own = {name: simd.aligned(values[:, self.which[at]].astype(dtype)) for name, values in self.of_cable.items()}
+            own |= {name: simd.aligned(values[:, at].astype(dtype)) for name, values in self.of_fibre.items()}
+            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, resident=np.full(1, -1))
 
-    def _hand_over(self, nodes: int, lanes: int, tables: _Tables) -> None:
-        """What each internode gives its nodes in the first step, with the coefficients of the run."""
-        voltage = self.state[: nodes * lanes].reshape(nodes, lanes)
-        alpha = self.state[5 * nodes * lanes :][: (nodes - 1) * MODES * lanes].reshape(nodes - 1, MODES, lanes)
-        kind = np.ones(nodes - 1, int)
-        kind[0], kind[-1] = 0, 2
-        share = np.moveaxis(tables.modes[..., 3], 0, -1)[kind]  # (internodes, 20, lanes)
-        memory = np.moveaxis(tables.sums, 0, -1)[kind]  # (internodes, 5, lanes)
-        each = share * alpha
-        even = each[:, : MODES // 2].sum(axis=1) + memory[:, 2] * (voltage[:-1] + voltage[1:])
-        odd = each[:, MODES // 2 :].sum(axis=1) + memory[:, 3] * (voltage[:-1] - voltage[1:])
-        self.state[(5 * nodes + (nodes - 1) * MODES) * lanes :] = np.stack([even + odd, even - odd], axis=1).ravel()
+    def _rest(self, internodes: _Internodes, first_step: tuple[Floats, ...], level: int) -> Floats:
+        """(state, cables) after long steps without stimulus, in the coefficients of the run's first level."""
+        engine, every = self.engine, np.full((1, 3), HALF)
+        nodes, f = engine.nodes, internodes.axial.size
+        modes, sums, full, _ = internodes.steps_of_w(internodes.step(REST_DT, False), every[0], HALF)
+        plan = courses.plan(np.zeros((1, 1)), np.empty((0, 0)), REST_DT, REST_STEPS, REST_STEPS, False)
+        net, membrane = engine.net(every, 1.0, [REST_DT], plan), engine.membrane(plan, "float64")
+        ahead, width, stride = (2 + net.gates) * nodes, 8, self.net.stride
+        found = np.empty((ahead + (nodes - 1) * MODES, f))
+        none, empty = np.empty(0, np.int64), np.empty(0)
+        for first in range(0, f, width):
+            at = np.minimum(np.arange(first, first + width), f - 1)
+            state = simd.aligned(np.zeros(found.shape[0] * width))
+            engine.kernel.settle_gates(net, membrane, state)
+            lanes = engine.kernel.Lanes(
+                rest=state, state=simd.aligned(state), work=simd.aligned(np.zeros(nodes * width)),
+                modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
+                **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "drive", "fixed_drive", "response", "fixed_response",
+                                 "fine", "rows", "fixed_rows"), empty), resident=np.full(1, -1))
+            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, none, empty)
+            engine.kernel.catch_up(net, membrane, lanes.state)
+            found[:, at] = lanes.state.reshape(-1, width)
+        voltage, memory = found[:nodes], found[ahead:].reshape(nodes - 1, 2, HALF, f)
+        both = np.stack([voltage[:-1] + voltage[1:], voltage[:-1] - voltage[1:]], axis=1)[:, :, None]  # (internodes, 2, 1, cables)
+        scaled, give = np.zeros((nodes - 1, 2, stride, f)), np.zeros((nodes, f))
+        for kind in np.unique(net.kind):
+            of = np.flatnonzero(net.kind == kind)
+            slow, to = (np.moveaxis(values[:, kind].reshape(f, 2, HALF, -1), 0, -1) for values in (full, first_step[2]))  # (2, HALF, 6, cables)
+            a = memory[of] * slow[:, :, 0] + both[of] * slow[:, :, 2]
+            kept = int(self.net.kept[level, kind])
+            scaled[of, :, :kept] = (a * to[:, :, 3] - both[of] * to[:, :, 4])[:, :, :kept]
+            out = (to[:, :, 5] * a).sum(axis=2) + np.moveaxis(first_step[3][:, kind], 0, -1) * both[of, :, 0]
+            give[of] += out[:, 0] + out[:, 1]
+            give[of + 1] += out[:, 0] - out[:, 1]
+        return np.concatenate([found[: ahead - nodes], give, scaled.reshape(-1, f)])
 
 
-def _in_lanes(values: Floats, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
-    """(fibres, ...) as groups of lanes one after the other, flat."""
-    return np.ascontiguousarray(values.reshape(values.shape[0], -1).T, dtype=dtype).ravel()
+def _different(cable: Cable) -> tuple[Cable, NDArray[np.intp]]:
+    """The different ones among the cables, and which of them each is."""
+    rows = np.concatenate([getattr(cable, f.name).reshape(cable.c_node.size, -1) for f in fields(cable) if f.name != "membrane"], axis=1)
+    _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return _part(cable, first), which.reshape(-1)
+
+
+def _last(values: Sequence[Floats]) -> Floats:
+    """(fibres, ...) arrays one after the other as (numbers, fibres)."""
+    return np.concatenate([each.reshape(each.shape[0], -1) for each in values], axis=1).T
 
 
 def _part(cable: Cable, members: NDArray[np.intp]) -> Cable:

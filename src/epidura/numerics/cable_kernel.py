@@ -1,271 +1,639 @@
-"""The inner loop of the fibre engine: one step of many myelinated fibres, one fibre per vector lane.
+"""The inner loops of the fibre engine: many fibres at once, one fibre per vector lane.
 
-Per step: a scalar tridiagonal system over the nodes (the internodes are eliminated), twenty scalar recursions per
-internode, four gates per node. Units: mV, ms, 1/ms; voltages are relative to rest E = -80 mV and to the local outside
-potential. All arrays are flat; the ``k``-th group of lanes is ``load(array, k)``. Who computes the coefficients, and
-why they are what they are: ``cable.py``.
+The voltage of a fibre is split into V = W + A U: U is its linear response to the stimulus of amplitude 1 with the
+channels held as they are at rest, found once by ``passive``; W is what the channels add, stepped by ``run`` for every
+amplitude A. So only ``passive`` sees the edges of the stimulus. Per step of W: four gates per node, a scalar tridiagonal
+system over the nodes (the internodes are eliminated), and a recursion per internode for every mode that has a memory.
+
+Units: mV, ms, 1/ms; voltages are relative to rest and to the local outside potential. All arrays are flat; the
+``k``-th group of lanes is ``load(array, k)``. Who computes the coefficients, and why they are what they are: ``cable.py``.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,var-annotated"
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba as nb
 import numpy as np
 
-from epidura.numerics.simd import exp, expm1, fill, lanes_at_least, larger, load, smaller, store
+from epidura.numerics.kinetics import advance, conductance, settled
+from epidura.numerics.simd import fill, lanes_at_least, larger, load, smaller, store
 
-MODES = 20  # per internode: 10 even, then 10 odd
-SUMS, ALL_SUMS = 15, 21  # where the parts of the diagonal begin in ``sums``, and its size
-REST = -80.0  # mV
-FIRES = -30.0  # mV, crossed upwards
-SERIES = 0.0101  # ms: up to this step p, h and s move by dt (alpha + beta) < 0.3
-QUIET = -70.0  # mV, below it at every node nothing will fire any more
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _linoid(x):
-    """(x', 1 - exp(-x')): the rate x / (1 - exp(-x)) as numerator and denominator; x = 0 gives 1."""
-    x = x + 1e-12
-    return x, 0.0 - expm1(0.0 - x)
+MODES, HALF = 20, 10  # per internode: 10 even, then 10 odd
+KINDS = 3  # of internodes: left end, middle, right end; of live nodes: first, middle, last
+PASSIVE = 6  # per mode and table of the linear response: E - 1, k0, k1, f, q, qa
+FULL = 6  # per mode and level: k, k0, k1, 1 / k, k1 / k, f
+SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _towards(x, a, da, b, db, dt, series):
-    """Gate after dt at rates alpha = a/da, beta = b/db: the exact exponential, with one division.
+class Net(NamedTuple):
+    """What all fibres of a batch share.
 
-    series: whether dt (alpha + beta) is so small that 1 - exp may be a polynomial (6e-8 of it at 0.28).
+    Attributes:
+        nodes: number of nodes.
+        first, last: live nodes; those outside stay at rest.
+        kind: (nodes - 1,) of each internode.
+        place: (nodes,) of each node.
+        kept: (levels, KINDS) modes of each parity with a memory that lasts for more than a step of that level.
+        stride: room for them, the largest of ``kept``.
+        step: (levels,) ms.
+        theta: 1 backward Euler, 1/2 trapezoidal nodes.
+        by, lag: (levels,) which step of the membrane the gates make with each step, and to catch up with V after one.
+        gates: how many a node has.
+        rest_leak: 1/ms, conductance over capacitance of a node at rest.
+        fires: mV relative to rest, crossed upwards.
+        low, quiet: mV relative to rest, between which at every node nothing will fire any more.
+        detect: node that must fire.
     """
-    a, b = a * db, b * da
-    total, both = a + b, da * db
-    share = 1.0 / (total * both)
-    z = total * total * share * dt
-    grow = z
-    if series:
-        grow = z * (1.0 - z * (1 / 2 - z * (1 / 6 - z * (1 / 24 - z * (1 / 120 - z * (1 / 720))))))
-    else:
-        grow = 0.0 - expm1(0.0 - smaller(z, 80.0))
-    return x + (a * both * share - x) * grow
+
+    nodes: int
+    first: int
+    last: int
+    kind: Any
+    place: Any
+    kept: Any
+    stride: int
+    step: Any
+    theta: float
+    by: Any
+    lag: Any
+    gates: int
+    rest_leak: float
+    fires: float
+    low: float
+    quiet: float
+    detect: int
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def rates(v, q):
-    """Numerators and denominators of the eight rates at v in mV (McIntyre, Richardson and Grill 2002), 1/ms.
+class Part(NamedTuple):
+    """A driven stretch of steps.
 
-    q: temperature factors of m and p, of h, and of s.
+    Attributes:
+        table: (fine + 1,) which table each fine step takes, and the step after the last one.
+        push_row: (fine,) row of ``push``.
+        push: (rows, patterns) course of each pattern.
+        fixed: (rows, fixed patterns) course of what does not grow with the amplitude.
+        start, index, weight: rows of U as weighted sums of fine points, compressed.
+        mean: (steps,) row of U: its mean over each step.
+        end: (steps,) row of U: after each step.
+        gate: (steps + 1,) where the pieces of each step's gate update begin.
+        gate_row, gate_by: (pieces,) row of U, and which step of the membrane; the first is the one of the block, see ``Blocks``.
+        carries: whether U goes on from the part before, instead of from 0.
+        folds: whether U is added to W at the end.
     """
-    v = smaller(larger(v, -150.0), 150.0)
-    x, am_d = _linoid((v + 21.4) * (1 / 10.3))
-    am = x * (q[0] * 1.86 * 10.3)
-    x, bm_d = _linoid((v + 25.7) * (-1 / 9.16))
-    bm = x * (q[0] * 0.086 * 9.16)
-    x, ap_d = _linoid((v + 27.0) * (1 / 10.2))
-    ap = x * (q[0] * 0.01 * 10.2)
-    x, bp_d = _linoid((v + 34.0) * (-1 / 10.0))
-    bp = x * (q[0] * 0.00025 * 10.0)
-    x, ah_d = _linoid((v + 114.0) * (-1 / 11.0))
-    ah = x * (q[1] * 0.062 * 11.0)
-    bh_d = exp((v + 31.8) * (-1 / 13.4)) + 1.0
-    as_d = exp((v + 53.0) * (-1 / 5.0)) + 1.0
-    # held between e^-20 and e^20, where the rate does not change any more, so that products stay in range
-    bs_d = exp(larger(smaller((v + 90.0) * -1.0, 20.0), -20.0)) + 1.0
-    return am, am_d, bm, bm_d, ap, ap_d, bp, bp_d, ah, ah_d, q[1] * 2.3, bh_d, q[2] * 0.3, as_d, q[2] * 0.03, bs_d
 
-
-@nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _advance_gates(m, p, h, s, v, q, dt):
-    """m, p, h and s after dt at voltage v (relative to rest)."""
-    am, am_d, bm, bm_d, ap, ap_d, bp, bp_d, ah, ah_d, bh, bh_d, a_s, as_d, b_s, bs_d = rates(v + REST, q)
-    slow = dt <= SERIES
-    m = _towards(m, am, am_d, bm, bm_d, dt, False)
-    p = _towards(p, ap, ap_d, bp, bp_d, dt, slow)
-    h = _towards(h, ah, ah_d, bh, bh_d, dt, slow)
-    return m, p, h, _towards(s, a_s, as_d, b_s, bs_d, dt, slow)
+    table: Any
+    push_row: Any
+    push: Any
+    fixed: Any
+    start: Any
+    index: Any
+    weight: Any
+    mean: Any
+    end: Any
+    gate: Any
+    gate_row: Any
+    gate_by: Any
+    carries: bool
+    folds: bool
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def run(nodes, state, work, modes, sums, drive, amplitude, plan, membrane, q, theta, detect, stop, rows, record):
-    """Step fibres until every lane has fired, fallen silent, or the time is over.
-
-    In groups of lanes; ``modes``, ``sums`` and ``drive`` hold one table per step length, one after the other:
+def passive(net, state, work, modes, sums, drive, table, push_row, push, fine):
+    """Linear response to a stimulus of amplitude 1, in fine steps.
 
     Args:
-        nodes: number of nodes; the first and the last are passive and stay at rest.
-        state: V, m, p, h, s (nodes each), then a of each internode (MODES each), then what each internode gives to its
-            left and its right node in the coming step (2 each). Changed in place.
-        work: 2 per node.
-        modes: (type, mode, 4): E - 1 (E itself would lose the slow modes in float32), k0, k1, f of the recursion,
-            for the left end, the middle and the right end.
-        sums: (type, 5): coupling to own node, to the other node, memory of old V even and odd, axial conductance;
-            then for the first, the middle and the last live node the part of the diagonal and of the old voltage's
-            factor that does not change in time (2 each; their large terms cancel, so they come ready made).
-        drive: per ampere of amplitude: of each node, then of each mode of each internode.
+        state: U of each node, what the internodes give each node in the coming step, then all MODES of each internode.
+        work: one per node.
+        modes: (table, kind, mode, PASSIVE): E - 1 (E itself would lose the slow modes in float32), k0, k1, f, q, qa of the recursion.
+        sums: (table, SUMS): per kind of internode the coupling of the change to the other node and what S (even, odd) gives,
+            2 unused; then the diagonal at the three kinds of node. Solved for the change of U, as in ``run``.
+        drive: (pattern): of each node, then of each mode of each internode.
+        table, push_row, push: as in ``Part``.
+        fine: (fine + 1, nodes) U at all fine points; the first is the state at the start.
+    """
+    nodes, patterns = net.nodes, push.shape[1]
+    give, memory = nodes, 2 * nodes
+    per_pattern = nodes + (nodes - 1) * MODES
+    for i in range(nodes):
+        store(fine, i, load(state, i))
+    for step in range(table.size - 1):
+        modes_at, sums_at = table[step] * KINDS * MODES * PASSIVE, table[step] * SUMS
+        next_modes, next_sums = table[step + 1] * KINDS * MODES * PASSIVE, table[step + 1] * SUMS
+        row = push_row[step]
+        for p in range(patterns):
+            if push[row, p] == 0.0:
+                continue
+            for i in range(nodes - 1):
+                at, k = p * per_pattern + nodes + i * MODES, modes_at + net.kind[i] * MODES * PASSIVE + 5
+                even, odd = fill(state, 0.0), fill(state, 0.0)
+                for j in range(HALF):
+                    even = even + load(drive, at + j) * load(modes, k + PASSIVE * j)
+                    odd = odd + load(drive, at + HALF + j) * load(modes, k + PASSIVE * (HALF + j))
+                store(state, give + i, load(state, give + i) + (even + odd) * push[row, p])
+                store(state, give + i + 1, load(state, give + i + 1) + (even - odd) * push[row, p])
+        before = fill(state, 0.0)
+        off_before = fill(state, 0.0)
+        for i in range(net.first, net.last + 1):
+            rhs = load(state, give + i) - load(state, i) * net.rest_leak
+            for p in range(patterns):
+                if push[row, p] != 0.0:
+                    rhs = rhs + load(drive, p * per_pattern + i) * push[row, p]
+            off = fill(state, 0.0)
+            if i < net.last:
+                off = 0.0 - load(sums, sums_at + 5 * net.kind[i])
+            upper = fill(state, 0.0)
+            d = fill(state, 0.0)
+            if i > net.first:
+                upper = load(work, i - 1)
+                d = before
+            pivot = 1.0 / (load(sums, sums_at + 15 + net.place[i]) - off_before * upper)
+            store(work, i, off * pivot)
+            before = (rhs - off_before * d) * pivot
+            store(state, give + i, before)
+            off_before = off
+        change_right, v_right, carried = fill(state, 0.0), fill(state, 0.0), fill(state, 0.0)
+        if net.last == nodes - 1:
+            change_right = load(state, give + nodes - 1)
+            v_right = load(state, nodes - 1) + change_right
+            store(state, nodes - 1, v_right)
+        for i in range(nodes - 2, -1, -1):
+            v = load(state, i)
+            change = fill(state, 0.0)
+            if i >= net.first:
+                change = load(state, give + i)
+                if i < net.last:
+                    change = change - load(work, i) * change_right
+                v = v + change
+                store(state, i, v)
+            kind = net.kind[i]
+            sums_of = next_sums + 5 * kind
+            total = fill(state, 0.0)
+            turned = fill(state, 0.0)
+            for parity in range(2):
+                both, more = v + v_right, change + change_right
+                if parity == 1:
+                    both, more = v - v_right, change - change_right
+                both_old = both - more
+                out = both * load(sums, sums_of + 1 + parity)
+                at = memory + i * MODES + parity * HALF
+                coefficients = modes_at + (kind * MODES + parity * HALF) * PASSIVE
+                share = next_modes + (kind * MODES + parity * HALF) * PASSIVE + 3
+                q_at = nodes + i * MODES + parity * HALF
+                for j in range(HALF):
+                    a = load(state, at + j)
+                    grow = a * load(modes, coefficients + PASSIVE * j) + both_old * load(modes, coefficients + PASSIVE * j + 1)
+                    grow = grow + both * load(modes, coefficients + PASSIVE * j + 2)
+                    for p in range(patterns):
+                        if push[row, p] != 0.0:
+                            grow = grow + load(drive, q_at + p * per_pattern + j) * load(modes, coefficients + PASSIVE * j + 4) * push[row, p]
+                    a = a + grow
+                    store(state, at + j, a)
+                    out = out + a * load(modes, share + PASSIVE * j)
+                total = total + out
+                if parity == 0:
+                    turned = out
+                else:
+                    turned = turned - out
+            store(state, give + i + 1, carried + turned)
+            carried = total
+            v_right, change_right = v, change
+        store(state, give, carried)
+        for i in range(nodes):
+            store(fine, (step + 1) * nodes + i, load(state, i))
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def blend(nodes, start, index, weight, fine, rows):
+    """Rows of U as weighted sums of its fine points."""
+    for r in range(start.size - 1):
+        for i in range(nodes):
+            total = load(fine, index[start[r]] * nodes + i) * weight[start[r]]
+            for k in range(start[r] + 1, start[r + 1]):
+                total = total + load(fine, index[k] * nodes + i) * weight[k]
+            store(rows, r * nodes + i, total)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _fold(net, level, state, response, full, amplitude):
+    """W += amplitude U, with everything that the coming steps of this level remember of it."""
+    nodes = net.nodes
+    give, memory = (1 + net.gates) * nodes, (2 + net.gates) * nodes
+    for i in range(nodes):
+        store(state, i, load(state, i) + amplitude * load(response, i))
+        store(state, give + i, load(state, give + i) + amplitude * load(response, nodes + i))
+    for i in range(nodes - 1):
+        kind = net.kind[i]
+        left, right = load(response, i), load(response, i + 1)
+        for parity in range(2):
+            both = left + right
+            if parity == 1:
+                both = left - right
+            for j in range(net.kept[level, kind]):
+                k = ((level * KINDS + kind) * MODES + parity * HALF + j) * FULL
+                at = memory + (i * 2 + parity) * net.stride + j
+                a = load(response, 2 * nodes + i * MODES + parity * HALF + j)
+                store(state, at, load(state, at) + amplitude * (a * load(full, k + 3) - both * load(full, k + 4)))
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _switch(net, level, to, state, change, full, static):
+    """The state in the coefficients of another level. ``change`` is that of W in the last step, for modes without a memory."""
+    nodes = net.nodes
+    give, memory = (1 + net.gates) * nodes, (2 + net.gates) * nodes
+    carried = fill(state, 0.0)
+    for i in range(nodes - 2, -1, -1):
+        kind = net.kind[i]
+        total = fill(state, 0.0)
+        turned = fill(state, 0.0)
+        for parity in range(2):
+            both, more = load(state, i) + load(state, i + 1), load(change, i) + load(change, i + 1)
+            if parity == 1:
+                both, more = load(state, i) - load(state, i + 1), load(change, i) - load(change, i + 1)
+            before = both - more
+            out = both * load(static, (to * KINDS + kind) * 2 + parity)
+            for j in range(HALF):
+                k, k_to = ((level * KINDS + kind) * MODES + parity * HALF + j) * FULL, ((to * KINDS + kind) * MODES + parity * HALF + j) * FULL
+                at = memory + (i * 2 + parity) * net.stride + j
+                a = both * load(full, k + 2)
+                if j < net.kept[level, kind]:
+                    a = a + load(state, at) * load(full, k)
+                else:
+                    a = a + before * load(full, k + 1)
+                if j < net.kept[to, kind]:
+                    store(state, at, a * load(full, k_to + 3) - both * load(full, k_to + 4))
+                out = out + a * load(full, k_to + 5)
+            total = total + out
+            if parity == 0:
+                turned = out
+            else:
+                turned = turned - out
+        store(state, give + i + 1, carried + turned)
+        carried = total
+    store(state, give, carried)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def run(net, membrane, state, work, modes, sums, amplitude, steps, level, first_by, part, driven, rows, fixed, fired, may_fire, stop, nodes_out,
+        record, first_row, every):
+    """Steps of W of one level, all of them driven or none.
+
+    Args:
+        state: W of each node, each gate of each node, what the internodes give each node in the coming step, then the
+            kept modes of each internode, divided by their drive.
+        work: one per node; afterwards the last change of W.
+        modes: (level, kind, parity, kept, 2): E - 1 and share F of each kept mode.
+        sums: (level, SUMS): per kind of internode the coupling of the change to the other node, what S (even, odd) and its last
+            change (even, odd) give; then the part of the diagonal that does not change in time at the three kinds of node.
+            The step is solved for the change of W, so that the large terms of the fast modes, which nearly cancel, come ready made.
         amplitude: one group.
-        plan: of the steps, plain arrays: table (steps + 1,), step lengths in ms per table, stimulus relative to the
-            amplitude (steps,), how far the gates move after each step in ms (steps,), the share of the last change of V
-            that is added to V for it (steps,), row of the record (steps,) or -1, and the step from which a quiet fibre is done.
-        membrane: conductances over capacitance in 1/ms and reversals relative to rest:
-            g_naf, g_nap, g_k, g_l, e_na, e_k, e_l.
-        q: temperature factors of m and p, of h, of s.
-        theta: 1 backward Euler, 1/2 trapezoidal nodes.
-        detect: node that must fire.
-        stop: whether to stop when all lanes are decided.
-        rows: nodes to record.
-        record: (recorded steps, rows, 5): V, m, p, h, s; empty without rows.
+        steps, level: how many, and of which length.
+        first_by: which step of the membrane the gates make first: to catch up with V where driven, else for the whole step.
+        part, driven: where U comes from, and whether there is any.
+        rows, fixed: of U, and of what does not grow with the amplitude; the latter may be empty.
+        fired: bit mask of the lanes that have fired.
+        may_fire: (2,) ms from here between which it counts.
+        stop: 0 no, 1 when all lanes have fired, 2 when all have fired or fallen silent.
+        nodes_out: nodes to record.
+        record: (rows, nodes_out, 1 + gates) V and gates after each step; empty without nodes.
+        first_row, every: row of the record that the block begins with, and steps per row.
 
     Returns:
-        bit mask of the lanes that fired, and the steps made.
+        bit mask of the lanes that fired, and whether the run may stop.
     """
-    table, lengths, course, gate_dt, slope, row_of, quiet_from = plan
-    lanes = 64 // state.itemsize
-    everyone = (1 << lanes) - 1
-    fired = 0
-    alpha = 5 * nodes
-    give = alpha + (nodes - 1) * MODES
+    nodes, dt, theta = net.nodes, net.step[level], net.theta
+    give, memory, per_dt = (1 + net.gates) * nodes, (2 + net.gates) * nodes, 1.0 / dt
+    modes_at, sums_at = level * KINDS * 4 * net.stride, level * SUMS
+    everyone = (1 << (64 // state.itemsize)) - 1
     amp = load(amplitude, 0)
-    g_naf, g_nap, g_k, g_l, e_na, e_k, e_l = membrane
-    old_share = 1.0 - theta
-    for step in range(course.size):
-        on = course[step] != 0.0
-        push = amp * course[step]
-        per_dt = 1.0 / lengths[table[step]]
-        modes_at = table[step] * 12 * MODES
-        sums_at = table[step] * ALL_SUMS
-        drive_at = table[step] * (nodes + (nodes - 1) * MODES)
-        next_modes, next_sums = table[step + 1] * 12 * MODES, table[step + 1] * ALL_SUMS
-        bend, gates_by = slope[step], gate_dt[step]
-        # forward elimination over the nodes that are not passive
-        c_before = fill(state, 0.0)
-        d_before = fill(state, 0.0)
-        off_before = fill(state, 0.0)
-        for i in range(1, nodes - 1):
-            place = sums_at + SUMS + (0 if i == 1 else 4 if i == nodes - 2 else 2)
-            other = sums_at + (11 if i == nodes - 2 else 6)
-            v = load(state, i)
-            m = load(state, nodes + i)
-            p = load(state, 2 * nodes + i)
-            s = load(state, 4 * nodes + i)
-            sodium = m * m * m * load(state, 3 * nodes + i) * g_naf + p * p * p * g_nap
-            potassium = s * g_k
-            leak = sodium + potassium + g_l
-            rhs = v * (per_dt - leak * old_share - load(sums, place + 1)) + sodium * e_na + potassium * e_k + g_l * e_l
-            rhs = rhs + load(state, give + 2 * i - 1) + load(state, give + 2 * i)
-            if on:
-                rhs = rhs + push * load(drive, drive_at + i)
-            off = 0.0 - load(sums, other)
-            pivot = 1.0 / (leak * theta + per_dt + load(sums, place) - off_before * c_before)
-            c_before = off * pivot
-            d_before = (rhs - off_before * d_before) * pivot
-            off_before = off
-            store(work, 2 * i, c_before)
-            store(work, 2 * i + 1, d_before)
+    has_fixed = fixed.size > 0
+    at_once = net.by[level]
+    # The gates follow V in the pass that finds it; before the first step they catch up in a pass of their own.
+    for step in range(-1, steps):
+        onwards, by = step + 1 < steps, at_once if step >= 0 else first_by
+        if step >= 0:
+            c_before = fill(state, 0.0)
+            d_before = fill(state, 0.0)
+            off_before = fill(state, 0.0)
+            for i in range(net.first, net.last + 1):
+                w = load(state, i)
+                gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
+                g, pull = conductance(membrane, gates)
+                rhs = pull - g * w + load(state, give + i)
+                if driven:
+                    u = amp * load(rows, part.mean[step] * nodes + i)
+                    if has_fixed:
+                        u = u + load(fixed, part.mean[step] * nodes + i)
+                    rhs = rhs - (g - net.rest_leak) * u
+                off = 0.0 - load(sums, sums_at + 5 * net.kind[min(i, nodes - 2)])
+                pivot = 1.0 / (g * theta + per_dt + load(sums, sums_at + 15 + net.place[i]) - off_before * c_before)
+                c_before = off * pivot
+                d_before = (rhs - off_before * d_before) * pivot
+                off_before = off
+                store(work, i, c_before)
+                store(state, give + i, d_before)
         # back substitution; each internode follows as soon as both its nodes are known
-        v_right = fill(state, 0.0)
-        old_right = fill(state, 0.0)
-        highest = fill(state, -1e9)
-        for i in range(nodes - 2, -1, -1):
-            old = load(state, i)
-            v = old
-            if i > 0:
-                v = load(work, 2 * i + 1) - load(work, 2 * i) * v_right
-                store(state, i, v)
-                highest = larger(highest, v)
-                m, p, h, s = _advance_gates(load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i),
-                                            load(state, 4 * nodes + i), v + (v - old) * bend, q, gates_by)
-                store(state, nodes + i, m)
-                store(state, 2 * nodes + i, p)
-                store(state, 3 * nodes + i, h)
-                store(state, 4 * nodes + i, s)
-            kind = 0 if i == 0 else 2 if i == nodes - 2 else 1
-            even, odd = v + v_right, v - v_right
-            even_old, odd_old = old + old_right, old - old_right
-            even_sum = even * load(sums, next_sums + 5 * kind + 2)
-            odd_sum = odd * load(sums, next_sums + 5 * kind + 3)
-            a_at, c_at, f_at, q_at = alpha + i * MODES, modes_at + 4 * kind * MODES, next_modes + 4 * kind * MODES + 3, drive_at + nodes + i * MODES
-            for j in range(MODES // 2):
-                a = load(state, a_at + j)
-                step_a = a * load(modes, c_at + 4 * j) + even_old * load(modes, c_at + 4 * j + 1) + even * load(modes, c_at + 4 * j + 2)
-                if on:
-                    step_a = step_a + push * load(drive, q_at + j)
-                a = a + step_a
-                store(state, a_at + j, a)
-                even_sum = even_sum + a * load(modes, f_at + 4 * j)
-            for j in range(MODES // 2, MODES):
-                a = load(state, a_at + j)
-                step_a = a * load(modes, c_at + 4 * j) + odd_old * load(modes, c_at + 4 * j + 1) + odd * load(modes, c_at + 4 * j + 2)
-                if on:
-                    step_a = step_a + push * load(drive, q_at + j)
-                a = a + step_a
-                store(state, a_at + j, a)
-                odd_sum = odd_sum + a * load(modes, f_at + 4 * j)
-            store(state, give + 2 * i, even_sum + odd_sum)
-            store(state, give + 2 * i + 1, even_sum - odd_sum)
-            v_right, old_right = v, old
-        for k in range(rows.size if row_of[step] >= 0 else 0):
-            for field in range(5):
-                store(record, (row_of[step] * rows.size + k) * 5 + field, load(state, field * nodes + rows[k]))
-        fired |= lanes_at_least(load(state, detect), FIRES - REST)
-        if stop:
-            if step >= quiet_from and fired | (everyone & ~lanes_at_least(highest, QUIET - REST)) == everyone:
-                return fired, step + 1
-            if fired == everyone:
-                return fired, step + 1
-    return fired, course.size
+        change_right, v_right, carried = fill(state, 0.0), fill(state, 0.0), fill(state, 0.0)
+        highest, lowest = fill(state, -1e9), fill(state, 1e9)
+        for i in range(nodes - 1, -1, -1):
+            v = load(state, i)
+            change = fill(state, 0.0)
+            if net.first <= i <= net.last:
+                if step >= 0:
+                    change = load(state, give + i) - load(work, i) * change_right
+                    v = v + change
+                    store(state, i, v)
+                    highest, lowest = larger(highest, v), smaller(lowest, v)
+                if onwards:
+                    gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
+                    for piece in range(part.gate[step + 1], part.gate[step + 2]) if driven else range(1):
+                        seen = v
+                        if driven:
+                            seen = v + amp * load(rows, part.gate_row[piece] * nodes + i)
+                            if has_fixed:
+                                seen = seen + load(fixed, part.gate_row[piece] * nodes + i)
+                            by = part.gate_by[piece] if piece > 0 else first_by
+                        gates = advance(membrane, gates, seen, by)
+                    store(state, nodes + i, gates[0])
+                    store(state, 2 * nodes + i, gates[1])
+                    store(state, 3 * nodes + i, gates[2])
+                    store(state, 4 * nodes + i, gates[3])
+            if step < 0:
+                continue
+            store(work, i, change)
+            if i < nodes - 1:
+                kind = net.kind[i]
+                even, odd, even_more, odd_more = v + v_right, v - v_right, change + change_right, change - change_right
+                even_sum = even * load(sums, sums_at + 5 * kind + 1) + even_more * load(sums, sums_at + 5 * kind + 3)
+                odd_sum = odd * load(sums, sums_at + 5 * kind + 2) + odd_more * load(sums, sums_at + 5 * kind + 4)
+                even_old, odd_old = even - even_more, odd - odd_more
+                at, k = memory + 2 * i * net.stride, modes_at + 4 * kind * net.stride
+                for j in range(net.kept[level, kind]):
+                    a = load(state, at + j)
+                    a = a + (a * load(modes, k + 2 * j) + even_old)
+                    store(state, at + j, a)
+                    even_sum = even_sum + a * load(modes, k + 2 * j + 1)
+                at, k = at + net.stride, k + 2 * net.stride
+                for j in range(net.kept[level, kind]):
+                    a = load(state, at + j)
+                    a = a + (a * load(modes, k + 2 * j) + odd_old)
+                    store(state, at + j, a)
+                    odd_sum = odd_sum + a * load(modes, k + 2 * j + 1)
+                store(state, give + i + 1, carried + (even_sum - odd_sum))
+                carried = even_sum + odd_sum
+            v_right, change_right = v, change
+        if step < 0:
+            continue
+        store(state, give, carried)
+        seen = load(state, net.detect)
+        if driven:
+            seen = seen + amp * load(rows, part.end[step] * nodes + net.detect)
+            if has_fixed:
+                seen = seen + load(fixed, part.end[step] * nodes + net.detect)
+        if may_fire[0] <= step * dt < may_fire[1]:
+            fired |= lanes_at_least(seen, net.fires)
+        for k in range(nodes_out.size if (step + 1) % every == 0 else 0):
+            i = nodes_out[k]
+            v = load(state, i)
+            if driven:
+                v = v + amp * load(rows, part.end[step] * nodes + i)
+                if has_fixed:
+                    v = v + load(fixed, part.end[step] * nodes + i)
+            gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
+            if not onwards:
+                gates = advance(membrane, gates, v, at_once)
+            at = ((first_row + step // every) * nodes_out.size + k) * (1 + net.gates)
+            store(record, at, v)
+            store(record, at + 1, gates[0])
+            store(record, at + 2, gates[1])
+            store(record, at + 3, gates[2])
+            store(record, at + 4, gates[3])
+        if stop > 0 and fired == everyone:
+            return fired, True
+        if stop == 2 and fired | (lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, net.quiet)) == everyone:
+            return fired, True
+    return fired, False
+
+
+class Parts(NamedTuple):
+    """All driven parts one after the other; the fields are those of ``Part``, ``at`` says where each begins."""
+
+    table: Any
+    push_row: Any
+    push: Any
+    fixed: Any
+    start: Any
+    index: Any
+    weight: Any
+    mean: Any
+    end: Any
+    gate: Any
+    gate_row: Any
+    gate_by: Any
+    carries: Any
+    folds: Any
+    at: Any
+
+
+class Blocks(NamedTuple):
+    """What a run goes through: (blocks,) steps, their level, part or -1, ``stop``, ``first_row``, ``every`` and ``first_by``
+    of ``run``, and the time at the start in ms."""
+
+    steps: Any
+    level: Any
+    part: Any
+    stop: Any
+    first_row: Any
+    every: Any
+    first_by: Any
+    time: Any
+
+
+class Lanes(NamedTuple):
+    """The arrays of one group of fibres: at rest, in work, and the coefficients of ``run``, of the change of level and of ``passive``.
+
+    ``resident`` is the part whose response the rows hold, or -1.
+    """
+
+    rest: Any
+    state: Any
+    work: Any
+    modes: Any
+    sums: Any
+    full: Any
+    static: Any
+    passive_modes: Any
+    passive_sums: Any
+    drive: Any
+    fixed_drive: Any
+    response: Any
+    fixed_response: Any
+    fine: Any
+    rows: Any
+    fixed_rows: Any
+    resident: Any
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def settle_gates(state, nodes, q):
+def _part_of(parts, k):
+    a, b = parts.at[k], parts.at[k + 1]
+    return Part(parts.table[a[0] : b[0]], parts.push_row[a[1] : b[1]], parts.push[a[2] : b[2]], parts.fixed[a[2] : b[2]],
+                parts.start[a[3] : b[3]], parts.index[a[4] : b[4]], parts.weight[a[4] : b[4]], parts.mean[a[2] : b[2]], parts.end[a[2] : b[2]],
+                parts.gate[a[5] : b[5]], parts.gate_row[a[6] : b[6]], parts.gate_by[a[6] : b[6]], parts.carries[k], parts.folds[k])
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def respond(net, lanes, part, k):
+    """Bring the linear response of the k-th part into the rows, if it is not there."""
+    if lanes.resident[0] == k:
+        return
+    for response, drive, push, rows in ((lanes.response, lanes.drive, part.push, lanes.rows),
+                                        (lanes.fixed_response, lanes.fixed_drive, part.fixed, lanes.fixed_rows)):
+        if rows.size == 0:
+            continue
+        if not part.carries:
+            response[:] = 0.0
+        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, drive, part.table, part.push_row, push, lanes.fine)
+        blend(net.nodes, part.start, part.index, part.weight, lanes.fine, rows)
+    lanes.resident[0] = k
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, nodes_out, record):
+    """One run of a group of fibres from rest; arguments as in ``run``.
+
+    Returns:
+        bit mask of the lanes that fired.
+    """
+    lanes.state[:] = lanes.rest
+    fired, window = 0, np.empty(2)
+    amp, one = load(amplitude, 0), fill(amplitude, 1.0)
+    for b in range(blocks.steps.size):
+        driven, k, level = blocks.part[b] >= 0, max(blocks.part[b], 0), blocks.level[b]
+        part = _part_of(parts, k)
+        if driven:
+            respond(net, lanes, part, k)
+        window[0], window[1] = may_fire[0] - blocks.time[b], may_fire[1] - blocks.time[b]
+        fired, over = run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, amplitude, blocks.steps[b], level,
+                          blocks.first_by[b], part, driven, lanes.rows, lanes.fixed_rows, fired, window,
+                          blocks.stop[b] if stops else 0, nodes_out, record, blocks.first_row[b], blocks.every[b])
+        if over:
+            return fired
+        after = blocks.level[min(b + 1, blocks.steps.size - 1)]
+        if after != level:
+            _switch(net, level, after, lanes.state, lanes.work, lanes.full, lanes.static)
+        if driven and part.folds:
+            _fold(net, after, lanes.state, lanes.response, lanes.full, amp)
+            if lanes.fixed_rows.size > 0:
+                _fold(net, after, lanes.state, lanes.fixed_response, lanes.full, one)
+    return fired
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def settle_gates(net, membrane, state):
     """Put every gate at its steady value at rest."""
-    am, am_d, bm, bm_d, ap, ap_d, bp, bp_d, ah, ah_d, bh, bh_d, a_s, as_d, b_s, bs_d = rates(fill(state, REST), q)
-    for i in range(nodes):
-        store(state, nodes + i, am * bm_d / (am * bm_d + bm * am_d))
-        store(state, 2 * nodes + i, ap * bp_d / (ap * bp_d + bp * ap_d))
-        store(state, 3 * nodes + i, ah * bh_d / (ah * bh_d + ah_d * bh))
-        store(state, 4 * nodes + i, bs_d * a_s / (bs_d * a_s + as_d * b_s))
+    gates = settled(membrane, fill(state, 0.0))
+    for i in range(net.nodes):
+        store(state, net.nodes + i, gates[0])
+        store(state, 2 * net.nodes + i, gates[1])
+        store(state, 3 * net.nodes + i, gates[2])
+        store(state, 4 * net.nodes + i, gates[3])
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def search(nodes, rest, modes, sums, drive, start, plan, membrane, q, theta, detect, tolerance, ceiling, growth):
-    """Lowest amplitude at which each lane fires: up from below until it fires, then halving in the logarithm.
+def catch_up(net, membrane, state):
+    """Bring the gates, which stand behind V, up to it."""
+    nodes = net.nodes
+    for i in range(nodes):
+        gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
+        gates = advance(membrane, gates, load(state, i), net.lag[0])
+        store(state, nodes + i, gates[0])
+        store(state, 2 * nodes + i, gates[1])
+        store(state, 3 * nodes + i, gates[2])
+        store(state, 4 * nodes + i, gates[3])
 
-    Each lane's amplitudes depend on that lane alone, so a result does not depend on its neighbours.
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def leak_at_rest(membrane):
+    """Conductance over capacitance of a node at rest, 1/ms."""
+    place, value = np.zeros(8), np.zeros(8)
+    g, _ = conductance(membrane, settled(membrane, load(place, 0)))
+    store(value, 0, g)
+    return value[0]
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def peaks(net, lanes, parts, blocks):
+    """(lanes, 3) highest linear depolarisation of a node in the first stretch of driven parts, and at the same time the means
+    of its neighbours and of theirs, mV per ampere."""
+    count = 64 // lanes.rest.itemsize
+    result = np.zeros((count, 3))
+    for b in range(blocks.part.size):
+        if blocks.part[b] < 0:
+            continue
+        part = _part_of(parts, blocks.part[b])
+        respond(net, lanes, part, blocks.part[b])
+        for step in range(part.end.size):
+            row = part.end[step] * net.nodes * count
+            for i in range(net.first, net.last + 1):
+                for k in range(count):
+                    u = lanes.rows[row + i * count + k]
+                    if u > result[k, 0]:
+                        result[k, 0] = u
+                        for away in range(1, 3):
+                            left, right = max(i - away, net.first), min(i + away, net.last)
+                            result[k, away] = 0.5 * (lanes.rows[row + left * count + k] + lanes.rows[row + right * count + k])
+        if part.folds:
+            break
+    return result
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lowest, highest):
+    """Lowest amplitude at which each lane fires, on the grid ``exp(unit k)`` A: found from below, then by halving.
+
+    A lane's result is the pair of neighbours on the grid between which it begins to fire, whatever its start; so a result
+    does not depend on the neighbours of a fibre, nor on how good the guess was.
 
     Args:
-        rest: state to start every run from.
-        start: (lanes,) first amplitude, A.
-        tolerance: relative width of the final bracket.
-        growth: factor from one amplitude to the next until a lane fires.
-        ceiling: A; a lane that does not fire there has the bracket (ceiling, inf).
+        start: (lanes,) first k.
+        stride: by how much k goes on while nothing is known on that side; doubled each time unless ``careful``.
+        unit: logarithm of the ratio of neighbours.
+        lowest, highest: k to search between; a lane that does not fire at the highest has the bracket (highest, inf).
         the others: as in ``run``.
 
     Returns:
-        (lanes,) below, (lanes,) above, and the runs made.
+        (lanes,) k below, (lanes,) k above, 2^60 where it never fires; and the runs made.
     """
-    lanes = start.size
-    below, above = np.zeros(lanes), np.full(lanes, np.inf)
-    amplitude, done = np.minimum(start, ceiling), np.zeros(lanes, np.bool_)
-    state, work = np.empty_like(rest), np.empty(2 * nodes * lanes, rest.dtype)
-    amp, nothing, record = np.empty(lanes, rest.dtype), np.empty(0, np.int64), np.empty(0, rest.dtype)
+    count = start.size
+    never = np.int64(1) << 60
+    below, above = np.full(count, -never), np.full(count, never)
+    at, by, done = np.minimum(start, highest), np.full(count, stride), np.zeros(count, np.bool_)
+    amp, nothing, record = np.empty(count, lanes.rest.dtype), np.empty(0, np.int64), np.empty(0, lanes.rest.dtype)
+    always = np.array([0.0, np.inf])
     runs = 0
     while not done.all():
-        state[:] = rest
-        for k in range(lanes):
-            amp[k] = 0.0 if done[k] else amplitude[k]
-        fired, _ = run(nodes, state, work, modes, sums, drive, amp, plan, membrane, q, theta, detect, True, nothing, record)
+        for k in range(count):
+            amp[k] = 0.0 if done[k] else np.exp(unit * at[k])
+        fired = simulate(net, membrane, lanes, parts, blocks, amp, always, True, nothing, record)
         runs += 1
-        for k in range(lanes):
+        for k in range(count):
             if done[k]:
                 continue
             if (fired >> k) & 1:
-                above[k] = amplitude[k]
+                above[k] = at[k]
             else:
-                below[k] = amplitude[k]
-            if above[k] == np.inf:
-                done[k] = below[k] >= ceiling
-                amplitude[k] = min(growth * amplitude[k], ceiling)
-            elif below[k] == 0.0:
-                amplitude[k] = amplitude[k] / growth
-                done[k] = amplitude[k] < 1e-12
+                below[k] = at[k]
+            if above[k] == never:
+                done[k] = below[k] >= highest
+                at[k] = min(at[k] + by[k], highest)
+            elif below[k] == -never:
+                done[k] = above[k] <= lowest
+                at[k] = max(at[k] - by[k], lowest)
             else:
-                done[k] = above[k] <= below[k] * (1.0 + tolerance)
-                amplitude[k] = np.sqrt(below[k] * above[k])
+                done[k] = above[k] - below[k] == 1
+                at[k] = (above[k] + below[k]) // 2
+            if not careful:
+                by[k] *= 2
     return below, above, runs

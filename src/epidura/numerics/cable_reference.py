@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 
 from epidura.numerics.cable import Cable
+from epidura.numerics.kinetics import Mrg
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +43,10 @@ def rates(v: Floats, q: tuple[float, float, float]) -> tuple[Floats, Floats]:
     return np.array(opening), np.array(closing)
 
 
+def _q(membrane: Mrg) -> tuple[float, float, float]:
+    return membrane.q_m, membrane.q_h, membrane.q_s
+
+
 class _Fibre:
     """State and matrices of one fibre: v (C,) across the axolemma, w (C,) across the myelin, gates (4, nodes)."""
 
@@ -57,7 +62,7 @@ class _Fibre:
         self.axial, self.periaxonal = np.tile(cable.g_axial[0], nodes - 1), np.tile(cable.g_periaxonal[0], nodes - 1)
         self.axial[[0, -1]] = 0.0
         self.v, self.w = np.full(self.size, REST), np.zeros(self.size)
-        opening, closing = rates(self.v[self.node], self.membrane.q)
+        opening, closing = rates(self.v[self.node], _q(self.membrane))
         self.gates = opening / (opening + closing)
 
     def step(self, outside: Floats, dt: float) -> None:
@@ -89,7 +94,7 @@ class _Fibre:
         found = solveh_banded(bands, right)
         # in a node only the part of c dv/dt that sees w = 0 is left
         self.v, self.w = found[::2] - found[1::2], found[1::2] - outside
-        opening, closing = rates(self.v[self.node], own.q)
+        opening, closing = rates(self.v[self.node], _q(own))
         target = opening / (opening + closing)
         self.gates = target + (self.gates - target) * np.exp(-dt * (opening + closing))
 

@@ -7,13 +7,15 @@ kernel do not overlap. Literals take the type of the lanes, so one kernel text s
 """
 
 # The functions below are typed by Numba, not by mypy: their arguments are types and IR values.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,type-arg,arg-type,no-any-return"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,type-arg,arg-type,no-any-return,type-var"
 from __future__ import annotations
 
 import math
 import operator
+from functools import cache
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -22,7 +24,17 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 BYTES = 64
 _FLAGS = ("contract",)  # multiply-adds may fuse; nothing else of IEEE arithmetic is given up
-_EXP_TERMS = {32: 6, 64: 13}  # of the Taylor series of 2^f - 1 on |f| <= 1/2: 2e-7 and 4e-17 relative
+_EXP_TERMS = {32: 6, 64: 11}  # of (2^f - 1) / f on |f| <= 1/2: 4e-9 and 1e-17 relative
+
+
+def aligned(values: Any) -> Any:
+    """A flat copy that begins at a multiple of ``BYTES``: a vector that lies across two cache lines costs two loads."""
+    values = np.asarray(values)
+    room = np.empty(values.size + BYTES // values.itemsize, values.dtype)
+    skip = -room.ctypes.data % BYTES // values.itemsize
+    result = room[skip : skip + values.size]
+    result[:] = values.ravel()
+    return result
 
 
 class Vec(types.Type):
@@ -166,6 +178,21 @@ def lanes_at_least(typing_context, a, bound):
     return types.int64(a, bound), codegen
 
 
+def _fma(builder, a, b, c):
+    """a b + c with one rounding."""
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3),
+                                              f"llvm.fma.v{a.type.count}f{32 if a.type.element == ir.FloatType() else 64}")
+    return builder.call(function, [a, b, c])
+
+
+@cache
+def _power_of_two(terms: int) -> list[float]:
+    """Coefficients of the polynomial that meets (2^f - 1) / f at the Chebyshev points of |f| <= 1/2, lowest first."""
+    # 1e-30: the middle point is 0 where the number of terms is odd
+    scaled = np.polynomial.chebyshev.chebinterpolate(lambda x: np.expm1((x + 1e-30) / 2 * math.log(2.0)) / ((x + 1e-30) / 2), terms - 1)
+    return [float(c * 2.0**k) for k, c in enumerate(np.polynomial.chebyshev.cheb2poly(scaled))]
+
+
 def _exponential(builder, x, vec: Vec):
     """(2^n, 2^n (2^f - 1)) with e^x = their sum, |f| <= 1/2: the second keeps its digits near x = 0. Needs |x| <= 80."""
     bits, mantissa = vec.dtype.bitwidth, 23 if vec.dtype.bitwidth == 32 else 52
@@ -174,16 +201,19 @@ def _exponential(builder, x, vec: Vec):
     def whole(value: int) -> Any:
         return ir.Constant(integers, [ir.Constant(ir.IntType(bits), value)] * vec.lanes)
 
-    y = builder.fmul(x, _constant(vec, 1.0 / math.log(2.0)))
     # adding 1.5 * 2^mantissa rounds to a whole number, which then stands in the low bits
-    magic = _constant(vec, 1.5 * 2.0**mantissa)
-    shifted = builder.fadd(y, magic)
-    f = builder.fsub(y, builder.fsub(shifted, magic))
+    magic, per_bit = _constant(vec, 1.5 * 2.0**mantissa), 1.0 / math.log(2.0)
+    shifted = _fma(builder, x, _constant(vec, per_bit), magic)
+    # in two parts: the rounding of 1 / ln 2 alone would cost 1e-7 of e^10
+    head = float(np.float32(per_bit) if bits == 32 else per_bit)
+    f = _fma(builder, x, _constant(vec, head), builder.fneg(builder.fsub(shifted, magic)))
+    if bits == 32:
+        f = _fma(builder, x, _constant(vec, per_bit - head), f)
     exponent = builder.shl(builder.bitcast(shifted, integers), whole(mantissa))
     power = builder.bitcast(builder.add(exponent, whole(((1 << (bits - mantissa - 2)) - 1) << mantissa)), _vector(vec))
-    series = _constant(vec, 0.0)
-    for k in range(_EXP_TERMS[bits], 0, -1):
-        series = builder.fadd(builder.fmul(series, f, flags=_FLAGS), _constant(vec, math.log(2.0) ** k / math.factorial(k)), flags=_FLAGS)
+    series = None
+    for coefficient in reversed(_power_of_two(_EXP_TERMS[bits])):
+        series = _constant(vec, coefficient) if series is None else _fma(builder, series, f, _constant(vec, coefficient))
     return power, builder.fmul(power, builder.fmul(series, f, flags=_FLAGS), flags=_FLAGS)
 
 
@@ -208,3 +238,57 @@ def expm1(typing_context, x):
         return builder.fadd(builder.fsub(power, _constant(vec, 1.0)), rest)
 
     return x(x), codegen
+
+
+POLYNOMIAL = {32: 5, 64: 9}  # terms of each piece of a table
+PIECES = {32: 32, 64: 16}  # of a table: two registers hold one coefficient of all
+
+
+def permutes() -> bool:
+    """Whether the processor that kernels are compiled for picks from two registers at once (AVX-512)."""
+    from numba.core.registry import cpu_target
+
+    return "+avx512f" in cpu_target.target_context.codegen()._tm_features.split(",")
+
+
+@intrinsic
+def interval(typing_context, x, scale, offset):
+    """(n in the low bits, y - n) for y = x scale + offset and n the nearest whole number; 0 <= n < 2^21, offset - n exact."""
+    pair = types.UniTuple(x, 2)
+
+    def codegen(context, builder, signature, args):
+        vec = signature.args[0]
+        factor, shift = (_lanes(context, builder, a, t, vec) for a, t in zip(args[1:], signature.args[1:], strict=True))
+        magic = _constant(vec, 1.5 * 2.0 ** (23 if vec.dtype.bitwidth == 32 else 52))
+        shifted = builder.fadd(_fma(builder, args[0], factor, shift), magic)
+        rest = _fma(builder, args[0], factor, builder.fsub(shift, builder.fsub(shifted, magic)))
+        return context.make_tuple(builder, pair, (shifted, rest))
+
+    return pair(x, scale, offset), codegen
+
+
+@intrinsic
+def piecewise(typing_context, array, index, piece, x):
+    """Polynomial in x of the ``piece`` that ``interval`` found in each lane, from the ``index``-th table of ``array``.
+
+    A table is (terms, pieces), highest power first.
+    """
+    vec = Vec(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        bits = vec.dtype.bitwidth
+        terms, integers = POLYNOMIAL[bits], ir.VectorType(ir.IntType(bits), vec.lanes)
+        name = f"llvm.x86.avx512.vpermi2var.{'ps' if bits == 32 else 'pd'}.512"
+        pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), integers, _vector(vec)]), name)
+        where = context.cast(builder, args[1], signature.args[1], types.intp)
+        chosen, total = builder.bitcast(args[2], integers), None
+        for k in range(terms):
+            halves = []
+            for half in (0, 1):
+                at = builder.add(builder.mul(where, ir.Constant(where.type, 2 * terms)), ir.Constant(where.type, 2 * k + half))
+                halves.append(builder.load(_address(context, builder, signature.args[0], args[0], at, vec), align=bits // 8))
+            coefficient = builder.call(pick, [halves[0], chosen, halves[1]])
+            total = coefficient if total is None else _fma(builder, total, args[3], coefficient)
+        return total
+
+    return vec(array, index, piece, x), codegen

@@ -86,10 +86,6 @@ class Waveform(Recipe):
     def unit(self) -> Course:
         """The stretch that decides whether a fibre fires: one pulse, one burst, or enough of a carrier."""
 
-    def preview(self) -> Course | None:
-        """A much shorter course with nearly the same thresholds, where a search may start; None if there is none."""
-        return None
-
     @property
     @abstractmethod
     def period(self) -> float:

@@ -52,10 +52,6 @@ class Burst(Waveform):
         train = [(self.pulse_width, 1.0), (gap, 0.0)] * self.pulses
         return Course.of(*train, (self.recharge_time, height))
 
-    def preview(self) -> Course | None:
-        # a thick fibre mostly fires at the first of the long pulses
-        return Course.of((self.pulse_width, 1.0))
-
     @property
     def period(self) -> float:
         return 1.0 / self.frequency
