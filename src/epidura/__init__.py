@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from epidura.bundle import Bundle, Injection, excite, travelling_wave
     from epidura.canal import build_canal
     from epidura.case import Case, read, write
     from epidura.errors import BadCase, BadGeometry, BadInput, BadTable, BadUnit, EpiduraError, Failed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from epidura.study import run, save
 
 _WHERE = {
+    "epidura.bundle": ("Bundle", "Injection", "excite", "travelling_wave"),
     "epidura.canal": ("build_canal",),
     "epidura.case": ("Case", "read", "write"),
     "epidura.errors": ("BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "EpiduraError", "Failed"),
@@ -36,8 +38,9 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
-    "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Case", "Engine", "EpiduraError", "Failed", "Program",
-    "Result", "Rules", "build_canal", "point_source_thresholds", "read", "recruit", "run", "save", "solve_field", "write",
+    "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Bundle", "Case", "Engine", "EpiduraError", "Failed", "Injection",
+    "Program", "Result", "Rules", "build_canal", "excite", "point_source_thresholds", "read", "recruit", "run", "save", "solve_field",
+    "travelling_wave", "write",
 ]
 
 

@@ -66,6 +66,31 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "weight": (("fibre",), "1"),
         "nodes": (("program", "fibre"), "1"),
     },
+    "excitation": {
+        "threshold": (("fibre",), "A"),
+        "threshold_lower": (("fibre",), "A"),
+        "threshold_upper": (("fibre",), "A"),
+        # why a threshold is infinite
+        "reason": (("fibre",), ""),
+        "fires": (("fibre", "amplitude_step"), "1"),
+        "amplitude": (("fibre", "amplitude_step"), "A"),
+        "spike_time": (("fibre", "node", "spike"), "s"),
+        "spike_count": (("fibre", "node"), "1"),
+        "voltage": (("fibre", "node", "time"), "V"),
+        "gates": (("fibre", "node", "time", "gate"), "1"),
+        # through the axolemma of every compartment, outward
+        "current": (("fibre", "time", "compartment"), "A"),
+        "evoked": (("fibre", "recording", "time"), "V"),
+        "velocity": (("fibre",), "m/s"),
+        "initiation_node": (("fibre",), "1"),
+        "initiation_time": (("fibre",), "s"),
+        "fires_at_end": (("fibre",), "1"),
+        "block_lower": (("fibre",), "A"),
+        "block_upper": (("fibre",), "A"),
+        "diameter": (("fibre",), "m"),
+        "node": (("node",), "1"),
+        "time": (("time",), "s"),
+    },
 }
 
 

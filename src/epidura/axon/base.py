@@ -1,17 +1,18 @@
-"""What every model of a myelinated fibre has in common: the double cable of McIntyre, Richardson and Grill (2002)."""
+"""What every model of a fibre has in common, and every myelinated one: the double cable of McIntyre, Richardson and Grill (2002)."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epidura.errors import BadInput
 from epidura.numerics import kinetics
-from epidura.numerics.cable import Cable, Engine, Learner
+from epidura.numerics.cable import PER_INTERNODE, Cable, Engine, Learner, Segments
 from epidura.recipe import Recipe
 from epidura.tables import Number, table
 
@@ -49,9 +50,10 @@ class Morphology:
 class Axon(Recipe):
     """A membrane and morphology model of a fibre of any diameter it was published for."""
 
-    @abstractmethod
-    def morphology(self, diameter: Floats) -> Morphology:
-        """Dimensions at (f,) diameters in m that ``check`` has let pass."""
+    per_node: ClassVar[int] = PER_INTERNODE + 1
+    """Compartments from one node to the next; 1 where every compartment is active."""
+    sealed: ClassVar[bool] = False
+    """Whether a fibre ends with live nodes. Myelinated ones end with passive nodes, as in the tools they are compared with."""
 
     @abstractmethod
     def check(self, diameter: Floats, where: str = "diameter") -> None:
@@ -65,35 +67,32 @@ class Axon(Recipe):
     def numbers(self) -> tuple[Number, ...]:
         """The numbers that the model stands on."""
 
+    @abstractmethod
     def internode(self, diameter: Floats) -> Floats:
         """(f,) distance from node to node, m."""
-        return self.morphology(diameter).internode * UM
 
+    @abstractmethod
     def compartments(self, diameter: Floats, nodes: int) -> Floats:
-        """(f, 11 (nodes - 1) + 1) distance of each compartment's centre from the first node's, m."""
-        shape = self.morphology(diameter)
-        lengths = shape.lengths()
-        starts = 0.5 * _published("node length") + np.cumsum(lengths, axis=1) - lengths
-        within = np.concatenate([np.zeros((len(diameter), 1)), starts + 0.5 * lengths], axis=1)
-        along = (shape.internode[:, None, None] * np.arange(nodes - 1)[None, :, None] + within[:, None, :]).reshape(len(diameter), -1)
-        return np.concatenate([along, shape.internode[:, None] * (nodes - 1)], axis=1) * UM
+        """(f, per_node (nodes - 1) + 1) distance of each compartment's centre from the first node's, m."""
 
-    def cable(self, diameter: Floats) -> Cable:
+    @abstractmethod
+    def cable(self, diameter: Floats) -> Cable | Segments:
         """The electrical description that the engine takes."""
-        return _cable(self.morphology(diameter))
 
     def engine(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, dt: float, scheme: str = "second-order",
-               precision: str = "float32") -> Engine:
+               precision: str = "float32", sealed: bool | None = None, injection: tuple[NDArray[np.int64], Floats] | None = None) -> Engine:
         """Fibres with their potentials, ready to be run.
 
         Args:
             diameter: (f,) m.
             nodes: of every fibre.
-            potentials: (f, 11 (nodes - 1) + 1) V per ampere of amplitude, or (f, patterns, ...) for patterns with a course each.
+            potentials: (f, per_node (nodes - 1) + 1) V per ampere of amplitude, or (f, patterns, ...) for patterns with a course each.
             samples: (steps,) course on the time grid of the scheme, or (patterns, steps).
             dt: s.
             scheme: second-order or backward-euler.
             precision: float32 or float64.
+            sealed: whether the end nodes are live; as the model has it if None.
+            injection: (f,) node and (steps,) current into it in A, whatever the amplitude.
 
         Raises:
             BadInput: a diameter, scheme or precision that does not exist, a potential that is not finite.
@@ -107,7 +106,8 @@ class Axon(Recipe):
         potentials = np.asarray(potentials, float)
         try:
             return Engine(self.cable(diameter), nodes, potentials[:, None] if potentials.ndim == 2 else potentials,
-                          np.atleast_2d(np.asarray(samples, float)), dt, scheme == "second-order", precision)
+                          np.atleast_2d(np.asarray(samples, float)), dt, scheme == "second-order", precision,
+                          self.sealed if sealed is None else sealed, injection)
         except ValueError as failure:
             raise BadInput("fibres", str(failure)) from None
 
@@ -126,6 +126,32 @@ class Axon(Recipe):
             raise BadInput("thresholds", str(failure)) from None
 
 
+class Myelinated(Axon):
+    """The double cable of McIntyre, Richardson and Grill (2002), in one of its dimensions."""
+
+    @abstractmethod
+    def morphology(self, diameter: Floats) -> Morphology:
+        """Dimensions at (f,) diameters in m that ``check`` has let pass."""
+
+    def membrane(self) -> kinetics.Mrg:
+        """Of the nodes."""
+        return membrane()
+
+    def internode(self, diameter: Floats) -> Floats:
+        return self.morphology(diameter).internode * UM
+
+    def compartments(self, diameter: Floats, nodes: int) -> Floats:
+        shape = self.morphology(diameter)
+        lengths = shape.lengths()
+        starts = 0.5 * _published("node length") + np.cumsum(lengths, axis=1) - lengths
+        within = np.concatenate([np.zeros((len(diameter), 1)), starts + 0.5 * lengths], axis=1)
+        along = (shape.internode[:, None, None] * np.arange(nodes - 1)[None, :, None] + within[:, None, :]).reshape(len(diameter), -1)
+        return np.concatenate([along, shape.internode[:, None] * (nodes - 1)], axis=1) * UM
+
+    def cable(self, diameter: Floats) -> Cable:
+        return replace(_cable(self.morphology(diameter)), membrane=self.membrane())
+
+
 def published(quantity: str) -> Number:
     """A row of data/mrg_membrane.csv."""
     row = table("mrg_membrane").row(quantity=quantity)
@@ -138,11 +164,11 @@ def _published(quantity: str) -> float:
 
 
 @cache
-def membrane() -> kinetics.Mrg:
-    """The node's membrane; its gates are written out in ``numerics.kinetics``."""
+def membrane(**other: float) -> kinetics.Mrg:
+    """The node's membrane, with other conductances in S/cm2 where given; its gates are written out in ``numerics.kinetics``."""
     capacitance, rest = _published("membrane capacitance"), _published("resting potential")
     # S/cm2 over uF/cm2 is 1e3 per ms
-    per_ms = {name: 1e3 * _published(f"{name} conductance") / capacitance
+    per_ms = {name: 1e3 * other.get(name.replace(" ", "_"), _published(f"{name} conductance")) / capacitance
               for name in ("fast sodium", "persistent sodium", "slow potassium", "leak")}
     reversal = {name: _published(f"{name} reversal") - rest for name in ("sodium", "potassium", "leak")}
     warm = _published("temperature")

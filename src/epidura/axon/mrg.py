@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epidura.axon.base import UM, Axon, Morphology
+from epidura.axon.base import UM, Morphology, Myelinated
 from epidura.errors import BadInput
 from epidura.tables import Number, table
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 _COLUMNS = ("diameter_um", "internode_um", "flut_um", "axon_um", "node_um", "lamellae")
 
 
-class Mrg(Axon):
+class Mrg(Myelinated):
     """Eleven diameters from 1 to 16 um, each with its own measured dimensions (data/mrg_discrete.csv)."""
 
     kind: Literal["mrg"] = "mrg"

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epidura.axon.base import UM, Axon, Morphology
+from epidura.axon.base import UM, Morphology, Myelinated
 from epidura.errors import BadInput
 from epidura.tables import Number, table
 
 Floats = NDArray[np.float64]
 
 
-class MrgInterpolated(Axon):
+class MrgInterpolated(Myelinated):
     """Diameters from 2 to 16 um, dimensions by the fits of data/mrg_interpolation.csv."""
 
     kind: Literal["mrg-interpolated"] = "mrg-interpolated"

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -39,16 +39,20 @@ from epidura.numerics.kinetics import BASE, GATES, Mrg
 Floats = NDArray[np.float64]
 
 PER_INTERNODE = 10  # compartments between two nodes
-MODES, HALF = 20, 10
+MODES, HALF, KINDS = 20, 10, 3
 REST_STEPS, REST_DT = 40, 5.0  # rest: this many backward Euler steps of this many ms, as in NEURON
 TABLES = True  # gates from tables where the processor permits
 BATCH = 128  # fibres made ready together
+ROOM = 2**26  # bytes for the linear responses of a group of fibres
+PER_PART = ("response", "fixed_response", "rows", "fixed_rows", "kept", "fixed_kept")
 TINY = 1e-30
+ALWAYS = np.array([0.0, np.inf])
 LOWEST = 1e-12  # A, where a search ends
 CAREFUL, SPREADS = 1.25, 1.5  # first steps of a search: ratio while nothing is known, then in standard deviations of the guess
 UNDRIVEN, PAST = 0.01, 5  # share of the largest second difference, and nodes to go on, from which an action potential runs alone
-WAIT_QUIET, WAIT_MOST = 0.25, 8.0  # ms after the last edge
-FIRES, LOW, QUIET = -30.0, -92.0, -70.0  # mV
+WAIT_QUIET, WAIT_MOST = 0.25, {Mrg: 8.0, kinetics.Sundt: 40.0}  # ms after the last edge
+FIRES = -30.0  # mV
+LOW, QUIET = -12.0, {Mrg: 10.0, kinetics.Sundt: 5.0}  # mV from rest, between which nothing will fire any more
 # A mode that forgets within a step needs no memory of its own: what it forgets slower than this is lost.
 FORGOTTEN = {"float32": 12.0, "float64": 24.0}  # decay times step, second order: e^-12 = 6e-6 of 3 % of the current
 SMALL = {"float32": 1e-5, "float64": 1e-8}  # share of the node's current that a mode remembers, backward Euler
@@ -74,6 +78,21 @@ class Cable:
     g_periaxonal: Floats
     c_node: Floats
     membrane: Mrg
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Electrical description of (f) unmyelinated fibres: a single cable of equal segments, every one a live node.
+
+    Attributes:
+        c_node: (f,) nF.
+        g_axial: (f,) uS from segment to segment.
+        membrane: of the segments.
+    """
+
+    c_node: Floats
+    g_axial: Floats
+    membrane: kinetics.Sundt
 
 
 @dataclass(frozen=True)
@@ -209,7 +228,7 @@ class _Internodes:
     def __init__(self, cable: Cable, sealed: bool):
         self.cable, self.sealed, self.axial = cable, sealed, cable.g_axial[:, 0] / cable.c_node
         middle = _middle(cable)
-        self.kinds = (middle, middle, middle) if sealed else (_end(cable, True), middle, _end(cable, False))
+        self.kinds: tuple[_Modes, ...] = (middle, middle, middle) if sealed else (_end(cable, True), middle, _end(cable, False))
 
     def step(self, dt: float, second_order: bool) -> _Step:
         """Over a step of ``dt`` ms."""
@@ -279,6 +298,33 @@ class _Internodes:
         return node, np.concatenate([force[:, place] @ shape[which] for place, shape in zip(places, shapes, strict=True)], axis=1)
 
 
+class _Axial(_Internodes):
+    """As ``_Internodes`` for a fibre without any: between two nodes lies a conductance, and no mode remembers anything."""
+
+    def __init__(self, cable: Segments):
+        none = np.zeros((cable.c_node.size, MODES))
+        self.sealed, self.axial = True, np.zeros(cable.c_node.size)
+        self.kinds = (_Modes(none, none, np.empty(0)),) * KINDS
+        self.flow = cable.g_axial / cable.c_node
+
+    def step(self, dt: float, second_order: bool) -> _Step:
+        """Over a step of ``dt`` ms. The conductance is an odd mode that follows S at once."""
+        none, theta = np.zeros((self.flow.size, MODES)), 0.5 if second_order else 1.0
+        h0, h1 = none.copy(), none.copy()
+        h0[:, HALF], h1[:, HALF] = -(1.0 - theta) * self.flow, -theta * self.flow
+        r = _Recursion(none - 1.0, none, none, none, none, h0, h1, none)
+        return _Step((r,) * KINDS, theta * np.stack([self.flow, 2 * self.flow, self.flow], axis=-1))
+
+    def kept(self, dt: float, second_order: bool, precision: str) -> NDArray[np.int64]:
+        """(3,) none."""
+        return np.zeros(KINDS, np.int64)
+
+    def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Drive of each node (f, nodes) per unit of ``outside`` (f, nodes) in mV, and none of modes."""
+        flow = np.diff(outside, axis=1) * self.flow[which, None]
+        return np.diff(flow, axis=1, prepend=0.0, append=0.0), np.zeros((len(outside), nodes - 1, MODES))
+
+
 class Learner:
     """Guesses thresholds from the linear response, better with every fibre found.
 
@@ -343,7 +389,7 @@ class Engine:
     Args:
         cable: (f) fibres.
         nodes: number of nodes N >= 5 of each.
-        potentials: (f, patterns, 11 (N - 1) + 1) V per ampere of amplitude, node first, then the ten compartments.
+        potentials: (f, patterns, 11 (N - 1) + 1) V per ampere of amplitude, node first, then the ten compartments; (f, patterns, N) for segments.
         samples: (patterns, steps) course of each pattern on the time grid, relative to the amplitude.
         dt: s.
         second_order: scheme; backward Euler without.
@@ -355,11 +401,12 @@ class Engine:
         ValueError: shapes that do not fit, no samples, or numbers that are not finite.
     """
 
-    def __init__(self, cable: Cable, nodes: int, potentials: Floats, samples: Floats, dt: float, second_order: bool = True,
+    def __init__(self, cable: Cable | Segments, nodes: int, potentials: Floats, samples: Floats, dt: float, second_order: bool = True,
                  precision: str = "float32", sealed: bool = False, injection: tuple[NDArray[np.int64], Floats] | None = None):
         from epidura.numerics import cable_kernel as kernel
 
-        f, width = cable.c_node.size, (PER_INTERNODE + 1) * (nodes - 1) + 1
+        f, self.per_node = cable.c_node.size, PER_INTERNODE + 1 if isinstance(cable, Cable) else 1
+        width = self.per_node * (nodes - 1) + 1
         if nodes < 5:
             raise ValueError(f"a fibre of {nodes} nodes; the ends need at least 5")
         if potentials.ndim != 3 or potentials.shape[::2] != (f, width) or samples.ndim != 2 or len(samples) != potentials.shape[1]:
@@ -369,13 +416,15 @@ class Engine:
         if not (np.isfinite(potentials).all() and np.isfinite(samples).all()):
             raise ValueError("a potential or a sample of the course is not finite")
         self.cable, self.nodes, self.potentials, self.samples = cable, nodes, potentials, samples
-        self.dt, self.second_order, self.dtype, self.sealed = dt * 1e3, second_order, np.dtype(precision), sealed
+        if injection is not None and not (np.isfinite(injection[1]).all() and ((injection[0] >= 0) & (injection[0] < nodes)).all()):
+            raise ValueError(f"an injection into a node outside 0 to {nodes - 1}, or a current that is not finite")
+        self.dt, self.second_order, self.dtype, self.sealed = dt * 1e3, second_order, np.dtype(precision), sealed or self.per_node == 1
         self.lanes = 64 // self.dtype.itemsize
         self.injection = injection
         self.fixed = np.empty((0, 0)) if injection is None else injection[1][None] * 1e9
         busy = max(samples.shape[1], self.fixed.shape[1])
         self.quiet_from = busy + int(np.ceil(WAIT_QUIET / self.dt))
-        self.steps = busy + int(np.ceil(WAIT_MOST / self.dt))
+        self.steps = busy + int(np.ceil(WAIT_MOST[type(cable.membrane)] / self.dt))
         self.detect = int(0.9 * (nodes - 1))  # the node that must fire
         self.kernel = kernel
 
@@ -395,7 +444,7 @@ class Engine:
     def membrane(self, plan: courses.Course, precision: str) -> Any:
         """The membrane with the steps that its gates make; as tables where the processor is good at them."""
         own = self.cable.membrane._replace(steps=plan.gate_steps)
-        if TABLES and simd.permutes() and plan.gate_steps.max() <= kinetics.LONGEST:
+        if isinstance(own, Mrg) and TABLES and simd.permutes() and plan.gate_steps.max() <= kinetics.LONGEST:
             return kinetics.mrg_tables(own, precision)
         return own
 
@@ -409,19 +458,20 @@ class Engine:
             kind[0], kind[-1] = 0, 2
         return kernel.Net(nodes, first, last, kind, place, kept, int(kept.max()), np.array(lengths), theta, plan.by, plan.lag,
                           len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
-                          FIRES - membrane.rest, LOW - membrane.rest, QUIET - membrane.rest, self.detect)
+                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect)
 
-    def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None]) -> None:
+    def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None],
+              every_mode: bool = False) -> None:
         """Run ``work(batch, members, lanes)`` for all fibres in groups of lanes, ``BATCH`` fibres of memory per thread at a time."""
         def batch(first: int) -> None:
-            made = _Batch(self, order[first : first + BATCH], plan)
+            made = _Batch(self, order[first : first + BATCH], plan, every_mode)
             for members, lanes in made.lots():
                 work(made, members, lanes)
 
         with ThreadPoolExecutor(max(1, threads)) as pool:
             list(pool.map(batch, range(0, order.size, BATCH)))
 
-    def thresholds(self, tolerance: float, ceiling: float, threads: int, learner: Learner | None = None) -> Floats:
+    def thresholds(self, tolerance: float, ceiling: float, threads: int, learner: Learner | None = None, device: str = "cpu") -> Floats:
         """(3, f) threshold, and the bracket below and above, A; inf where nothing fires up to the ceiling.
 
         The brackets are neighbours on the grid (1 + tolerance)^k A, so they depend on nothing but the fibre and its
@@ -444,46 +494,171 @@ class Engine:
             start = np.clip(np.rint(guess / unit), lowest, highest).astype(np.int64)
             stride = max(1, round((np.log(CAREFUL) if spread is None else SPREADS * spread) / unit))
             net = batch.net._replace(detect=int(far[members].max()))
-            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, start, stride, careful, unit, lowest, highest)
-            never = above == 1 << 60
-            low = np.where(never, ceiling, np.where(below < lowest, 0.0, np.exp(unit * np.maximum(below, lowest))))
-            high = np.where(never, np.inf, np.exp(unit * np.minimum(above, highest)))
-            middle = np.sqrt(low * high)
-            found[:, members] = np.stack([middle, low, high])[:, : members.size]
-            learner.learn(features[: members.size], np.log(np.maximum(middle, LOWEST))[: members.size])
+            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, start, stride, careful, unit, lowest, highest,
+                                                 ALWAYS, self._watch())
+            bracket = _brackets(below, above, unit, lowest, highest, ceiling)
+            found[:, members] = bracket[:, : members.size]
+            learner.learn(features[: members.size], np.log(np.maximum(bracket[0], LOWEST))[: members.size])
 
         self._lots(np.arange(found.shape[1]), plan, threads, work)
         return found
 
     def _far(self) -> NDArray[np.int64]:
         """(f,) node at which an action potential has left all that drives it, and will arrive at ``detect``."""
-        at_nodes = self.potentials[:, :, :: PER_INTERNODE + 1] * np.abs(self.samples).max(axis=1)[:, None]
+        at_nodes = self.potentials[:, :, :: self.per_node] * np.abs(self.samples).max(axis=1)[:, None]
         bend = np.abs(np.diff(at_nodes, 2, axis=2)).sum(axis=1)  # of nodes 1 to N - 2
         driven = bend > UNDRIVEN * bend.max(axis=1, keepdims=True)
         last = bend.shape[1] - np.argmax(driven[:, ::-1], axis=1)
         return np.minimum(last + PAST, self.detect)
 
+    def _watch(self, nodes: Sequence[int] = (), rows: int = 0, spiking: Sequence[int] = (), most: int = 0, whole: int = 0) -> Any:
+        """What a run writes down: ``rows`` of V and gates of ``nodes``, up to ``most`` crossings of each node ``spiking``,
+        ``whole`` rows of all there is."""
+        lanes, width = self.lanes, 1 + len(GATES[type(self.cable.membrane)])
+
+        def room(count: int) -> Any:
+            return simd.aligned(np.zeros(count * lanes, self.dtype))
+
+        return self.kernel.Watch(
+            np.array(nodes, np.int64), room(rows * len(nodes) * width), np.array(spiking, np.int64), room(len(spiking)), room(len(spiking)),
+            np.full((lanes, len(spiking), most), np.nan), np.zeros((lanes, len(spiking)), np.int64),
+            room(whole * (self.nodes + (self.nodes - 1) * MODES)))
+
     def traces(self, amplitude: Floats, duration: float, rows: Sequence[int]) -> Floats:
-        """(f, steps, rows, 1 + gates) V in mV and the gates after each step, for ``duration`` s."""
-        steps, at = round(duration * 1e3 / self.dt), np.asarray(rows, np.int64)
-        width = 1 + len(GATES[type(self.cable.membrane)])
-        result = np.empty((self.cable.c_node.size, steps, at.size, width))
+        """(f, steps, rows, 1 + gates) V in mV and the gates after each step, for ``duration`` s.
+
+        The gates of the second-order scheme are half a step ahead of V.
+        """
+        steps, width = round(duration * 1e3 / self.dt), 1 + len(GATES[type(self.cable.membrane)])
+        result = np.empty((self.cable.c_node.size, steps, len(rows), width))
         plan = self._plan(steps, steps)
 
         def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
-            record = np.empty(steps * at.size * width * self.lanes, self.dtype)
-            self.kernel.simulate(batch.net, batch.membrane, lanes, plan.parts, plan.blocks, self._amplitudes(amplitude, members),
-                                 np.array([0.0, np.inf]), False, at, record)
-            result[members] = np.moveaxis(record.reshape(steps, at.size, width, self.lanes), -1, 0)[: members.size]
+            watch = self._watch(rows, steps)
+            self._simulate(batch, lanes, amplitude[members], watch)
+            result[members] = np.moveaxis(watch.record.reshape(steps, len(rows), width, self.lanes), -1, 0)[: members.size]
 
         self._lots(np.arange(result.shape[0]), plan, 1, work)
         return result + np.array([self.cable.membrane.rest, *BASE[type(self.cable.membrane)]])
 
-    def _amplitudes(self, amplitude: Floats, members: NDArray[np.intp]) -> NDArray[np.floating]:
-        """(lanes,) of these fibres; empty lanes rest."""
-        result = np.zeros(self.lanes, self.dtype)
-        result[: members.size] = amplitude[members]
+    def fires(self, amplitude: Floats, threads: int) -> NDArray[np.bool_]:
+        """(f, k) whether each fibre fires at each of (f, k) amplitudes in A, as ``thresholds`` decides it."""
+        plan, result = self.plan, np.zeros(amplitude.shape, bool)
+        far = self._far()
+
+        def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
+            watch, net = self._watch(), batch.net._replace(detect=int(far[members].max()))
+            for k in range(amplitude.shape[1]):
+                fired = self._simulate(batch, lanes, amplitude[members, k], watch, stops=True, net=net)
+                result[members, k] = fired >> np.arange(members.size) & 1
+
+        self._lots(np.arange(len(amplitude)), plan, threads, work)
         return result
+
+    def spikes(self, amplitude: Floats, duration: float, nodes: Sequence[int], most: int, threads: int) -> Floats:
+        """(f, nodes, most) s, when V crosses -30 mV upwards, by straight lines between steps; nan where there are fewer.
+
+        Args:
+            amplitude: (f,) A.
+            duration: s.
+            nodes: where.
+            most: action potentials of one node that are kept, the first ones.
+        """
+        steps = round(duration * 1e3 / self.dt)
+        plan, result = self._plan(steps, steps), np.empty((self.cable.c_node.size, len(nodes), most))
+
+        def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
+            watch = self._watch(spiking=nodes, most=most)
+            self._simulate(batch, lanes, amplitude[members], watch)
+            result[members] = watch.times[: members.size] * 1e-3
+
+        self._lots(np.arange(len(result)), plan, threads, work)
+        return result
+
+    def currents(self, amplitude: Floats, duration: float, weights: Floats | None, threads: int) -> Floats:
+        """Current through the axolemma of every compartment out of the axon, after each step: (f, steps, C) A.
+
+        It is the net current that arrives along the axon, nodes and internodes alike.
+
+        Args:
+            amplitude: (f,) A.
+            duration: s.
+            weights: (f, K, C) to get (f, steps, K) weighted sums instead: the potentials per ampere of a recording contact give
+                its evoked potential in V. Needs no more memory than one group of fibres.
+        """
+        steps, f = round(duration * 1e3 / self.dt), self.cable.c_node.size
+        plan, size = self._plan(steps, steps), self.potentials.shape[2]
+        result = np.empty((f, steps, size if weights is None else weights.shape[1]))
+
+        def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
+            watch = self._watch(whole=steps)
+            self._simulate(batch, lanes, amplitude[members], watch)
+            whole = np.moveaxis(watch.whole.reshape(steps, -1, self.lanes), -1, 0)[: members.size].astype(float)
+            for place, (k, state) in enumerate(zip(members, whole, strict=True)):
+                flow = batch.axolemma(place, k, state, float(amplitude[k]))
+                result[k] = flow if weights is None else flow @ weights[k].T
+
+        self._lots(np.arange(f), plan, threads, work, every_mode=True)
+        return result
+
+    def block_threshold(self, start: float, window: tuple[float, float], resolution: float, tolerance: float, ceiling: float) -> tuple[float, float]:
+        """Highest amplitude below and lowest above which the action potential that is injected does not arrive, A.
+
+        Blocked and open amplitudes may alternate, so one fibre is run at many amplitudes at once, from below, until the first
+        that blocks; then the bracket is halved. (ceiling, inf) where nothing blocks.
+
+        Args:
+            start: A, lowest amplitude tried; an open one.
+            window: s, from and to, within which an action potential at ``detect`` says that it is open.
+            resolution: ratio between the amplitudes tried, less 1; a narrower blocked range may be missed.
+            tolerance: relative width of the bracket.
+            ceiling: A.
+        """
+        low, high = start, np.inf
+        while high == np.inf and low < ceiling:
+            tried = np.minimum(low * (1.0 + resolution) ** np.arange(1, self.lanes + 1), ceiling)
+            blocked = ~self._arrives(tried, window)
+            if blocked.any():
+                first = int(np.argmax(blocked))
+                low, high = float(tried[first - 1]) if first else low, float(tried[first])
+            else:
+                low = float(tried[-1])
+        while np.isfinite(high) and high > low * (1.0 + tolerance):
+            tried = np.geomspace(low, high, self.lanes + 2)[1:-1]
+            blocked = ~self._arrives(tried, window)
+            first = int(np.argmax(blocked)) if blocked.any() else len(tried)
+            edges = np.concatenate([[low], tried, [high]])
+            low, high = float(edges[first]), float(edges[first + 1])
+        return low, high
+
+    def _arrives(self, amplitude: Floats, window: tuple[float, float]) -> NDArray[np.bool_]:
+        """(k,) whether an action potential of the one fibre arrives in the window at each of (k <= lanes) amplitudes."""
+        if self.cable.c_node.size != self.lanes:
+            raise ValueError(f"{self.cable.c_node.size} fibres; to run one at many amplitudes takes {self.lanes} copies")
+        steps, result = int(np.ceil(window[1] * 1e3 / self.dt)), np.zeros(self.lanes, bool)
+        plan, between = self._plan(steps, steps), np.array(window) * 1e3
+
+        def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
+            fired = self._simulate(batch, lanes, amplitude[members], self._watch(), between)
+            result[members] = fired >> np.arange(self.lanes) & 1
+
+        self._lots(np.arange(self.lanes), plan, 1, work)
+        return result
+
+    def _simulate(self, batch: _Batch, lanes: Any, amplitude: Floats, watch: Any, between: Floats = ALWAYS, stops: bool = False,
+                  net: Any = None) -> Any:
+        """Bit mask of the lanes that fire between two times in ms; (members,) A, empty lanes rest."""
+        filled = np.zeros(self.lanes, self.dtype)
+        filled[: amplitude.size] = amplitude
+        return self.kernel.simulate(net or batch.net, batch.membrane, lanes, batch.plan.parts, batch.plan.blocks, filled, between, stops, watch)
+
+
+def _brackets(below: NDArray[np.int64], above: NDArray[np.int64], unit: float, lowest: int, highest: int, ceiling: float) -> Floats:
+    """(3, n) A: middle, below and above of places on the grid exp(unit k)."""
+    never = above == 1 << 60
+    low = np.where(never, ceiling, np.where(below < lowest, 0.0, np.exp(unit * np.maximum(below, lowest))))
+    high = np.where(never, np.inf, np.exp(unit * np.minimum(above, highest)))
+    return np.stack([np.sqrt(low * high), low, high])
 
 
 class _Batch:
@@ -492,13 +667,14 @@ class _Batch:
     The rest is found in float64 whatever the precision of the run: its rounding would shift the action potential.
     """
 
-    def __init__(self, engine: Engine, members: NDArray[np.intp], plan: courses.Course):
+    def __init__(self, engine: Engine, members: NDArray[np.intp], plan: courses.Course, every_mode: bool = False):
         self.engine, self.members, self.plan = engine, members, plan
         nodes, second = engine.nodes, engine.second_order
         cable, self.which = _different(_part(engine.cable, members))
-        internodes = _Internodes(cable, engine.sealed)
+        internodes = _Internodes(cable, engine.sealed) if isinstance(cable, Cable) else _Axial(cable)
         lengths = [engine.dt / divisor for divisor in plan.levels]
-        kept = np.array([internodes.kept(dt, second, engine.dtype.name) for dt in lengths])
+        kept = np.array([np.full(3, HALF) if every_mode else internodes.kept(dt, second, engine.dtype.name) for dt in lengths])
+        self.internodes, self.every_mode = internodes, every_mode
         self.net = engine.net(kept, 0.5 if second else 1.0, lengths, plan)
         self.membrane = engine.membrane(plan, engine.dtype.name)
         levels = [internodes.steps_of_w(internodes.step(dt, second), of, self.net.stride) for dt, of in zip(lengths, kept, strict=True)]
@@ -524,14 +700,46 @@ class _Batch:
         """Members (up to lanes) of each group, and their arrays; empty lanes repeat the last fibre."""
         lanes, nodes, dtype = self.engine.lanes, self.net.nodes, self.engine.dtype
         sizes = {"state": self.of_cable["rest"].shape[0], "work": nodes, "response": 2 * nodes + (nodes - 1) * MODES,
-                 "fine": self.plan.fine * nodes, "rows": self.plan.rows * nodes}
-        sizes |= {"fixed_response": self.has_fixed * sizes["response"], "fixed_rows": self.has_fixed * sizes["rows"]}
-        room = {name: simd.aligned(np.zeros(size * lanes, dtype)) for name, size in sizes.items()}
+                 "fine": self.plan.fine * nodes, "rows": self.plan.rows * nodes,
+                 "kept": self.every_mode * self.plan.longest * (nodes + (nodes - 1) * MODES)}
+        sizes |= {f"fixed_{name}": self.has_fixed * sizes[name] for name in ("response", "rows", "kept")}
+        # the responses of all parts stay where they fit: a train has the same ones over and over
+        each = sum(sizes[name] for name in PER_PART) * lanes * dtype.itemsize
+        parts = len(self.plan.parts.carries)
+        slots = parts if each * parts <= ROOM else 1
+        room = {name: simd.aligned(np.zeros((slots if name in PER_PART else 1) * size * lanes, dtype)) for name, size in sizes.items()}
+        slot = np.arange(parts) % slots
         for first in range(0, self.members.size, lanes):
             at = np.minimum(np.arange(first, first + lanes), self.members.size - 1)
             own = {name: simd.aligned(values[:, self.which[at]].astype(dtype)) for name, values in self.of_cable.items()}
             own |= {name: simd.aligned(values[:, at].astype(dtype)) for name, values in self.of_fibre.items()}
-            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, resident=np.full(1, -1))
+            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, slot=slot, resident=np.full(slots, -1))
+
+    def axolemma(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:
+        """(steps, C) A out through the axolemma of one of the fibres, from (steps, nodes + modes) of ``Watch.whole``."""
+        engine, nodes, internodes, which = self.engine, self.net.nodes, self.internodes, int(self.which[place])
+        voltage, modes = state[:, :nodes], state[:, nodes:].reshape(len(state), nodes - 1, MODES)
+        samples = np.zeros((len(engine.samples), len(state)))
+        samples[:, : engine.samples.shape[1]] = engine.samples[:, : len(state)]
+        outside = 1e3 * amplitude * samples.T @ engine.potentials[fibre]
+        if isinstance(internodes, _Axial):
+            flow = -np.diff(voltage + outside, axis=1) * internodes.flow[which] * engine.cable.c_node[fibre]
+            return -np.diff(flow, axis=1, prepend=0.0, append=0.0) * 1e-9
+        inside = np.empty((len(state), nodes - 1, PER_INTERNODE + 2))
+        for kind in np.unique(self.net.kind):
+            of, own = np.flatnonzero(self.net.kind == kind), internodes.kinds[kind]
+            with np.errstate(divide="ignore"):
+                per_current = np.where(own.beta[which] == 0.0, 0.0, internodes.cable.c_node[which] / own.beta[which])
+            inside[:, of, 1:-1] = modes[:, of] @ (own.shape[which, :PER_INTERNODE] * per_current).T
+        inside[:, :, 0], inside[:, :, -1] = voltage[:, :-1], voltage[:, 1:]
+        along = outside[:, :-1].reshape(len(state), nodes - 1, PER_INTERNODE + 1)
+        inside[:, :, :-1] += along
+        inside[:, :, -1] += outside[:, PER_INTERNODE + 1 :: PER_INTERNODE + 1]
+        flow = -np.diff(inside, axis=2) * internodes.cable.g_axial[which]
+        if not engine.sealed:
+            flow[:, 0, 0] = flow[:, -1, -1] = 0.0
+        flow = flow.reshape(len(state), -1)
+        return -np.diff(flow, axis=1, prepend=0.0, append=0.0) * 1e-9
 
     def _rest(self, internodes: _Internodes, first_step: tuple[Floats, ...], level: int) -> Floats:
         """(state, cables) after long steps without stimulus, in the coefficients of the run's first level."""
@@ -542,7 +750,7 @@ class _Batch:
         net, membrane = engine.net(every, 1.0, [REST_DT], plan), engine.membrane(plan, "float64")
         ahead, width, stride = (2 + net.gates) * nodes, 8, self.net.stride
         found = np.empty((ahead + (nodes - 1) * MODES, f))
-        none, empty = np.empty(0, np.int64), np.empty(0)
+        empty = np.empty(0)
         for first in range(0, f, width):
             at = np.minimum(np.arange(first, first + width), f - 1)
             state = simd.aligned(np.zeros(found.shape[0] * width))
@@ -551,8 +759,8 @@ class _Batch:
                 rest=state, state=simd.aligned(state), work=simd.aligned(np.zeros(nodes * width)),
                 modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
                 **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "drive", "fixed_drive", "response", "fixed_response",
-                                 "fine", "rows", "fixed_rows"), empty), resident=np.full(1, -1))
-            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, none, empty)
+                                 "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty), slot=np.zeros(1, np.int64), resident=np.full(1, -1))
+            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, engine._watch())
             engine.kernel.catch_up(net, membrane, lanes.state)
             found[:, at] = lanes.state.reshape(-1, width)
         voltage, memory = found[:nodes], found[ahead:].reshape(nodes - 1, 2, HALF, f)
@@ -570,7 +778,7 @@ class _Batch:
         return np.concatenate([found[: ahead - nodes], give, scaled.reshape(-1, f)])
 
 
-def _different(cable: Cable) -> tuple[Cable, NDArray[np.intp]]:
+def _different(cable: Cable | Segments) -> tuple[Cable | Segments, NDArray[np.intp]]:
     """The different ones among the cables, and which of them each is."""
     rows = np.concatenate([getattr(cable, f.name).reshape(cable.c_node.size, -1) for f in fields(cable) if f.name != "membrane"], axis=1)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
@@ -582,6 +790,6 @@ def _last(values: Sequence[Floats]) -> Floats:
     return np.concatenate([each.reshape(each.shape[0], -1) for each in values], axis=1).T
 
 
-def _part(cable: Cable, members: NDArray[np.intp]) -> Cable:
+def _part(cable: Cable | Segments, members: NDArray[np.intp]) -> Cable | Segments:
     """Some of the fibres."""
-    return Cable(**{f.name: getattr(cable, f.name)[members] for f in fields(cable) if f.name != "membrane"}, membrane=cable.membrane)
+    return replace(cable, **{f.name: getattr(cable, f.name)[members] for f in fields(cable) if f.name != "membrane"})

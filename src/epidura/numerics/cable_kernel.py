@@ -99,8 +99,31 @@ class Part(NamedTuple):
     folds: bool
 
 
+class Watch(NamedTuple):
+    """What is written down during a run.
+
+    Attributes:
+        nodes: whose V and gates are recorded after each whole step.
+        record: (rows, nodes, 1 + gates) flat; empty without nodes.
+        spiking: nodes whose upward crossings are counted.
+        before, now: (spiking) V after the last step and after this one, flat.
+        times: (lanes, spiking, most) ms of the crossings.
+        counts: (lanes, spiking).
+        whole: (rows, nodes + modes) V and all modes after each whole step, flat, or empty.
+    """
+
+    nodes: Any
+    record: Any
+    spiking: Any
+    before: Any
+    now: Any
+    times: Any
+    counts: Any
+    whole: Any
+
+
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def passive(net, state, work, modes, sums, drive, table, push_row, push, fine):
+def passive(net, state, work, modes, sums, drive, table, push_row, push, fine, kept):
     """Linear response to a stimulus of amplitude 1, in fine steps.
 
     Args:
@@ -112,6 +135,7 @@ def passive(net, state, work, modes, sums, drive, table, push_row, push, fine):
         drive: (pattern): of each node, then of each mode of each internode.
         table, push_row, push: as in ``Part``.
         fine: (fine + 1, nodes) U at all fine points; the first is the state at the start.
+        kept: (steps, nodes + modes) U and all modes after each step, or empty.
     """
     nodes, patterns = net.nodes, push.shape[1]
     give, memory = nodes, 2 * nodes
@@ -202,6 +226,9 @@ def passive(net, state, work, modes, sums, drive, table, push_row, push, fine):
         store(state, give, carried)
         for i in range(nodes):
             store(fine, (step + 1) * nodes + i, load(state, i))
+        if kept.size > 0 and (step + 2 == table.size or push_row[step + 1] != row):
+            for i in range(per_pattern):
+                store(kept, row * per_pattern + i, load(state, i if i < nodes else i + nodes))
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -275,8 +302,8 @@ def _switch(net, level, to, state, change, full, static):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def run(net, membrane, state, work, modes, sums, amplitude, steps, level, first_by, part, driven, rows, fixed, fired, may_fire, stop, nodes_out,
-        record, first_row, every):
+def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired,
+        may_fire, stop, watch, first_row, every, time):
     """Steps of W of one level, all of them driven or none.
 
     Args:
@@ -287,17 +314,19 @@ def run(net, membrane, state, work, modes, sums, amplitude, steps, level, first_
         sums: (level, SUMS): per kind of internode the coupling of the change to the other node, what S (even, odd) and its last
             change (even, odd) give; then the part of the diagonal that does not change in time at the three kinds of node.
             The step is solved for the change of W, so that the large terms of the fast modes, which nearly cancel, come ready made.
+        full: coefficients of all modes, as in ``_switch``; only for ``watch.whole``, which needs every mode to be kept.
         amplitude: one group.
         steps, level: how many, and of which length.
         first_by: which step of the membrane the gates make first: to catch up with V where driven, else for the whole step.
         part, driven: where U comes from, and whether there is any.
         rows, fixed: of U, and of what does not grow with the amplitude; the latter may be empty.
+        kept, fixed_kept: U and all its modes after each step of the part, for ``watch.whole``.
         fired: bit mask of the lanes that have fired.
         may_fire: (2,) ms from here between which it counts.
         stop: 0 no, 1 when all lanes have fired, 2 when all have fired or fallen silent.
-        nodes_out: nodes to record.
-        record: (rows, nodes_out, 1 + gates) V and gates after each step; empty without nodes.
+        watch: what to write down.
         first_row, every: row of the record that the block begins with, and steps per row.
+        time: ms at the start.
 
     Returns:
         bit mask of the lanes that fired, and whether the run may stop.
@@ -305,7 +334,8 @@ def run(net, membrane, state, work, modes, sums, amplitude, steps, level, first_
     nodes, dt, theta = net.nodes, net.step[level], net.theta
     give, memory, per_dt = (1 + net.gates) * nodes, (2 + net.gates) * nodes, 1.0 / dt
     modes_at, sums_at = level * KINDS * 4 * net.stride, level * SUMS
-    everyone = (1 << (64 // state.itemsize)) - 1
+    count = 64 // state.itemsize
+    everyone = (1 << count) - 1
     amp = load(amplitude, 0)
     has_fixed = fixed.size > 0
     at_once = net.by[level]
@@ -393,8 +423,8 @@ def run(net, membrane, state, work, modes, sums, amplitude, steps, level, first_
                 seen = seen + load(fixed, part.end[step] * nodes + net.detect)
         if may_fire[0] <= step * dt < may_fire[1]:
             fired |= lanes_at_least(seen, net.fires)
-        for k in range(nodes_out.size if (step + 1) % every == 0 else 0):
-            i = nodes_out[k]
+        for k in range(watch.nodes.size if (step + 1) % every == 0 else 0):
+            i = watch.nodes[k]
             v = load(state, i)
             if driven:
                 v = v + amp * load(rows, part.end[step] * nodes + i)
@@ -403,12 +433,50 @@ def run(net, membrane, state, work, modes, sums, amplitude, steps, level, first_
             gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
             if not onwards:
                 gates = advance(membrane, gates, v, at_once)
-            at = ((first_row + step // every) * nodes_out.size + k) * (1 + net.gates)
-            store(record, at, v)
-            store(record, at + 1, gates[0])
-            store(record, at + 2, gates[1])
-            store(record, at + 3, gates[2])
-            store(record, at + 4, gates[3])
+            at = ((first_row + step // every) * watch.nodes.size + k) * (1 + net.gates)
+            store(watch.record, at, v)
+            store(watch.record, at + 1, gates[0])
+            store(watch.record, at + 2, gates[1])
+            store(watch.record, at + 3, gates[2])
+            store(watch.record, at + 4, gates[3])
+        if watch.whole.size > 0 and (step + 1) % every == 0:
+            per_row = nodes + (nodes - 1) * MODES
+            at = (first_row + step // every) * per_row
+            for i in range(nodes):
+                v = load(state, i)
+                if driven:
+                    v = v + amp * load(kept, step * per_row + i)
+                    if has_fixed:
+                        v = v + load(fixed_kept, step * per_row + i)
+                store(watch.whole, at + i, v)
+            for i in range(nodes - 1):
+                for j in range(MODES):
+                    parity, k = j // HALF, ((level * KINDS + net.kind[i]) * MODES + j) * FULL
+                    both = load(state, i) + load(state, i + 1)
+                    if parity == 1:
+                        both = load(state, i) - load(state, i + 1)
+                    a = load(state, memory + (2 * i + parity) * net.stride + j % HALF) * load(full, k) + both * load(full, k + 2)
+                    if driven:
+                        a = a + amp * load(kept, step * per_row + nodes + i * MODES + j)
+                        if has_fixed:
+                            a = a + load(fixed_kept, step * per_row + nodes + i * MODES + j)
+                    store(watch.whole, at + nodes + i * MODES + j, a)
+        for k in range(watch.spiking.size):
+            v = load(state, watch.spiking[k])
+            if driven:
+                v = v + amp * load(rows, part.end[step] * nodes + watch.spiking[k])
+                if has_fixed:
+                    v = v + load(fixed, part.end[step] * nodes + watch.spiking[k])
+            crossed = lanes_at_least(v, net.fires) & ~lanes_at_least(load(watch.before, k), net.fires)
+            store(watch.now, k, v)
+            if crossed != 0:
+                for lane in range(count):
+                    if (crossed >> lane) & 1:
+                        was, seen_now = watch.before[k * count + lane], watch.now[k * count + lane]
+                        if watch.counts[lane, k] < watch.times.shape[2]:
+                            watch.times[lane, k, watch.counts[lane, k]] = time + (step + (net.fires - was) / (seen_now - was)) * dt
+                        watch.counts[lane, k] += 1
+            store(watch.before, k, v)
         if stop > 0 and fired == everyone:
             return fired, True
         if stop == 2 and fired | (lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, net.quiet)) == everyone:
@@ -453,7 +521,8 @@ class Blocks(NamedTuple):
 class Lanes(NamedTuple):
     """The arrays of one group of fibres: at rest, in work, and the coefficients of ``run``, of the change of level and of ``passive``.
 
-    ``resident`` is the part whose response the rows hold, or -1.
+    The responses lie in slots: ``slot`` of each part, and ``resident`` the part that each slot holds, or -1. ``kept`` is empty
+    unless currents are wanted.
     """
 
     rest: Any
@@ -472,6 +541,9 @@ class Lanes(NamedTuple):
     fine: Any
     rows: Any
     fixed_rows: Any
+    kept: Any
+    fixed_kept: Any
+    slot: Any
     resident: Any
 
 
@@ -484,29 +556,49 @@ def _part_of(parts, k):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def respond(net, lanes, part, k):
-    """Bring the linear response of the k-th part into the rows, if it is not there."""
-    if lanes.resident[0] == k:
-        return
-    for response, drive, push, rows in ((lanes.response, lanes.drive, part.push, lanes.rows),
-                                        (lanes.fixed_response, lanes.fixed_drive, part.fixed, lanes.fixed_rows)):
-        if rows.size == 0:
-            continue
-        if not part.carries:
-            response[:] = 0.0
-        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, drive, part.table, part.push_row, push, lanes.fine)
-        blend(net.nodes, part.start, part.index, part.weight, lanes.fine, rows)
-    lanes.resident[0] = k
+def _slot(array, slot, slots):
+    """The part of an array that belongs to a slot."""
+    size = array.size // slots
+    return array[slot * size : (slot + 1) * size]
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, nodes_out, record):
+def respond(net, lanes, part, k):
+    """Bring the linear response of the k-th part into its slot, if it is not there."""
+    slot, slots = lanes.slot[k], lanes.resident.size
+    if lanes.resident[slot] == k:
+        return
+    for responses, drive, push, rows, kept in ((lanes.response, lanes.drive, part.push, lanes.rows, lanes.kept),
+                                               (lanes.fixed_response, lanes.fixed_drive, part.fixed, lanes.fixed_rows, lanes.fixed_kept)):
+        if rows.size == 0:
+            continue
+        response = _slot(responses, slot, slots)
+        if not part.carries:
+            response[:] = 0.0
+        elif lanes.slot[k - 1] != slot:
+            response[:] = _slot(responses, lanes.slot[k - 1], slots)
+        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, drive, part.table, part.push_row, push, lanes.fine,
+                _slot(kept, slot, slots))
+        blend(net.nodes, part.start, part.index, part.weight, lanes.fine, _slot(rows, slot, slots))
+    lanes.resident[slot] = k
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, watch):
     """One run of a group of fibres from rest; arguments as in ``run``.
 
     Returns:
         bit mask of the lanes that fired.
     """
     lanes.state[:] = lanes.rest
+    for k in range(watch.spiking.size):
+        store(watch.before, k, load(lanes.rest, watch.spiking[k]))
+    return proceed(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, watch)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def proceed(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, watch):
+    """As ``simulate``, from the state as it is. The last block must not change the level, or the next one must begin a run."""
     fired, window = 0, np.empty(2)
     amp, one = load(amplitude, 0), fill(amplitude, 1.0)
     for b in range(blocks.steps.size):
@@ -514,19 +606,21 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, no
         part = _part_of(parts, k)
         if driven:
             respond(net, lanes, part, k)
+        slot, slots = lanes.slot[k], lanes.resident.size
         window[0], window[1] = may_fire[0] - blocks.time[b], may_fire[1] - blocks.time[b]
-        fired, over = run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, amplitude, blocks.steps[b], level,
-                          blocks.first_by[b], part, driven, lanes.rows, lanes.fixed_rows, fired, window,
-                          blocks.stop[b] if stops else 0, nodes_out, record, blocks.first_row[b], blocks.every[b])
+        fired, over = run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, lanes.full, amplitude, blocks.steps[b], level,
+                          blocks.first_by[b], part, driven, _slot(lanes.rows, slot, slots), _slot(lanes.fixed_rows, slot, slots),
+                          _slot(lanes.kept, slot, slots), _slot(lanes.fixed_kept, slot, slots), fired, window,
+                          blocks.stop[b] if stops else 0, watch, blocks.first_row[b], blocks.every[b], blocks.time[b])
         if over:
             return fired
         after = blocks.level[min(b + 1, blocks.steps.size - 1)]
         if after != level:
             _switch(net, level, after, lanes.state, lanes.work, lanes.full, lanes.static)
         if driven and part.folds:
-            _fold(net, after, lanes.state, lanes.response, lanes.full, amp)
+            _fold(net, after, lanes.state, _slot(lanes.response, slot, slots), lanes.full, amp)
             if lanes.fixed_rows.size > 0:
-                _fold(net, after, lanes.state, lanes.fixed_response, lanes.full, one)
+                _fold(net, after, lanes.state, _slot(lanes.fixed_response, slot, slots), lanes.full, one)
     return fired
 
 
@@ -574,23 +668,24 @@ def peaks(net, lanes, parts, blocks):
             continue
         part = _part_of(parts, blocks.part[b])
         respond(net, lanes, part, blocks.part[b])
+        rows = _slot(lanes.rows, lanes.slot[blocks.part[b]], lanes.resident.size)
         for step in range(part.end.size):
             row = part.end[step] * net.nodes * count
             for i in range(net.first, net.last + 1):
                 for k in range(count):
-                    u = lanes.rows[row + i * count + k]
+                    u = rows[row + i * count + k]
                     if u > result[k, 0]:
                         result[k, 0] = u
                         for away in range(1, 3):
                             left, right = max(i - away, net.first), min(i + away, net.last)
-                            result[k, away] = 0.5 * (lanes.rows[row + left * count + k] + lanes.rows[row + right * count + k])
+                            result[k, away] = 0.5 * (rows[row + left * count + k] + rows[row + right * count + k])
         if part.folds:
             break
     return result
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lowest, highest):
+def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lowest, highest, may_fire, watch):
     """Lowest amplitude at which each lane fires, on the grid ``exp(unit k)`` A: found from below, then by halving.
 
     A lane's result is the pair of neighbours on the grid between which it begins to fire, whatever its start; so a result
@@ -610,13 +705,12 @@ def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lo
     never = np.int64(1) << 60
     below, above = np.full(count, -never), np.full(count, never)
     at, by, done = np.minimum(start, highest), np.full(count, stride), np.zeros(count, np.bool_)
-    amp, nothing, record = np.empty(count, lanes.rest.dtype), np.empty(0, np.int64), np.empty(0, lanes.rest.dtype)
-    always = np.array([0.0, np.inf])
+    amp = np.empty(count, lanes.rest.dtype)
     runs = 0
     while not done.all():
         for k in range(count):
             amp[k] = 0.0 if done[k] else np.exp(unit * at[k])
-        fired = simulate(net, membrane, lanes, parts, blocks, amp, always, True, nothing, record)
+        fired = simulate(net, membrane, lanes, parts, blocks, amp, may_fire, True, watch)
         runs += 1
         for k in range(count):
             if done[k]:

@@ -48,7 +48,7 @@ class Course:
 
     Attributes:
         parts, blocks: for the kernel.
-        fine, rows: largest number of fine points and of rows.
+        fine, rows, longest: largest number of fine points, of rows and of steps.
         divisors: of the step, one table each.
         levels: divisors of the step, one level each; the first is 1.
         gate_steps: (steps,) ms that the gates make at once.
@@ -60,6 +60,7 @@ class Course:
     blocks: Blocks
     fine: int
     rows: int
+    longest: int
     divisors: tuple[int, ...]
     levels: tuple[int, ...]
     gate_steps: Floats
@@ -123,7 +124,7 @@ class _Builder:
     def __init__(self, gates: _GateSteps, second_order: bool):
         self.gates, self.second_order = gates, second_order
         self.lists: dict[str, list[NDArray[np.generic]]] = {name: [] for name in Parts._fields}
-        self.at, self.fine, self.rows = [[0] * 7], 0, 0
+        self.at, self.fine, self.rows, self.longest = [[0] * 7], 0, 0, 0
 
     def add(self, push: Floats, fixed: Floats, jump: NDArray[np.bool_], divisor: int, carries: int, after: int | None) -> None:
         """A part of the (steps, patterns) courses with its edges, in parts of 1 / ``divisor`` of a whole step.
@@ -165,7 +166,7 @@ class _Builder:
                         gate_row.append(row(max(n + low, 0.0), n + high))
                     gate_by.append(self.gates.place((high - low) / divisor))
             gate.append(len(gate_row))
-        self.fine, self.rows = max(self.fine, times.size), max(self.rows, len(chosen))
+        self.fine, self.rows, self.longest = max(self.fine, times.size), max(self.rows, len(chosen)), max(self.longest, steps)
         new = {"table": np.array([DIVISORS.index(d) for d in (*flat, after or 1)]), "push_row": np.repeat(np.arange(steps), np.diff(whole)),
                "push": push, "fixed": fixed,
                "start": np.cumsum([0, *(len(i) for i, _ in chosen)]), "index": np.concatenate([i for i, _ in chosen]),
@@ -241,5 +242,5 @@ def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, se
         builder.add(pushed[:1], held[:1], jump[:1], 1, 0, None)
     table = list(zip(*blocks, strict=True))
     columns = (np.array(row, float if name == "time" else np.int64) for name, row in zip(Blocks._fields, table, strict=True))
-    return Course(builder.parts(), Blocks(*columns), builder.fine, builder.rows, DIVISORS if second_order else (1,), levels,
+    return Course(builder.parts(), Blocks(*columns), builder.fine, builder.rows, builder.longest, DIVISORS if second_order else (1,), levels,
                   dt * np.array(gates.known), np.array(by), np.array(lag), steps)

@@ -71,14 +71,39 @@ class MrgTables(NamedTuple):
     table: Any
 
 
-GATES = {Mrg: ("m", "p", "h", "s")}
+class Sundt(NamedTuple):
+    """The unmyelinated axon of Sundt, Gamper and Jaffe (2015): gates m, h (sodium), n, l (potassium).
+
+    Attributes:
+        g_na, g_k, g_l: conductance over capacitance, 1/ms.
+        e_na, e_k, e_l: reversal potentials relative to rest, mV.
+        q: temperature factor of all rates.
+        steep: F / (R T), 1/mV.
+        rest: mV.
+        steps: (steps,) ms that ``advance`` can make.
+    """
+
+    g_na: float
+    g_k: float
+    g_l: float
+    e_na: float
+    e_k: float
+    e_l: float
+    q: float
+    steep: float
+    rest: float
+    steps: Any
+
+
+GATES = {Mrg: ("m", "p", "h", "s"), Sundt: ("m", "h", "n", "l")}
 """Names of the gates of each membrane, in the order of the state."""
 
-BASE = {Mrg: (75 / 1024, 13 / 64, 159 / 256, 11 / 256)}
+BASE = {Mrg: (75 / 1024, 13 / 64, 159 / 256, 11 / 256), Sundt: (3 / 256, 15 / 16, 5 / 1024, 31 / 64)}
 """The state holds each gate less this: near rest what is left is small, and float32 keeps more of its digits. Any value is
 right; these are near rest and exact in float32."""
 
 _M, _P, _H, _S = BASE[Mrg]
+_SM, _SH, _SN, _SL = BASE[Sundt]
 
 
 TABLES = 8  # m, p, h: share of the way to go from base, and of the gate; s: opening and closing rate times the step
@@ -188,6 +213,23 @@ def mrg_rates(membrane, v):
     return am, am_d, bm, bm_d, ap, ap_d, bp, bp_d, ah, ah_d, membrane.q_h * 2.3, bh_d, membrane.q_s * 0.3, as_d, membrane.q_s * 0.03, bs_d
 
 
+@nb.njit(**_OPTIONS)
+def sundt_rates(membrane, v):
+    """Numerators and denominators of the eight rates of m, h, n, l at v relative to rest, 1/ms."""
+    rest, q, steep = membrane.rest, membrane.q, membrane.steep
+    v = smaller(larger(v, -150.0 - rest), 150.0 - rest)
+    x, am_d = linoid((v + (rest + 45.9)) * (1 / 4.0))
+    am = x * (q * (0.32 * 4.0))
+    x, bm_d = linoid((v + (rest + 18.9)) * (-1 / 5.0))
+    bm = x * (q * (0.28 * 5.0))
+    ah = exp((v + (rest + 54.0)) * (-1 / 18.0)) * (q * 0.128)
+    bh_d = exp((v + (rest + 31.0)) * (-1 / 5.0)) + 1.0
+    an = exp((v + (rest + 32.0)) * (2.0 * steep)) * (q * 0.03)
+    bn = exp((v + (rest + 32.0)) * (-3.0 * steep)) * (q * 0.03)
+    al = exp((v + (rest + 61.0)) * (-2.0 * steep)) * (q * 0.001)
+    return am, am_d, bm, bm_d, ah, q * 4.0, bh_d, an, bn, al, q * 0.001
+
+
 def settled(membrane, v):
     """Gates at their steady value at v."""
     raise NotImplementedError
@@ -209,6 +251,13 @@ def _of(membrane, *kinds):
 
 @overload(settled, jit_options=_OPTIONS)
 def _settled(membrane, v):
+    if _of(membrane, Sundt):
+
+        def sundt(membrane, v):
+            am, am_d, bm, bm_d, ah, bh, bh_d, an, bn, al, bl = sundt_rates(membrane, v)
+            return (am * bm_d / (am * bm_d + bm * am_d) - _SM, ah * bh_d / (ah * bh_d + bh) - _SH, an / (an + bn) - _SN, al / (al + bl) - _SL)
+
+        return sundt
     if not _of(membrane, Mrg):
         return None
 
@@ -249,11 +298,29 @@ def _advance(membrane, gates, v, which):
             return m, p, h, s + (opens - z * (s + _S)) * (1.0 - z * (0.5 - z * (1 / 6)))
 
         return tabled
+    if _of(membrane, Sundt):
+
+        def sundt(membrane, gates, v, which):
+            am, am_d, bm, bm_d, ah, bh, bh_d, an, bn, al, bl = sundt_rates(membrane, v)
+            m, h, n, l = gates  # noqa: E741
+            dt = membrane.steps[which]
+            return (towards(m, _SM, am, am_d, bm, bm_d, dt, False), towards(h, _SH, ah, 1.0, bh, bh_d, dt, False),
+                    towards(n, _SN, an, 1.0, bn, 1.0, dt, False), towards(l, _SL, al, 1.0, bl, 1.0, dt, False))
+
+        return sundt
     return None
 
 
 @overload(conductance, jit_options=_OPTIONS)
 def _conductance(membrane, gates):
+    if _of(membrane, Sundt):
+
+        def sundt(membrane, gates):
+            m, h, n, l = gates[0] + _SM, gates[1] + _SH, gates[2] + _SN, gates[3] + _SL  # noqa: E741
+            sodium, potassium = m * m * m * h * membrane.g_na, n * n * n * l * membrane.g_k
+            return sodium + potassium + membrane.g_l, sodium * membrane.e_na + potassium * membrane.e_k + membrane.g_l * membrane.e_l
+
+        return sundt
     if not _of(membrane, Mrg, MrgTables):
         return None
 
