@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# EXTRAS=test,peers also installs NEURON, which the fibre engine is then compared with live.
+EXTRAS ?= test
+KERNELS := src/epidura/numerics
 
 .PHONY: install demo test check bench clean
 
@@ -11,13 +14,16 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Epidura needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $(STAMP)
 
 demo: install
 	$(BIN)/epidura demo
 
+# A compiled kernel is kept with the file that calls it: a change in what it was made of must not go unseen.
 test: install check
+	find $(KERNELS) -name 'cable_kernel*.nb[ic]' ! -newer $(KERNELS)/simd.py -delete
+	find $(KERNELS) -name 'cable_kernel*.nb[ic]' ! -newer $(KERNELS)/kinetics.py -delete
 	$(BIN)/python -m pytest
 
 check: install

@@ -12,7 +12,7 @@ import xarray as xr
 import yaml
 from tiny_case import TINY, epidura, refused, tiny
 
-from epidura import cli
+from epidura import cli, study
 from epidura.case import read
 from epidura.lead.percutaneous import models
 from epidura.waveform import family
@@ -378,8 +378,17 @@ def test_a_bad_case_writes_nothing(tmp_path, here, place, value, words):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(("device", "words"), [("cuda", "no GPU kernel yet"), ("gpu", "allowed: auto, cpu, cuda")])
-def test_a_device_that_is_not_there_is_refused(tmp_path, here, case_file, device, words):
-    refused(epidura("run", case_file, "--device", device, "--out", "out", cwd=tmp_path), "device", words)
-    refused(here("demo", "--device", device, "--out", "out"), "device", words)
+def test_a_device_that_does_not_exist_is_refused(tmp_path, here, case_file):
+    for done in (epidura("run", case_file, "--device", "gpu", "--out", "out", cwd=tmp_path), here("demo", "--device", "gpu", "--out", "out")):
+        refused(done, "device", "allowed: auto, cpu, cuda")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_gpu_the_cpu_computes_and_says_so(monkeypatch):
+    from epidura.numerics import cable_cuda
+
+    monkeypatch.setattr(cable_cuda, "available", lambda: "there is none")
+    assert study.pick_device("cuda") == ("cpu", ("computed on the cpu instead of cuda: there is none",))
+    monkeypatch.setattr(cable_cuda, "available", lambda: None)
+    assert study.pick_device("cuda") == ("cuda", ())
+    assert study.pick_device("auto") == study.pick_device("cpu") == ("cpu", ())

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from epidura import axon
 from epidura.axon import Axon
 from epidura.errors import BadInput, nearest
+from epidura.numerics import cable_cuda
 from epidura.numerics.cable import Engine, Learner
 from epidura.product import declare
 from epidura.waveform import Course
@@ -35,6 +36,7 @@ NEAR_END = 3  # nodes from an end, up to which an action potential has begun at 
 AWAY = (0.7, 0.9)  # of the nodes, between which velocity is measured
 BLOCK_FROM = 1.5  # times the activation threshold, where the search for a block begins: below it the fibre fires by itself
 MOST = 1000  # action potentials kept of one node
+CHUNK = 8192  # fibres made ready together
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,31 @@ class Bundle:
     Attributes:
         axon: kind of the model, or a model.
         diameter: (f,) m.
-        potentials: one array per fibre, or one for all of a length: (compartments,) or (patterns, compartments) V per ampere
-            of amplitude. A myelinated fibre of N nodes has 11 (N - 1) + 1 compartments, an unmyelinated one N.
+        potentials: one array per fibre: (compartments,) or (patterns, compartments) V per ampere of amplitude. A myelinated fibre
+            of N nodes has 11 (N - 1) + 1 compartments, an unmyelinated one N. Or a function from (n,) places of fibres to their
+            (n, compartments) or (n, patterns, compartments), asked for ``CHUNK`` fibres at a time: a million fibres need no
+            more memory than that.
         course: of the amplitude, one or one per pattern.
         dt: s.
         scheme: second-order or backward-euler (NEURON's own).
         precision: float32 or float64.
         ends: passive or sealed; None as the model has it.
         injection: of a current, or None.
+        node_count: of every fibre, where ``potentials`` is a function.
         threads: of the processor.
-        device: cpu or cuda.
+        device: cpu or cuda (thresholds only; falls back to the cpu and says so in ``warnings``).
     """
 
     axon: str | Axon
     diameter: Floats
-    potentials: Sequence[Floats] | Floats
+    potentials: Sequence[Floats] | Floats | Callable[[NDArray[np.intp]], Floats]
     course: Course | Sequence[Course]
     dt: float = 5e-6
     scheme: str = "second-order"
     precision: str = "float32"
     ends: str | None = None
     injection: Injection | None = None
+    node_count: int | None = None
     threads: int = 2
     device: str = "cpu"
 
@@ -93,28 +99,47 @@ class Bundle:
 
     @cached_property
     def patterns(self) -> tuple[Floats, ...]:
-        """(patterns, compartments) of each fibre.
+        """(patterns, compartments) of each fibre; empty where they come from a function.
 
         Raises:
             BadInput: not one per diameter, a shape that is no fibre, or a number that is not finite.
         """
-        count, per = len(self.diameter), self.model.per_node
-        if len(self.potentials) != count:
-            raise BadInput("potentials", "not one for every fibre", got=len(self.potentials), allowed=str(count))
-        result = []
-        for i, given in enumerate(self.potentials):
-            one = np.atleast_2d(np.asarray(given, float))
-            if one.ndim != 2 or len(one) != len(self.courses) or (one.shape[1] - 1) % per or (one.shape[1] - 1) // per + 1 < 5:
-                raise BadInput(f"potentials[{i}]", "this is no fibre", got=f"shape {np.shape(given)}",
-                               allowed=f"{len(self.courses)} patterns of {per} (N - 1) + 1 compartments, N at least 5")
-            if not np.isfinite(one).all():
-                raise BadInput(f"potentials[{i}]", "a potential is not finite", got=float(one[~np.isfinite(one)][0]), allowed="finite V/A")
-            result.append(one)
-        return tuple(result)
+        if callable(self.potentials):
+            return ()
+        if len(self.potentials) != len(self.diameter):
+            raise BadInput("potentials", "not one for every fibre", got=len(self.potentials), allowed=str(len(self.diameter)))
+        return tuple(self._fibre(i, given) for i, given in enumerate(self.potentials))
+
+    def _fibre(self, i: int, given: Floats) -> Floats:
+        """(patterns, compartments) of one fibre, checked."""
+        one, per = np.atleast_2d(np.asarray(given, float)), self.model.per_node
+        if one.ndim != 2 or len(one) != len(self.courses) or (one.shape[1] - 1) % per or (one.shape[1] - 1) // per + 1 < 5:
+            raise BadInput(f"potentials[{i}]", "this is no fibre", got=f"shape {np.shape(given)}",
+                           allowed=f"{len(self.courses)} patterns of {per} (N - 1) + 1 compartments, N at least 5")
+        if not np.isfinite(one).all():
+            raise BadInput(f"potentials[{i}]", "a potential is not finite", got=float(one[~np.isfinite(one)][0]), allowed="finite V/A")
+        return one
+
+    def of(self, members: NDArray[np.intp]) -> Floats:
+        """(n, patterns, compartments) of some fibres of one number of nodes."""
+        if not callable(self.potentials):
+            return np.stack([self.patterns[i] for i in members])
+        given = self.potentials(members)
+        if len(given) != members.size:
+            raise BadInput("potentials", "the function does not give one for every fibre", got=len(given), allowed=str(members.size))
+        result = np.stack([self._fibre(int(i), one) for i, one in zip(members, given, strict=True)])
+        if result.shape[2] != self.model.per_node * (self.nodes[0] - 1) + 1:
+            raise BadInput("potentials", "the function gives other fibres than node_count says", got=f"{result.shape[2]} compartments",
+                           allowed=str(self.model.per_node * (self.nodes[0] - 1) + 1))
+        return result
 
     @cached_property
     def nodes(self) -> NDArray[np.int64]:
         """(f,) nodes of each fibre."""
+        if callable(self.potentials):
+            if self.node_count is None or self.node_count < 5:
+                raise BadInput("node_count", "a function of potentials needs it", got=self.node_count, allowed="5 and more")
+            return np.full(len(self.diameter), self.node_count)
         return np.array([(one.shape[1] - 1) // self.model.per_node + 1 for one in self.patterns])
 
     @cached_property
@@ -134,7 +159,7 @@ class Bundle:
         return course.step_means(self.dt) if self.scheme == "second-order" else course.at_step_starts(self.dt)
 
     def engines(self) -> Iterator[tuple[NDArray[np.intp], Engine]]:
-        """Members and engine of the fibres of each number of nodes.
+        """Members and engine of the fibres of each number of nodes, at most ``CHUNK`` at a time.
 
         Raises:
             BadInput: anything that cannot be run.
@@ -145,15 +170,16 @@ class Bundle:
             raise BadInput("device", "there is no such device", got=self.device, allowed="cpu, cuda")
         self.model.check(np.asarray(self.diameter))
         for count in np.unique(self.nodes):
-            members = np.flatnonzero(self.nodes == count)
-            injection = None
-            if self.injection is not None:
-                if not 0 <= self.injection.node < count:
-                    raise BadInput("injection.node", "there is no such node", got=self.injection.node, allowed=f"0 to {count - 1}")
-                injection = np.full(members.size, self.injection.node), self._on_grid(self.injection.course)
-            sealed = None if self.ends is None else self.ends == "sealed"
-            yield members, self.model.engine(np.asarray(self.diameter)[members], int(count), np.stack([self.patterns[i] for i in members]),
-                                             self.samples, self.dt, self.scheme, self.precision, sealed, injection)
+            if self.injection is not None and not 0 <= self.injection.node < count:
+                raise BadInput("injection.node", "there is no such node", got=self.injection.node, allowed=f"0 to {count - 1}")
+            same = np.flatnonzero(self.nodes == count)
+            for members in (same[k : k + CHUNK] for k in range(0, same.size, CHUNK)):
+                injection = None
+                if self.injection is not None:
+                    injection = np.full(members.size, self.injection.node), self._on_grid(self.injection.course)
+                sealed = None if self.ends is None else self.ends == "sealed"
+                yield members, self.model.engine(np.asarray(self.diameter)[members], int(count), self.of(members), self.samples, self.dt,
+                                                 self.scheme, self.precision, sealed, injection)
 
 
 def excite(bundle: Bundle, outputs: Sequence[str] = ("threshold",), *, amplitude: float | Floats | None = None, nodes: Sequence[int] | None = None,
@@ -203,6 +229,17 @@ def excite(bundle: Bundle, outputs: Sequence[str] = ("threshold",), *, amplitude
     return _Run(bundle, amplitude, nodes, duration, weights, window, tolerance, ceiling).all(outputs)
 
 
+class _Again:
+    """The engines of a bundle, made anew for each output unless there are few fibres."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+        self.kept = list(bundle.engines()) if len(bundle.diameter) <= CHUNK else None
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.intp], Engine]]:
+        return iter(self.kept) if self.kept is not None else self.bundle.engines()
+
+
 class _Run:
     """One call of ``excite``; each method gives the variables and coordinates of one output."""
 
@@ -213,7 +250,7 @@ class _Run:
         self.size = len(bundle.diameter)
         ends = [course.end for course in bundle.courses] + ([bundle.injection.course.end] if bundle.injection else [])
         self.duration = max(ends) + AFTER if duration is None else duration
-        self.engines = list(bundle.engines())
+        self.engines = _Again(bundle)
         self.warnings: list[str] = []
         self.coords: dict[str, object] = {"diameter": bundle.diameter}
         if self.given is not None and not np.isfinite(self.given).all():
@@ -239,7 +276,16 @@ class _Run:
         return np.asarray(self._each((3,), lambda members, engine: self._search(engine, learner).T).T)
 
     def _search(self, engine: Engine, learner: Learner) -> Floats:
-        return engine.thresholds(self.tolerance, self.ceiling, self.bundle.threads, learner, self.bundle.device)
+        device = None
+        if self.bundle.device == "cuda":
+            device, why = cable_cuda.pick(engine.cable.membrane, engine.nodes)
+            if device is None:
+                self._warn(f"thresholds were computed on the cpu: {why}")
+        return engine.thresholds(self.tolerance, self.ceiling, self.bundle.threads, learner, device)
+
+    def _warn(self, words: str) -> None:
+        if words not in self.warnings:
+            self.warnings.append(words)
 
     def threshold(self) -> dict[str, object]:
         middle, below, above = self._thresholds
@@ -283,9 +329,10 @@ class _Run:
 
     def trace(self) -> dict[str, object]:
         assert self.nodes is not None
-        found = [(members, engine.traces(self._amplitude[members], self.duration, self._places(engine))) for members, engine in self.engines]
-        result = np.empty((self.size, *found[0][1].shape[1:]))
-        for members, values in found:
+        found = {int(members[0]): (members, engine.traces(self._amplitude[members], self.duration, self._places(engine)))
+                 for members, engine in self.engines}
+        result = np.empty((self.size, *next(iter(found.values()))[1].shape[1:]))
+        for members, values in found.values():
             result[members] = values
         self.coords |= {"node": list(self.nodes), "time": self._times(result.shape[1])}
         return {"voltage": np.moveaxis(result[..., 0], 1, 2) * 1e-3, "gates": np.moveaxis(result[..., 1:], 1, 2)}
@@ -294,7 +341,7 @@ class _Run:
         return np.asarray(self.bundle.dt * np.arange(1, steps + 1))
 
     def current(self) -> dict[str, object]:
-        widest = max(engine.potentials.shape[2] for _, engine in self.engines)
+        widest = self.bundle.model.per_node * (int(self.bundle.nodes.max()) - 1) + 1
         steps = round(self.duration / self.bundle.dt)
         result = np.full((self.size, steps, widest), np.nan)
         for members, engine in self.engines:
@@ -304,7 +351,8 @@ class _Run:
 
     def evoked(self) -> dict[str, object]:
         assert self.weights is not None
-        if len(self.weights) != self.size or any(np.shape(w)[-1] != p.shape[1] for w, p in zip(self.weights, self.bundle.patterns, strict=False)):
+        sizes = self.bundle.model.per_node * (self.bundle.nodes - 1) + 1
+        if len(self.weights) != self.size or any(np.shape(w)[-1] != size for w, size in zip(self.weights, sizes, strict=False)):
             raise BadInput("weights", "not one row of every compartment for every fibre", got=f"{len(self.weights)} for {self.size} fibres",
                            allowed="(recordings, compartments) per fibre")
         each = [np.atleast_2d(np.asarray(w, float)) for w in self.weights]
@@ -318,25 +366,25 @@ class _Run:
         return engine.spikes(self._amplitude[members], self.duration, range(engine.nodes), 1, self.bundle.threads)[:, :, 0]
 
     @cached_property
-    def _arrivals(self) -> list[tuple[NDArray[np.intp], Engine, Floats]]:
-        return [(members, engine, self._first(members, engine)) for members, engine in self.engines]
+    def _arrivals(self) -> list[tuple[NDArray[np.intp], int, Floats]]:
+        return [(members, engine.nodes, self._first(members, engine)) for members, engine in self.engines]
 
     def velocity(self) -> dict[str, object]:
         result = np.full(self.size, np.nan)
         internode = self.bundle.model.internode(np.asarray(self.bundle.diameter))
-        for members, engine, first in self._arrivals:
-            a, b = (int(share * (engine.nodes - 1)) for share in AWAY)
+        for members, nodes, first in self._arrivals:
+            a, b = (int(share * (nodes - 1)) for share in AWAY)
             with np.errstate(divide="ignore", invalid="ignore"):
                 result[members] = (b - a) * internode[members] / (first[:, b] - first[:, a])
         return {"velocity": result}
 
     def initiation(self) -> dict[str, object]:
         node, time, end = np.full(self.size, -1), np.full(self.size, np.nan), np.zeros(self.size, bool)
-        for members, engine, first in self._arrivals:
+        for members, nodes, first in self._arrivals:
             some = np.isfinite(first).any(axis=1)
             at = np.argmin(np.where(np.isfinite(first), first, np.inf), axis=1)
             node[members[some]], time[members[some]] = at[some], first[some, at[some]]
-            end[members] = some & ((at <= NEAR_END) | (at >= engine.nodes - 1 - NEAR_END))
+            end[members] = some & ((at <= NEAR_END) | (at >= nodes - 1 - NEAR_END))
         if end.any():
             self.warnings.append(f"{int(end.sum())} of {self.size} fibres fire first at their end: they are too short for this field")
         return {"initiation_node": node, "initiation_time": time, "fires_at_end": end}
@@ -346,9 +394,10 @@ class _Run:
         start = np.broadcast_to(self.given if self.given is not None else BLOCK_FROM * self._activation(), self.size)
         low, high = np.full(self.size, self.ceiling), np.full(self.size, np.inf)
         for members, engine in self.engines:
-            for k in members[np.isfinite(start[members])]:
-                low[k], high[k] = self._copies(int(k), engine).block_threshold(float(start[k]), self.window, BLOCK_RESOLUTION, self.tolerance,
-                                                                               self.ceiling)
+            for place, k in enumerate(members):
+                if np.isfinite(start[k]):
+                    low[k], high[k] = self._copies(int(k), place, engine).block_threshold(float(start[k]), self.window, BLOCK_RESOLUTION,
+                                                                                          self.tolerance, self.ceiling)
         return {"block_lower": low, "block_upper": high}
 
     def _activation(self) -> Floats:
@@ -358,12 +407,12 @@ class _Run:
         alone = replace(self.bundle, injection=None)
         return np.asarray(_Run(alone, None, None, None, None, None, 0.01, self.ceiling)._thresholds[0])
 
-    def _copies(self, k: int, engine: Engine) -> Engine:
+    def _copies(self, k: int, place: int, engine: Engine) -> Engine:
         """The k-th fibre in every lane."""
         from dataclasses import replace
 
         n = engine.lanes
-        several = replace(self.bundle, diameter=np.full(n, np.asarray(self.bundle.diameter)[k]), potentials=[self.bundle.patterns[k]] * n)
+        several = replace(self.bundle, diameter=np.full(n, np.asarray(self.bundle.diameter)[k]), potentials=[engine.potentials[place]] * n)
         return next(iter(several.engines()))[1]
 
 

@@ -90,6 +90,7 @@ class Engine:
         tolerance: relative width of the threshold bracket; the threshold is its geometric middle, so within 0.5 %.
         ceiling: thresholds above this many A are reported as infinite.
         threads: of the kernel.
+        device: ``cpu`` or ``cuda``.
     """
 
     dt: float = 5e-6
@@ -98,6 +99,7 @@ class Engine:
     tolerance: float = 0.0095
     ceiling: float = 60e-3
     threads: int = 2
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 def merge(parts: Sequence[Fibres]) -> Fibres:
@@ -135,7 +137,7 @@ class _Group:
         samples = course.step_means(engine.dt) if engine.scheme == "second-order" else course.at_step_starts(engine.dt)
         return self.model.thresholds(self.diameter[chosen], self.nodes, self.potentials[chosen], samples, dt=engine.dt,
                                      scheme=engine.scheme, precision=engine.precision, tolerance=engine.tolerance,
-                                     ceiling=engine.ceiling, threads=1, learner=learner)
+                                     ceiling=engine.ceiling, threads=1, learner=learner, device=engine.device)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -20,6 +22,7 @@ from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
 from epidura.field import solve_field
+from epidura.numerics import cable_cuda
 from epidura.recruitment import Engine, recruit
 from epidura.report import render
 from epidura.result import Result, used_numbers
@@ -43,7 +46,8 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     Raises:
         BadInput: with path, what was got and what is allowed.
     """
-    device = pick_device(device)
+    chosen, fallen_back = pick_device(device)
+    engine = replace(engine or Engine(), device=chosen)
     progress = progress or (lambda words, share: None)
     timings: dict[str, float] = {}
     with _timed("canal", timings):
@@ -55,8 +59,8 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
     numbers = used_numbers(case, canal)
-    warnings = (*canal.warnings, *_program_warnings(recruitment))
-    return Result(case, canal, lead_field, recruitment, timings, versions(), device, warnings, numbers)
+    warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment))
+    return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers)
 
 
 def _program_warnings(recruitment: xr.Dataset) -> list[str]:
@@ -72,18 +76,20 @@ def _program_warnings(recruitment: xr.Dataset) -> list[str]:
     return found
 
 
-def pick_device(device: str) -> str:
-    """The device that a run takes.
+def pick_device(device: str) -> tuple[Literal["cpu", "cuda"], tuple[str, ...]]:
+    """The device that a run takes, and what to say where it is not the one that was asked for.
+
+    ``auto`` is the cpu: the GPU kernel gives the same thresholds in emulation, but has not been timed on a GPU.
 
     Raises:
-        BadInput: an unknown device, or ``cuda`` where there is none.
+        BadInput: an unknown device.
     """
     if device not in DEVICES:
         raise BadInput("device", "unknown device", got=device, allowed=", ".join(DEVICES))
-    if device == "cuda":
-        raise BadInput("device", "the fibre engine has no GPU kernel yet", got=device, allowed="auto, cpu",
-                       hint="leave --device out")
-    return "cpu"
+    if device != "cuda":
+        return "cpu", ()
+    why = cable_cuda.available()
+    return ("cuda", ()) if why is None else ("cpu", (f"computed on the cpu instead of cuda: {why}",))
 
 
 @contextmanager

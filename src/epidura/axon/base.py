@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epidura.errors import BadInput
-from epidura.numerics import kinetics
+from epidura.numerics import cable_cuda, kinetics
 from epidura.numerics.cable import PER_INTERNODE, Cable, Engine, Learner, Segments
 from epidura.recipe import Recipe
 from epidura.tables import Number, table
@@ -113,15 +113,17 @@ class Axon(Recipe):
 
     def thresholds(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, *, dt: float, scheme: str = "second-order",
                    precision: str = "float32", tolerance: float = 0.004, ceiling: float = 1.0, threads: int = 2,
-                   learner: Learner | None = None) -> Floats:
+                   learner: Learner | None = None, device: str = "cpu") -> Floats:
         """(3, f) lowest amplitude at which each fibre fires and its bracket, A; inf above the ceiling.
 
         A fibre fires when the node at 0.9 of its length crosses -30 mV upwards. Arguments as in ``engine``;
-        a ``learner`` saves runs where many calls have the same course.
+        a ``learner`` saves runs where many calls have the same course. ``device`` is cpu or cuda; a fibre that cannot be run there,
+        for lack of a graphics processor or for its kind, is run on the cpu.
         """
         engine = self.engine(diameter, nodes, potentials, samples, dt, scheme, precision)
         try:
-            return engine.thresholds(tolerance, ceiling, threads, learner)
+            chosen = cable_cuda.pick(engine.cable.membrane, nodes)[0] if device == "cuda" else None
+            return engine.thresholds(tolerance, ceiling, threads, learner, chosen)
         except ValueError as failure:
             raise BadInput("thresholds", str(failure)) from None
 

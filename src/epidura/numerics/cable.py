@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from epidura.numerics import course as courses
 from epidura.numerics import kinetics, simd
 from epidura.numerics.kinetics import BASE, GATES, Mrg
 
+if TYPE_CHECKING:
+    from epidura.numerics import cable_cuda
+
 Floats = NDArray[np.float64]
 
 PER_INTERNODE = 10  # compartments between two nodes
@@ -43,6 +46,7 @@ MODES, HALF, KINDS = 20, 10, 3
 REST_STEPS, REST_DT = 40, 5.0  # rest: this many backward Euler steps of this many ms, as in NEURON
 TABLES = True  # gates from tables where the processor permits
 BATCH = 128  # fibres made ready together
+FIRST_ON_DEVICE, ON_DEVICE = 256, 8192  # the same on a graphics processor
 ROOM = 2**26  # bytes for the linear responses of a group of fibres
 PER_PART = ("response", "fixed_response", "rows", "fixed_rows", "kept", "fixed_kept")
 TINY = 1e-30
@@ -55,7 +59,7 @@ FIRES = -30.0  # mV
 LOW, QUIET = -12.0, {Mrg: 10.0, kinetics.Sundt: 5.0}  # mV from rest, between which nothing will fire any more
 # A mode that forgets within a step needs no memory of its own: what it forgets slower than this is lost.
 FORGOTTEN = {"float32": 12.0, "float64": 24.0}  # decay times step, second order: e^-12 = 6e-6 of 3 % of the current
-SMALL = {"float32": 1e-5, "float64": 1e-8}  # share of the node's current that a mode remembers, backward Euler
+SMALL = {"float32": 1e-5, "float64": 1e-7}  # share of the node's current that a mode remembers, backward Euler
 
 
 @dataclass(frozen=True)
@@ -471,36 +475,49 @@ class Engine:
         with ThreadPoolExecutor(max(1, threads)) as pool:
             list(pool.map(batch, range(0, order.size, BATCH)))
 
-    def thresholds(self, tolerance: float, ceiling: float, threads: int, learner: Learner | None = None, device: str = "cpu") -> Floats:
+    def thresholds(self, tolerance: float, ceiling: float, threads: int, learner: Learner | None = None,
+                   device: cable_cuda.Device | None = None) -> Floats:
         """(3, f) threshold, and the bracket below and above, A; inf where nothing fires up to the ceiling.
 
         The brackets are neighbours on the grid (1 + tolerance)^k A, so they depend on nothing but the fibre and its
-        potentials. ``learner`` goes on learning from call to call.
+        potentials. ``learner`` goes on learning from call to call; ``device`` is a graphics processor to run on, see ``cable_cuda``.
         """
         if not (0 < tolerance < np.inf and 0 < ceiling < np.inf):
             raise ValueError(f"a tolerance of {tolerance} and a ceiling of {ceiling} A; both must be positive")
         learner, plan, unit = learner or self.learner(), self.plan, np.log1p(tolerance)
         highest, lowest = int(np.ceil(np.log(ceiling) / unit - 1e-9)), int(np.log(LOWEST) / unit)
-        found = np.empty((3, self.cable.c_node.size))
-        far = self._far()
+        found, far = np.empty((3, self.cable.c_node.size)), self._far()
+
+        def begin(features: Floats) -> tuple[NDArray[np.int64], int, bool]:
+            """Where each search begins, how far it goes on at first, and whether that is all that is known."""
+            guess, spread = learner.guess(features)
+            guess = np.where(np.isfinite(guess), guess + (np.log(0.6) if spread is None else 0.0), np.log(ceiling))
+            start = np.clip(np.rint(guess / unit), lowest, highest).astype(np.int64)
+            return start, max(1, round((np.log(CAREFUL) if spread is None else SPREADS * spread) / unit)), spread is None
+
+        def keep(members: NDArray[np.intp], features: Floats, below: NDArray[np.int64], above: NDArray[np.int64]) -> None:
+            found[:, members] = bracket = _brackets(below, above, unit, lowest, highest, ceiling)[:, : members.size]
+            learner.learn(features[: members.size], np.log(np.maximum(bracket[0], LOWEST)))
 
         def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
-            peaks = self.kernel.peaks(batch.net, lanes, plan.parts, plan.blocks)
             own = np.append(members, np.full(self.lanes - members.size, members[-1]))
-            features = np.column_stack([peaks, self.cable.c_node[own]])
-            guess, spread = learner.guess(features)
-            careful = spread is None
-            guess = np.where(np.isfinite(guess), guess + (np.log(0.6) if careful else 0.0), np.log(ceiling))
-            start = np.clip(np.rint(guess / unit), lowest, highest).astype(np.int64)
-            stride = max(1, round((np.log(CAREFUL) if spread is None else SPREADS * spread) / unit))
+            features = np.column_stack([self.kernel.peaks(batch.net, lanes, plan.parts, plan.blocks), self.cable.c_node[own]])
             net = batch.net._replace(detect=int(far[members].max()))
-            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, start, stride, careful, unit, lowest, highest,
+            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, *begin(features), unit, lowest, highest,
                                                  ALWAYS, self._watch())
-            bracket = _brackets(below, above, unit, lowest, highest, ceiling)
-            found[:, members] = bracket[:, : members.size]
-            learner.learn(features[: members.size], np.log(np.maximum(bracket[0], LOWEST))[: members.size])
+            keep(members, features, below, above)
 
-        self._lots(np.arange(found.shape[1]), plan, threads, work)
+        if device is None:
+            self._lots(np.arange(found.shape[1]), plan, threads, work)
+            return found
+        from epidura.numerics import cable_cuda
+
+        # a small lot first: what it finds guesses the others
+        for several in np.split(np.arange(found.shape[1]), range(FIRST_ON_DEVICE, found.shape[1], ON_DEVICE)):
+            for fibres in cable_cuda.chunks(_Batch(self, several, plan), device, far[several]):
+                own = several[fibres.members]
+                features = np.column_stack([fibres.peaks, self.cable.c_node[own]])
+                keep(own, features, *fibres.search(*begin(features), unit, lowest, highest))
         return found
 
     def _far(self) -> NDArray[np.int64]:
@@ -511,13 +528,14 @@ class Engine:
         last = bend.shape[1] - np.argmax(driven[:, ::-1], axis=1)
         return np.minimum(last + PAST, self.detect)
 
-    def _watch(self, nodes: Sequence[int] = (), rows: int = 0, spiking: Sequence[int] = (), most: int = 0, whole: int = 0) -> Any:
+    def _watch(self, nodes: Sequence[int] = (), rows: int = 0, spiking: Sequence[int] = (), most: int = 0, whole: int = 0,
+               dtype: np.dtype[np.floating] | None = None) -> Any:
         """What a run writes down: ``rows`` of V and gates of ``nodes``, up to ``most`` crossings of each node ``spiking``,
         ``whole`` rows of all there is."""
         lanes, width = self.lanes, 1 + len(GATES[type(self.cable.membrane)])
 
         def room(count: int) -> Any:
-            return simd.aligned(np.zeros(count * lanes, self.dtype))
+            return simd.aligned(np.zeros(count * lanes, dtype or self.dtype))
 
         return self.kernel.Watch(
             np.array(nodes, np.int64), room(rows * len(nodes) * width), np.array(spiking, np.int64), room(len(spiking)), room(len(spiking)),
@@ -760,7 +778,8 @@ class _Batch:
                 modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
                 **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "drive", "fixed_drive", "response", "fixed_response",
                                  "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty), slot=np.zeros(1, np.int64), resident=np.full(1, -1))
-            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, engine._watch())
+            nothing = engine._watch(dtype=np.dtype("float64"))
+            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, nothing)
             engine.kernel.catch_up(net, membrane, lanes.state)
             found[:, at] = lanes.state.reshape(-1, width)
         voltage, memory = found[:nodes], found[ahead:].reshape(nodes - 1, 2, HALF, f)
