@@ -19,9 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-NEURON_S = 0.338
-"""One 5 ms run of one 8.7 um fibre of 51 nodes at 5 us in bare NEURON 9.0.2, one core of an AMD Zen 5: measured once, elsewhere."""
-
 
 def best(what: Callable[[], object], times: int = 5) -> float:
     """Shortest of some runs, s."""
@@ -34,35 +31,19 @@ def best(what: Callable[[], object], times: int = 5) -> float:
 
 
 def fibre_rows() -> list[tuple[str, str]]:
-    """Time of one 5 ms run of one fibre, and thresholds per minute."""
-    from epidura.numerics import cable_kernel as kernel
+    """The full cable written out plainly, then everything that ``epidura bench fibre`` measures."""
+    from epidura.bench import fibre
     from epidura.numerics import cable_reference
-    from epidura.numerics.cable import _Lot, _plan
-    from epidura.single_fibre import Trial, point_source_thresholds
-    from epidura.waveform import Course
+    from epidura.single_fibre import Trial
 
-    rows = []
-    trial = Trial("mrg", 8.7e-6, 1e-3, Course.of((1e-4, 1.0)), 0.2, 0.2, nodes=51, scheme="backward-euler")
-    volts, samples = trial.potentials()[None], trial.samples()
-    plain = best(lambda: cable_reference.run(trial.axon().cable(np.array([8.7e-6])), 51, volts[0], samples, 5e-6, 1.34e-4, 1000), 2)
-    rows.append(("full cable, plain NumPy/SciPy, 5 ms at 5 us", f"{plain * 1e3:.0f} ms"))
-    for scheme, second in (("backward-euler", False), ("second-order", True)):
-        for precision, lanes in (("float32", 16), ("float64", 8)):
-            engine = trial.axon().engine(np.full(lanes, 8.7e-6), 51, np.repeat(volts, lanes, 0), samples, 5e-6, scheme, precision)
-            lot = _Lot(engine, np.arange(lanes))
-            plan = _plan(engine.samples, engine.dt, 1000, 1000, second).tuple()
-            amplitude, nothing = np.full(lanes, 1.34e-4, lot.state.dtype), np.empty(0, lot.state.dtype)
-
-            def run(lot: _Lot = lot, plan: object = plan, amplitude: object = amplitude, nothing: object = nothing) -> None:
-                kernel.run(51, lot.state.copy(), lot.work, lot.modes, lot.sums, lot.drive, amplitude, plan, *lot.shared, 45, False,
-                           np.empty(0, np.int64), nothing)
-
-            one = best(run) / lanes
-            ratios = f"{plain / one:,.0f} x plain, {NEURON_S / one:,.0f} x NEURON"
-            rows.append((f"engine, {scheme}, {precision}, one core", f"{one * 1e3:.3f} ms: {ratios}"))
-    trials = [Trial("mrg", 8.7e-6, d, Course.of((1e-4, 1.0)), 0.2, 0.2) for d in np.geomspace(0.5e-3, 5e-3, 320)]
-    spent = best(lambda: point_source_thresholds(trials, "float32", 1e-3), 2)
-    rows.append(("thresholds to 0.1 %, second-order, float32, two threads", f"{60 * len(trials) / spent:,.0f} per minute"))
+    trial = Trial("mrg", fibre.DIAMETER, 1e-3, fibre.PULSE, fibre.SIGMA, fibre.SIGMA, nodes=fibre.NODES, scheme="backward-euler")
+    cable, volts, samples = trial.axon().cable(np.array([fibre.DIAMETER])), trial.potentials(), trial.samples()
+    plain = best(lambda: cable_reference.run(cable, fibre.NODES, volts, samples, fibre.DT, 1.34e-4, round(fibre.DURATION / fibre.DT)), 2)
+    rows = [("full cable, plain NumPy/SciPy, 5 ms at 5 us", f"{plain * 1e3:.0f} ms: {plain / fibre.simulation():,.0f} x the engine in float32")]
+    for row in fibre.measure():
+        goals = f" (floor {row.floor:,g}, goal {row.goal:,g})" if row.floor is not None else ""
+        value = "" if row.value is None else f"{row.value:,.4g} {row.unit}" if row.value < 1000 else f"{row.value:,.0f} {row.unit}"
+        rows.append((row.name, "; ".join(filter(None, (value + goals if value else "", row.ratio, row.note)))))
     return rows
 
 

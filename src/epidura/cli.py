@@ -18,6 +18,7 @@ from rich.table import Table
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
+    from epidura.bench.fibre import Row
     from epidura.result import Result
     from epidura.single_fibre import Trial
     from epidura.waveform import Course
@@ -29,6 +30,8 @@ Start with **epidura demo**, then copy one of the cases of the folder examples/ 
 
 Research and education software, not a medical device.
 """)
+bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on this machine, beside the peers that are installed.")
+app.add_typer(bench, name="bench")
 out, err = Console(), Console(stderr=True)
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]
@@ -191,7 +194,7 @@ Listed = "A comma-separated list makes a table of all combinations."
 
 @app.command()
 def threshold(
-    model: Annotated[str, typer.Option(help="mrg, mrg-interpolated.")] = "mrg",
+    model: Annotated[str, typer.Option(help="mrg, mrg-interpolated, mrg-small (thin myelinated) or sundt (C fibre).")] = "mrg",
     diameter: Annotated[str, typer.Option(help="Fibre diameter, such as '10 um'.")] = "10 um",
     distance: Annotated[str, typer.Option(help="Of the source from the fibre, such as '1 mm'.")] = "1 mm",
     pulse_width: Annotated[str, typer.Option(help="Of the first phase, such as '100 us'.")] = "100 us",
@@ -254,6 +257,55 @@ def _threshold_table(results: list[dict[str, Any]], options: dict[str, str]) -> 
         table.add_row(*(str(row[name]) for name in varied), str(row["nodes"]),
                       "above 1 A" if value is None else f"{value:.6g} mA")
     out.print(table)
+
+
+@bench.callback(invoke_without_command=True)
+def _benches(context: typer.Context) -> None:
+    """Measure how fast Epidura is on this machine, beside the peers that are installed. Alone it lists what can be measured."""
+    if context.invoked_subcommand is None:
+        rows = [{"bench": command.name or "", "what": (command.callback.__doc__ or "").splitlines()[0]}
+                for command in bench.registered_commands if command.callback]
+        _list(rows, ("bench", "what"), False, "epidura bench ...")
+
+
+@bench.command("fibre")
+def bench_fibre(
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes, no peers, no other processes: whether everything runs.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Up to a million fibres too; takes many minutes.")] = False,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-fibre.json"),
+) -> None:
+    """How fast the fibre engine is, against NEURON and jaxon where they are installed.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
+    the figures; nothing fails on them.
+    """
+    from epidura.bench import fibre
+
+    fibre.check_target(path)
+    # lines instead of a bar, whose redrawing would be measured with the rest
+    rows = fibre.measure(quick, long, lambda words, share: err.print(f"{words} ...", style="dim"))
+    fibre.save(rows, path)
+    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in fibre.versions().items())
+    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s), {'AVX-512' if about['avx512'] else 'no AVX-512'}; {versions}")
+    out.print(f"figures: {path}", markup=False, soft_wrap=True)
+
+
+def _bench_table(rows: list[Row], title: str) -> None:
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for name in ("", "measured", "floor", "goal", "note"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=bool(name))
+    notes = list(dict.fromkeys(row.note for row in rows if row.note))
+    for row in rows:
+        cells = ("-" if value is None else f"{_figure(value)} {row.unit}" for value in (row.value, row.floor, row.goal))
+        table.add_row("\n".join(filter(None, (row.name, row.ratio))), *cells, str(notes.index(row.note) + 1) if row.note else "")
+    out.print(table)
+    for number, note in enumerate(notes, 1):
+        out.print(f"{number}: {note}", markup=False, highlight=False)
+
+
+def _figure(value: float) -> str:
+    """Four digits, and no fewer than the whole ones."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _choose(where: str, value: str, allowed: tuple[str, ...]) -> str:

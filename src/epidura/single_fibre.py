@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 SHORTEST, FEWEST, MOST = 36e-3, 51, 151
 """Node count of the reference data: smallest odd number from FEWEST on with SHORTEST metres, at most MOST."""
 
+SEGMENTS = 401
+"""The same of an unmyelinated fibre."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -59,6 +62,8 @@ class Trial:
         """Number of nodes of the fibre."""
         if self.nodes is not None:
             return self.nodes
+        if self.axon().per_node == 1:
+            return SEGMENTS
         wanted = int(np.ceil(SHORTEST / float(self.axon().internode(np.array([self.diameter]))[0]) - 1e-9)) + 1
         return min(max(wanted + (wanted + 1) % 2, FEWEST), MOST)
 
@@ -78,8 +83,8 @@ class Trial:
     def potentials(self) -> Floats:
         """(compartments,) V per ampere of cathodic amplitude."""
         along = self.axon().compartments(np.array([self.diameter]), self.node_count())[0]
-        # nodes are every eleventh compartment, the cathode beside the middle one
-        z = along - along[11 * ((self.node_count() - 1) // 2)]
+        # the cathode lies beside the middle node
+        z = along - along[self.axon().per_node * ((self.node_count() - 1) // 2)]
         volts = -point_source(self.distance, z, self.sigma, self.sigma_long)
         if self.anode_at is not None:
             volts = volts + point_source(self.distance, z - self.anode_at, self.sigma, self.sigma_long)

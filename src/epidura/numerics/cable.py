@@ -47,7 +47,7 @@ REST_STEPS, REST_DT = 40, 5.0  # rest: this many backward Euler steps of this ma
 TABLES = True  # gates from tables where the processor permits
 BATCH = 128  # fibres made ready together
 FIRST_ON_DEVICE, ON_DEVICE = 256, 8192  # the same on a graphics processor
-ROOM = 2**26  # bytes for the linear responses of a group of fibres
+ROOM = 2**27  # bytes for the linear responses of a group of fibres
 PER_PART = ("response", "fixed_response", "rows", "fixed_rows", "kept", "fixed_kept")
 TINY = 1e-30
 ALWAYS = np.array([0.0, np.inf])
@@ -535,7 +535,7 @@ class Engine:
         lanes, width = self.lanes, 1 + len(GATES[type(self.cable.membrane)])
 
         def room(count: int) -> Any:
-            return simd.aligned(np.zeros(count * lanes, dtype or self.dtype))
+            return simd.zeros(count * lanes, dtype or self.dtype)
 
         return self.kernel.Watch(
             np.array(nodes, np.int64), room(rows * len(nodes) * width), np.array(spiking, np.int64), room(len(spiking)), room(len(spiking)),
@@ -725,7 +725,7 @@ class _Batch:
         each = sum(sizes[name] for name in PER_PART) * lanes * dtype.itemsize
         parts = len(self.plan.parts.carries)
         slots = parts if each * parts <= ROOM else 1
-        room = {name: simd.aligned(np.zeros((slots if name in PER_PART else 1) * size * lanes, dtype)) for name, size in sizes.items()}
+        room = {name: simd.zeros((slots if name in PER_PART else 1) * size * lanes, dtype) for name, size in sizes.items()}
         slot = np.arange(parts) % slots
         for first in range(0, self.members.size, lanes):
             at = np.minimum(np.arange(first, first + lanes), self.members.size - 1)
@@ -771,10 +771,10 @@ class _Batch:
         empty = np.empty(0)
         for first in range(0, f, width):
             at = np.minimum(np.arange(first, first + width), f - 1)
-            state = simd.aligned(np.zeros(found.shape[0] * width))
+            state = simd.zeros(found.shape[0] * width, float)
             engine.kernel.settle_gates(net, membrane, state)
             lanes = engine.kernel.Lanes(
-                rest=state, state=simd.aligned(state), work=simd.aligned(np.zeros(nodes * width)),
+                rest=state, state=simd.aligned(state), work=simd.zeros(nodes * width, float),
                 modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
                 **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "drive", "fixed_drive", "response", "fixed_response",
                                  "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty), slot=np.zeros(1, np.int64), resident=np.full(1, -1))

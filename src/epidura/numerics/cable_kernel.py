@@ -24,6 +24,7 @@ MODES, HALF = 20, 10  # per internode: 10 even, then 10 odd
 KINDS = 3  # of internodes: left end, middle, right end; of live nodes: first, middle, last
 PASSIVE = 6  # per mode and table of the linear response: E - 1, k0, k1, f, q, qa
 FULL = 6  # per mode and level: k, k0, k1, 1 / k, k1 / k, f
+TINY = 1e-30
 SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
 
 
@@ -662,7 +663,7 @@ def peaks(net, lanes, parts, blocks):
     """(lanes, 3) highest linear depolarisation of a node in the first stretch of driven parts, and at the same time the means
     of its neighbours and of theirs, mV per ampere."""
     count = 64 // lanes.rest.itemsize
-    result = np.zeros((count, 3))
+    result, best = np.zeros((count, 3)), np.zeros(count, lanes.rest.dtype)
     for b in range(blocks.part.size):
         if blocks.part[b] < 0:
             continue
@@ -672,10 +673,12 @@ def peaks(net, lanes, parts, blocks):
         for step in range(part.end.size):
             row = part.end[step] * net.nodes * count
             for i in range(net.first, net.last + 1):
+                if lanes_at_least(load(rows, part.end[step] * net.nodes + i) - load(best, 0), TINY) == 0:
+                    continue
                 for k in range(count):
                     u = rows[row + i * count + k]
-                    if u > result[k, 0]:
-                        result[k, 0] = u
+                    if u > best[k]:
+                        result[k, 0] = best[k] = u
                         for away in range(1, 3):
                             left, right = max(i - away, net.first), min(i + away, net.last)
                             result[k, away] = 0.5 * (rows[row + left * count + k] + rows[row + right * count + k])

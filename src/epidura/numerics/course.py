@@ -9,6 +9,7 @@ beside the voltage: where an edge falls inside their step, it is divided there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ Ints = NDArray[np.int64]
 EDGE = 0.02  # change between steps, relative to the largest value, from which it is an edge
 SETTLES = 0.02  # ms after the last edge of a part until what it left is smooth
 SETTLE_STEPS = 6  # the same for backward Euler: until a mode without a memory of its own has forgotten the edge
-LONGEST = 1024  # steps of one part; longer ones are divided, so that memory stays bounded
+LONGEST = 256  # steps of one part; longer ones are divided, so that memory stays bounded
 
 LEVELS = (1, 2, 4, 8)
 """Divisors of the step; a level is the place in this list."""
@@ -184,6 +185,17 @@ class _Builder:
 
 
 def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool) -> Course:
+    """As ``_plan``; many engines have the same course, so it is kept."""
+    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order)
+
+
+@lru_cache(maxsize=64)
+def _kept(push_shape: tuple[int, int], push: bytes, fixed_shape: tuple[int, int], fixed: bytes, dt: float, steps: int, quiet_from: int,
+          second_order: bool) -> Course:
+    return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order)
+
+
+def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool) -> Course:
     """Of (patterns, samples) and (fixed patterns, samples) courses; 0 after their end.
 
     Args:

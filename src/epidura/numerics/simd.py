@@ -27,13 +27,19 @@ _FLAGS = ("contract",)  # multiply-adds may fuse; nothing else of IEEE arithmeti
 _EXP_TERMS = {32: 6, 64: 11}  # of (2^f - 1) / f on |f| <= 1/2: 4e-9 and 1e-17 relative
 
 
+def zeros(size: int, dtype: Any) -> Any:
+    """(size,) zeros that begin at a multiple of ``BYTES``: a vector that lies across two cache lines costs two loads."""
+    width = np.dtype(dtype).itemsize
+    room = np.zeros(size + BYTES // width, dtype)
+    skip = -room.ctypes.data % BYTES // width
+    return room[skip : skip + size]
+
+
 def aligned(values: Any) -> Any:
-    """A flat copy that begins at a multiple of ``BYTES``: a vector that lies across two cache lines costs two loads."""
+    """A flat copy that begins at a multiple of ``BYTES``."""
     values = np.asarray(values)
-    room = np.empty(values.size + BYTES // values.itemsize, values.dtype)
-    skip = -room.ctypes.data % BYTES // values.itemsize
-    result = room[skip : skip + values.size]
-    result[:] = values.ravel()
+    result = zeros(values.size, values.dtype)
+    result.reshape(values.shape)[:] = values
     return result
 
 
