@@ -594,12 +594,6 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
     lanes.state[:] = lanes.rest
     for k in range(watch.spiking.size):
         store(watch.before, k, load(lanes.rest, watch.spiking[k]))
-    return proceed(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, watch)
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def proceed(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, watch):
-    """As ``simulate``, from the state as it is. The last block must not change the level, or the next one must begin a run."""
     fired, window = 0, np.empty(2)
     amp, one = load(amplitude, 0), fill(amplitude, 1.0)
     for b in range(blocks.steps.size):
