@@ -95,7 +95,10 @@ class Bundle:
     @cached_property
     def courses(self) -> tuple[Course, ...]:
         """One per pattern."""
-        return (self.course,) if isinstance(self.course, Course) else tuple(self.course)
+        courses = (self.course,) if isinstance(self.course, Course) else tuple(self.course)
+        if not courses:
+            raise BadInput("course", "there is none", got=0, allowed="one, or one per pattern")
+        return courses
 
     @cached_property
     def patterns(self) -> tuple[Floats, ...]:
@@ -145,9 +148,12 @@ class Bundle:
     @cached_property
     def samples(self) -> Floats:
         """(patterns, steps) courses on the time grid of the scheme."""
-        for k, course in enumerate(self.courses):
+        if not 0 < self.dt < np.inf:
+            raise BadInput("dt", "a step must be longer than nothing", got=self.dt, allowed="above 0 s")
+        named = [(f"course {k}", course) for k, course in enumerate(self.courses)]
+        for name, course in [*named, *([("the injection", self.injection.course)] if self.injection else [])]:
             if self.dt > course.shortest * (1 + 1e-9):
-                raise BadInput("dt", f"the step is longer than the shortest phase of course {k}", got=f"{self.dt * 1e6:g} us",
+                raise BadInput("dt", f"the step is longer than the shortest phase of {name}", got=f"{self.dt * 1e6:g} us",
                                allowed=f"up to {course.shortest * 1e6:g} us", hint="take a smaller dt")
         each = [self._on_grid(course) for course in self.courses]
         result = np.zeros((len(each), max(map(len, each))))
@@ -166,6 +172,10 @@ class Bundle:
         """
         if self.ends not in (None, "passive", "sealed"):
             raise BadInput("ends", "there are no such ends", got=self.ends, allowed="passive, sealed")
+        if self.ends == "passive" and self.model.sealed:
+            raise BadInput("ends", "an unmyelinated fibre has live ends", got=self.ends, allowed="sealed")
+        if not len(self.diameter):
+            raise BadInput("diameter", "there are no fibres", got=0, allowed="one and more")
         if self.device not in ("cpu", "cuda"):
             raise BadInput("device", "there is no such device", got=self.device, allowed="cpu, cuda")
         self.model.check(np.asarray(self.diameter))
@@ -214,6 +224,7 @@ def excite(bundle: Bundle, outputs: Sequence[str] = ("threshold",), *, amplitude
     Raises:
         BadInput: an output that does not exist or lacks what it needs, or a bundle that cannot be run.
     """
+    outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
     for name in outputs:
         if name not in OUTPUTS:
             raise BadInput("outputs", "there is no such output", got=name, allowed=", ".join(OUTPUTS), hint=nearest(name, OUTPUTS))
@@ -224,6 +235,10 @@ def excite(bundle: Bundle, outputs: Sequence[str] = ("threshold",), *, amplitude
             raise BadInput(what, f"{name} needs it", allowed=f"excite(..., {what}=...)")
     if "block" in outputs and bundle.injection is None:
         raise BadInput("injection", "block needs an action potential to stop", allowed="Bundle(..., injection=Injection(node, course))")
+    if window is not None and not 0 <= window[0] < window[1] < np.inf:
+        raise BadInput("window", "not a stretch of time", got=str(window), allowed="(from, to) in s, from before to")
+    if duration is not None and not 0 < duration < np.inf:
+        raise BadInput("duration", "not a duration", got=duration, allowed="above 0 s")
     if not (np.isfinite(tolerance) and tolerance > 0 and np.isfinite(ceiling) and ceiling > 0):
         raise BadInput("tolerance", "tolerance and ceiling are positive", got=f"{tolerance}, {ceiling} A")
     return _Run(bundle, amplitude, nodes, duration, weights, window, tolerance, ceiling).all(outputs)
@@ -296,6 +311,8 @@ class _Run:
 
     def fires(self) -> dict[str, object]:
         assert self.given is not None
+        if self.given.ndim > 2 or (self.given.ndim == 2 and len(self.given) not in (1, self.size)):
+            raise BadInput("amplitude", "not some for every fibre", got=f"shape {self.given.shape}", allowed=f"(k,) or ({self.size}, k)")
         wanted = self.given if self.given.ndim == 2 else np.atleast_1d(self.given)[None]
         grid = np.broadcast_to(wanted, (self.size, wanted.shape[1]))
         self.coords["amplitude"] = grid
@@ -352,10 +369,13 @@ class _Run:
     def evoked(self) -> dict[str, object]:
         assert self.weights is not None
         sizes = self.bundle.model.per_node * (self.bundle.nodes - 1) + 1
-        if len(self.weights) != self.size or any(np.shape(w)[-1] != size for w, size in zip(self.weights, sizes, strict=False)):
+        if len(self.weights) != self.size or any(np.shape(w)[-1:] != (size,) for w, size in zip(self.weights, sizes, strict=False)):
             raise BadInput("weights", "not one row of every compartment for every fibre", got=f"{len(self.weights)} for {self.size} fibres",
                            allowed="(recordings, compartments) per fibre")
         each = [np.atleast_2d(np.asarray(w, float)) for w in self.weights]
+        if len({w.shape[0] for w in each}) > 1 or any(w.ndim != 2 for w in each) or not all(np.isfinite(w).all() for w in each):
+            raise BadInput("weights", "not the same recordings of every fibre, or not finite", got=str([w.shape for w in each][:3]),
+                           allowed="(recordings, compartments) per fibre, finite V/A")
         result = self._each((round(self.duration / self.bundle.dt), len(each[0])), lambda members, engine: engine.currents(
             self._amplitude[members], self.duration, np.stack([each[i] for i in members]), self.bundle.threads))
         self.coords["time"] = self._times(result.shape[1])
@@ -391,13 +411,20 @@ class _Run:
 
     def block(self) -> dict[str, object]:
         assert self.window is not None
-        start = np.broadcast_to(self.given if self.given is not None else BLOCK_FROM * self._activation(), self.size)
+        if self.given is not None and not (self.given.ndim < 2 and self.given.size in (1, self.size) and (self.given > 0).all()
+                                           and (self.given <= self.ceiling).all()):
+            raise BadInput("amplitude", "a search for a block cannot begin there", got=str(self.given),
+                           allowed=f"one, or ({self.size},), above 0 and up to the ceiling of {self.ceiling:g} A")
+        start = np.broadcast_to(np.ravel(self.given) if self.given is not None else BLOCK_FROM * self._activation(), self.size)
         low, high = np.full(self.size, self.ceiling), np.full(self.size, np.inf)
         for members, engine in self.engines:
             for place, k in enumerate(members):
-                if np.isfinite(start[k]):
+                if start[k] <= self.ceiling:
                     low[k], high[k] = self._copies(int(k), place, engine).block_threshold(float(start[k]), self.window, BLOCK_RESOLUTION,
                                                                                           self.tolerance, self.ceiling)
+        if np.isnan(low).any():
+            self.warnings.append(f"{int(np.isnan(low).sum())} of {self.size} fibres: no action potential arrives where the search begins; "
+                                 "take another amplitude or window")
         return {"block_lower": low, "block_upper": high}
 
     def _activation(self) -> Floats:

@@ -361,7 +361,7 @@ print("FMA", int(llvm.get_host_cpu_features().get("fma", False)))
     assert found
     for fused, multiplied, fused_single, single, exponentials in found:
         assert exponentials == 0
-        assert fused_single == single == 0
+        assert fused_single + single < 6  # those of the time of a crossing
         assert multiplied > 5
         assert fused > 100 or "FMA 0" in done.stdout
 

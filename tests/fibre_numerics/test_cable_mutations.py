@@ -72,7 +72,11 @@ def _cable(change: Callable[[engine.Cable], dict[str, Any]]) -> Callable[[Patch]
 
 
 def _membrane(change: Callable[[Membrane], dict[str, Any]]) -> Callable[[Patch], None]:
-    return _cable(lambda cable: {"membrane": cable.membrane._replace(**change(cable.membrane))})
+    def fault(patch: Patch) -> None:
+        real = base.Myelinated.membrane
+        patch.setattr(base.Myelinated, "membrane", lambda self: real(self)._replace(**change(real(self))))
+
+    return fault
 
 
 def _published(change: Callable[[str], str]) -> Callable[[Patch], None]:
@@ -148,13 +152,13 @@ def _media_swapped(patch: Patch) -> None:
 
 def _centres(patch: Patch) -> None:
     # potentials taken at where a compartment ends
-    real = base.Axon.compartments
+    real = base.Myelinated.compartments
 
-    def wrong(self: base.Axon, diameter: Any, nodes: int) -> Any:
+    def wrong(self: base.Myelinated, diameter: Any, nodes: int) -> Any:
         along = real(self, diameter, nodes)
         return along + 0.5 * np.diff(along, append=along[:, -1:])
 
-    patch.setattr(base.Axon, "compartments", wrong)
+    patch.setattr(base.Myelinated, "compartments", wrong)
 
 
 def _sampled(change: Callable[[Any], Any]) -> Callable[[Patch], None]:
@@ -206,16 +210,20 @@ def _scheme(patch: Patch) -> None:
     patch.setattr(engine._Internodes, "step", lambda self, dt, second: real(self, dt, True))
 
 
+def _wrong_parts(patch: Patch, name: str) -> None:
+    real = course._Builder.parts
+    patch.setattr(course, "plan", course._plan)  # which keeps nothing
+    patch.setattr(course._Builder, "parts", lambda self: real(self)._replace(**{name: np.zeros_like(getattr(real(self), name))}))
+
+
 def _no_fold(patch: Patch) -> None:
     # the linear response forgotten when the stimulus is over
-    real = course._Builder.parts
-    patch.setattr(course._Builder, "parts", lambda self: real(self)._replace(folds=np.zeros_like(real(self).folds)))
+    _wrong_parts(patch, "folds")
 
 
 def _no_current_of_response(patch: Patch) -> None:
     # the channels do not see the linear response as a voltage that drives current
-    real = course._Builder.parts
-    patch.setattr(course._Builder, "parts", lambda self: real(self)._replace(mean=np.zeros_like(real(self).mean)))
+    _wrong_parts(patch, "mean")
 
 
 BRACKET_FAULTS: dict[str, Callable[[Patch], None]] = {

@@ -32,6 +32,7 @@ constexpr int SUMS = 5 * KINDS + KINDS;         // five of each kind of internod
 constexpr int STATE = 6 + 2 * KEPT;             // W, four gates, what the internodes give; even, then odd modes
 constexpr int RESPONSE = 2 + MODES;             // U, what the internodes give; all modes
 constexpr int DRIVE = 1 + MODES;                // of a node and of the modes of the internode to its right
+constexpr double LEAD = 0.25;                   // of the first gate, as in cable_kernel.py
 constexpr int BLOCK = 11, PART = 8;             // numbers of a block and of a part, see `Given`
 
 // ---- One text for both machines -----------------------------------------------------------------------------------------
@@ -281,6 +282,7 @@ DEVICE void advance(const Membrane &c, real v, real dt, real &m, real &p, real &
 
 struct State {
     Lane<real> w[NODES], m[NODES], p[NODES], h[NODES], s[NODES], give[NODES], even[NODES][KEPT], odd[NODES][KEPT];
+    Lane<real> moved[NODES];  // by how much m moved last
 };
 
 DEVICE void begin_level(const Given &g, Shared &shared, int cable, int level) {
@@ -366,6 +368,7 @@ template <bool TRACED> DEVICE void run(const Given &g, int which, Shared &shared
         state.h[k][lane] = own[3 * WIDTH];
         state.s[k][lane] = own[4 * WIDTH];
         state.give[k][lane] = own[5 * WIDTH];
+        state.moved[k][lane] = 0;
         UNROLL for (int j = 0; j < KEPT; ++j) {
             state.even[k][j][lane] = own[(6 + j) * WIDTH];
             state.odd[k][j][lane] = own[(6 + KEPT + j) * WIDTH];
@@ -386,24 +389,32 @@ template <bool TRACED> DEVICE void run(const Given &g, int which, Shared &shared
         int kept = 0;
         for (int kind = 0; kind < KINDS; ++kind) kept = g.kept[level * KINDS + kind] > kept ? g.kept[level * KINDS + kind] : kept;
         for (int step = 0; step < steps && !over; ++step) {
-            // the gates follow V up to this step
+            // the gates follow V up to this step; of a trapezoidal step the first one leads, as in cable_kernel.run
+            Lane<real> before[NODES], lead[NODES];
             const int first_piece = driven ? gate[step] : 0, last_piece = driven ? gate[step + 1] : 1;
             for (int piece = first_piece; piece < last_piece; ++piece) {
                 const real dt = g.gate_step[step == 0 && piece == first_piece ? first_by : driven ? g.gate_by[piece] : at_once];
                 const long long row = driven ? (long long)g.gate_row[piece] * WIDTH : 0;
                 FOR_NODES FOR_LANES {
                     real v = state.w[k][lane];
+                    if (piece == first_piece) before[k][lane] = state.m[k][lane];
                     if (driven) v += amplitude * rows[row + lane * NODES + k];
                     if (driven && g.has_fixed) v += fixed[row + lane * NODES + k];
                     advance(c, v, dt, state.m[k][lane], state.p[k][lane], state.h[k][lane], state.s[k][lane]);
                 }
+            }
+            FOR_NODES FOR_LANES {
+                const real moves = state.m[k][lane] - before[k][lane];
+                const bool leads = g.theta != real(1) && step > 0 && last_piece - first_piece == 1;
+                lead[k][lane] = leads ? (moves - state.moved[k][lane]) * real(LEAD) : real(0);
+                state.moved[k][lane] = moves;
             }
             // the nodes, for the change of W
             Lane<real> lower[NODES], diagonal[NODES], upper[NODES], change[NODES];
             const long long row = driven ? (long long)mean[step] * WIDTH : 0;
             FOR_NODES FOR_LANES {
                 const int node = lane * NODES + k, kind = node_kind(g, node);
-                const real m = state.m[k][lane] + c.base_m, p = state.p[k][lane] + c.base_p;
+                const real m = state.m[k][lane] + lead[k][lane] + c.base_m, p = state.p[k][lane] + c.base_p;
                 const real h = state.h[k][lane] + c.base_h, s = state.s[k][lane] + c.base_s;
                 const real sodium = m * m * m * h * c.g_naf + p * p * p * c.g_nap, potassium = s * c.g_k, all = sodium + potassium + c.g_l;
                 const real pull = sodium * c.e_na + potassium * c.e_k + c.g_l * c.e_l;

@@ -59,7 +59,7 @@ FIRES = -30.0  # mV
 LOW, QUIET = -12.0, {Mrg: 10.0, kinetics.Sundt: 5.0}  # mV from rest, between which nothing will fire any more
 # A mode that forgets within a step needs no memory of its own: what it forgets slower than this is lost.
 FORGOTTEN = {"float32": 12.0, "float64": 24.0}  # decay times step, second order: e^-12 = 6e-6 of 3 % of the current
-SMALL = {"float32": 1e-5, "float64": 1e-7}  # share of the node's current that a mode remembers, backward Euler
+SMALL = {"float32": 1e-5, "float64": 1e-8}  # share of the node's current that a mode remembers, backward Euler
 
 
 @dataclass(frozen=True)
@@ -612,8 +612,8 @@ class Engine:
             watch = self._watch(whole=steps)
             self._simulate(batch, lanes, amplitude[members], watch)
             whole = np.moveaxis(watch.whole.reshape(steps, -1, self.lanes), -1, 0)[: members.size].astype(float)
-            for place, (k, state) in enumerate(zip(members, whole, strict=True)):
-                flow = batch.axolemma(place, k, state, float(amplitude[k]))
+            for k, state in zip(members, whole, strict=True):
+                flow = batch.axolemma(int(np.searchsorted(batch.members, k)), k, state, float(amplitude[k]))
                 result[k] = flow if weights is None else flow @ weights[k].T
 
         self._lots(np.arange(f), plan, threads, work, every_mode=True)
@@ -623,7 +623,7 @@ class Engine:
         """Highest amplitude below and lowest above which the action potential that is injected does not arrive, A.
 
         Blocked and open amplitudes may alternate, so one fibre is run at many amplitudes at once, from below, until the first
-        that blocks; then the bracket is halved. (ceiling, inf) where nothing blocks.
+        that blocks; then the bracket is narrowed. (ceiling, inf) where nothing blocks, (nan, nan) where none arrives at ``start``.
 
         Args:
             start: A, lowest amplitude tried; an open one.
@@ -632,7 +632,11 @@ class Engine:
             tolerance: relative width of the bracket.
             ceiling: A.
         """
+        if not (0 < start <= ceiling < np.inf and 0 < resolution < np.inf and 0 < tolerance < np.inf and 0 <= window[0] < window[1] < np.inf):
+            raise ValueError(f"start {start} A, ceiling {ceiling} A, resolution {resolution}, tolerance {tolerance}, window {window} s")
         low, high = start, np.inf
+        if not self._arrives(np.full(self.lanes, start), window)[0]:
+            return np.nan, np.nan
         while high == np.inf and low < ceiling:
             tried = np.minimum(low * (1.0 + resolution) ** np.arange(1, self.lanes + 1), ceiling)
             blocked = ~self._arrives(tried, window)
@@ -735,6 +739,15 @@ class _Batch:
 
     def axolemma(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:
         """(steps, C) A out through the axolemma of one of the fibres, from (steps, nodes + modes) of ``Watch.whole``."""
+        result, engine = self._along(place, fibre, state, amplitude), self.engine
+        if engine.injection is not None:
+            # what comes in there leaves there, or goes along the axon
+            node, current = engine.injection[0][fibre], engine.injection[1][: len(state)]
+            result[: current.size, node * engine.per_node] += current
+        return result
+
+    def _along(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:
+        """The same of the current that arrives along the axon."""
         engine, nodes, internodes, which = self.engine, self.net.nodes, self.internodes, int(self.which[place])
         voltage, modes = state[:, :nodes], state[:, nodes:].reshape(len(state), nodes - 1, MODES)
         samples = np.zeros((len(engine.samples), len(state)))
@@ -771,7 +784,7 @@ class _Batch:
         empty = np.empty(0)
         for first in range(0, f, width):
             at = np.minimum(np.arange(first, first + width), f - 1)
-            state = simd.zeros(found.shape[0] * width, float)
+            state = simd.zeros((found.shape[0] + 2 * nodes) * width, float)
             engine.kernel.settle_gates(net, membrane, state)
             lanes = engine.kernel.Lanes(
                 rest=state, state=simd.aligned(state), work=simd.zeros(nodes * width, float),
@@ -781,7 +794,7 @@ class _Batch:
             nothing = engine._watch(dtype=np.dtype("float64"))
             engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, nothing)
             engine.kernel.catch_up(net, membrane, lanes.state)
-            found[:, at] = lanes.state.reshape(-1, width)
+            found[:, at] = lanes.state.reshape(-1, width)[: found.shape[0]]
         voltage, memory = found[:nodes], found[ahead:].reshape(nodes - 1, 2, HALF, f)
         both = np.stack([voltage[:-1] + voltage[1:], voltage[:-1] - voltage[1:]], axis=1)[:, :, None]  # (internodes, 2, 1, cables)
         scaled, give = np.zeros((nodes - 1, 2, stride, f)), np.zeros((nodes, f))
@@ -794,7 +807,7 @@ class _Batch:
             out = (to[:, :, 5] * a).sum(axis=2) + np.moveaxis(first_step[3][:, kind], 0, -1) * both[of, :, 0]
             give[of] += out[:, 0] + out[:, 1]
             give[of + 1] += out[:, 0] - out[:, 1]
-        return np.concatenate([found[: ahead - nodes], give, scaled.reshape(-1, f)])
+        return np.concatenate([found[: ahead - nodes], give, scaled.reshape(-1, f), np.zeros((2 * nodes, f))])
 
 
 def _different(cable: Cable | Segments) -> tuple[Cable | Segments, NDArray[np.intp]]:

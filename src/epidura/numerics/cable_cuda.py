@@ -174,7 +174,7 @@ class _Layout:
         by_cable = {name: np.ascontiguousarray(values.T) for name, values in of.items()}
         start = np.zeros((cables, 6 + 2 * self.kept, self.width))
         start[:, :6, :nodes] = by_cable["rest"][:, : 6 * nodes].reshape(cables, 6, nodes)
-        modes = by_cable["rest"][:, 6 * nodes :].reshape(cables, nodes - 1, 2, stride)
+        modes = by_cable["rest"][:, 6 * nodes : 6 * nodes + (nodes - 1) * 2 * stride].reshape(cables, nodes - 1, 2, stride)
         start[:, 6:, : nodes - 1] = self.padded(modes, self.kept).reshape(cables, nodes - 1, 2 * self.kept).transpose(0, 2, 1)
         steps = np.zeros((cables, levels, 3, self.kept, 2, 2))
         steps[:, :, :, :stride] = by_cable["modes"].reshape(cables, levels, 3, 2, stride, 2).swapaxes(3, 4)

@@ -25,6 +25,9 @@ KINDS = 3  # of internodes: left end, middle, right end; of live nodes: first, m
 PASSIVE = 6  # per mode and table of the linear response: E - 1, k0, k1, f, q, qa
 FULL = 6  # per mode and level: k, k0, k1, 1 / k, k1 / k, f
 TINY = 1e-30
+# The voltage of a trapezoidal step stands for the mean over the step by the mean of its ends, the channels stand by their middle: where both
+# grow, the channels lag. The first gate, the fast one, therefore leads by this share of its second difference (docs/fibre.md).
+LEAD = 0.25
 SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
 
 
@@ -308,8 +311,9 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
     """Steps of W of one level, all of them driven or none.
 
     Args:
-        state: W of each node, each gate of each node, what the internodes give each node in the coming step, then the
-            kept modes of each internode, divided by their drive.
+        state: W of each node, each gate of each node, what the internodes give each node in the coming step, the
+            kept modes of each internode, divided by their drive, then of each node by how much the first gate leads, and by how
+            much it moved last.
         work: one per node; afterwards the last change of W.
         modes: (level, kind, parity, kept, 2): E - 1 and share F of each kept mode.
         sums: (level, SUMS): per kind of internode the coupling of the change to the other node, what S (even, odd) and its last
@@ -340,6 +344,8 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
     amp = load(amplitude, 0)
     has_fixed = fixed.size > 0
     at_once = net.by[level]
+    lead = memory + (nodes - 1) * 2 * net.stride
+    moved = lead + nodes
     # The gates follow V in the pass that finds it; before the first step they catch up in a pass of their own.
     for step in range(-1, steps):
         onwards, by = step + 1 < steps, at_once if step >= 0 else first_by
@@ -350,6 +356,8 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
             for i in range(net.first, net.last + 1):
                 w = load(state, i)
                 gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
+                if theta != 1.0:
+                    gates = (gates[0] + load(state, lead + i), gates[1], gates[2], gates[3])
                 g, pull = conductance(membrane, gates)
                 rhs = pull - g * w + load(state, give + i)
                 if driven:
@@ -386,6 +394,13 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
                                 seen = seen + load(fixed, part.gate_row[piece] * nodes + i)
                             by = part.gate_by[piece] if piece > 0 else first_by
                         gates = advance(membrane, gates, seen, by)
+                    if theta != 1.0:
+                        moves = gates[0] - load(state, nodes + i)
+                        ahead = moves - load(state, moved + i)
+                        if step < 0 or (driven and part.gate[step + 2] - part.gate[step + 1] > 1):
+                            ahead = fill(state, 0.0)
+                        store(state, lead + i, ahead * LEAD)
+                        store(state, moved + i, moves)
                     store(state, nodes + i, gates[0])
                     store(state, 2 * nodes + i, gates[1])
                     store(state, 3 * nodes + i, gates[2])
