@@ -45,7 +45,7 @@ PER_INTERNODE = 10  # compartments between two nodes
 MODES, HALF, KINDS = 20, 10, 3
 REST_STEPS, REST_DT = 40, 5.0  # rest: this many backward Euler steps of this many ms, as in NEURON
 TABLES = True  # gates from tables where the processor permits
-BATCH = 128  # fibres made ready together
+BATCHES, FEWEST, MOST = 4, 64, 512  # of fibres made ready together: some for each thread, so that none waits at the end
 FIRST_ON_DEVICE, ON_DEVICE = 256, 8192  # the same on a graphics processor
 ROOM = 2**27  # bytes for the linear responses of a group of fibres
 PER_PART = ("response", "fixed_response", "rows", "fixed_rows", "kept", "fixed_kept")
@@ -466,14 +466,15 @@ class Engine:
 
     def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None],
               every_mode: bool = False) -> None:
-        """Run ``work(batch, members, lanes)`` for all fibres in groups of lanes, ``BATCH`` fibres of memory per thread at a time."""
+        """Run ``work(batch, members, lanes)`` for all fibres in groups of lanes, with the memory of some hundred fibres per thread."""
+        size = min(max(-(-order.size // (BATCHES * max(1, threads))), FEWEST), MOST)
         def batch(first: int) -> None:
-            made = _Batch(self, order[first : first + BATCH], plan, every_mode)
+            made = _Batch(self, order[first : first + size], plan, every_mode)
             for members, lanes in made.lots():
                 work(made, members, lanes)
 
         with ThreadPoolExecutor(max(1, threads)) as pool:
-            list(pool.map(batch, range(0, order.size, BATCH)))
+            list(pool.map(batch, range(0, order.size, size)))
 
     def thresholds(self, tolerance: float, ceiling: float, threads: int, learner: Learner | None = None,
                    device: cable_cuda.Device | None = None) -> Floats:
@@ -731,10 +732,13 @@ class _Batch:
         slots = parts if each * parts <= ROOM else 1
         room = {name: simd.zeros((slots if name in PER_PART else 1) * size * lanes, dtype) for name, size in sizes.items()}
         slot = np.arange(parts) % slots
+        of_cable, of_fibre = ({name: values.astype(dtype) for name, values in of.items()} for of in (self.of_cable, self.of_fibre))
+        own = {name: simd.zeros(len(values) * lanes, dtype) for name, values in (of_cable | of_fibre).items()}
         for first in range(0, self.members.size, lanes):
             at = np.minimum(np.arange(first, first + lanes), self.members.size - 1)
-            own = {name: simd.aligned(values[:, self.which[at]].astype(dtype)) for name, values in self.of_cable.items()}
-            own |= {name: simd.aligned(values[:, at].astype(dtype)) for name, values in self.of_fibre.items()}
+            for of, which in ((of_cable, self.which[at]), (of_fibre, at)):
+                for name, values in of.items():
+                    np.take(values, which, axis=1, out=own[name].reshape(-1, lanes), mode="clip")
             yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, slot=slot, resident=np.full(slots, -1))
 
     def axolemma(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:

@@ -609,7 +609,7 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
     lanes.state[:] = lanes.rest
     for k in range(watch.spiking.size):
         store(watch.before, k, load(lanes.rest, watch.spiking[k]))
-    fired, window = 0, np.empty(2)
+    fired, window = np.int64(0), np.empty(2)  # a plain 0 would compile ``run`` twice
     amp, one = load(amplitude, 0), fill(amplitude, 1.0)
     for b in range(blocks.steps.size):
         driven, k, level = blocks.part[b] >= 0, max(blocks.part[b], 0), blocks.level[b]
