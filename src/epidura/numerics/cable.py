@@ -468,6 +468,7 @@ class Engine:
               every_mode: bool = False) -> None:
         """Run ``work(batch, members, lanes)`` for all fibres in groups of lanes, with the memory of some hundred fibres per thread."""
         size = min(max(-(-order.size // (BATCHES * max(1, threads))), FEWEST), MOST)
+
         def batch(first: int) -> None:
             made = _Batch(self, order[first : first + size], plan, every_mode)
             for members, lanes in made.lots():
@@ -523,6 +524,8 @@ class Engine:
 
     def _far(self) -> NDArray[np.int64]:
         """(f,) node at which an action potential has left all that drives it, and will arrive at ``detect``."""
+        if self.injection is not None:  # which may drive any node on the way
+            return np.full(self.cable.c_node.size, self.detect)
         at_nodes = self.potentials[:, :, :: self.per_node] * np.abs(self.samples).max(axis=1)[:, None]
         bend = np.abs(np.diff(at_nodes, 2, axis=2)).sum(axis=1)  # of nodes 1 to N - 2
         driven = bend > UNDRIVEN * bend.max(axis=1, keepdims=True)
@@ -597,7 +600,7 @@ class Engine:
     def currents(self, amplitude: Floats, duration: float, weights: Floats | None, threads: int) -> Floats:
         """Current through the axolemma of every compartment out of the axon, after each step: (f, steps, C) A.
 
-        It is the net current that arrives along the axon, nodes and internodes alike.
+        It is the net current that arrives along the axon or is injected there, nodes and internodes alike.
 
         Args:
             amplitude: (f,) A.

@@ -2,8 +2,8 @@
 
 After an edge of the course the nodes charge within a microsecond or two, and the gates of a short pulse move by much of
 their range in a few steps. So the linear response begins in fine steps that grow, and what the channels add goes in
-quarter steps for the first 20 us after an edge, then in half steps, then in whole ones. The gates stand half a step
-beside the voltage: where an edge falls inside their step, it is divided there.
+parts of a step for the first steps after an edge (``FINER``), then in whole ones. The gates stand half a step beside the
+voltage: where an edge falls inside their step, it is divided there.
 """
 
 from __future__ import annotations

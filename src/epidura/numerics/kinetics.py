@@ -48,7 +48,7 @@ class Mrg(NamedTuple):
 
 
 class MrgTables(NamedTuple):
-    """The same with its gates as polynomials in pieces of v, one set for every step: three times as fast with AVX-512.
+    """The same with its gates as polynomials in pieces of v, one set for every step: for processors with AVX-512.
 
     Attributes:
         scale, offset, steep_scale, steep_offset: of v in the pieces of the tables.
@@ -115,7 +115,7 @@ _LOW, _HIGH, _STEEP_LOW, _STEEP_HIGH = RANGE[0] + 1e-3, RANGE[1] - 1e-3, STEEP[0
 
 
 def mrg_tables(membrane: Mrg, precision: str) -> MrgTables:
-    """``Mrg`` with tables for its steps. Their error is below 3e-8 in float32, 1e-10 in float64, relative to the step's own change of 1."""
+    """``Mrg`` with tables for its steps. A step of 5 us is off by 1.1e-7 at most in float32, in float64 by 1.1e-11, of s by 1.1e-9; gates go to 1."""
     kept = [value for name, value in membrane._asdict().items() if name in MrgTables._fields]
     pieces = PIECES[8 * np.dtype(precision).itemsize]
     places = [place for low, high in (RANGE, STEEP) for place in (pieces / (high - low), (membrane.rest - low) * pieces / (high - low) - 0.5)]
@@ -136,7 +136,10 @@ def _fit(function, bounds, precision):
 
 
 def rates(q, v):
-    """(4, n) opening and closing rates of m, p, h, s at (n,) mV, 1/ms; McIntyre, Richardson and Grill (2002)."""
+    """(4, n) opening and closing rates of m, p, h, s at (n,) mV, 1/ms; McIntyre, Richardson and Grill (2002).
+
+    What the tables are made of. ``cable_reference`` has its own, so that it can tell when these are wrong.
+    """
     def linear(x):
         small = np.abs(x) < 1e-7
         return np.where(small, 1.0 + x / 2, x / -np.expm1(-np.where(small, 1.0, x)))
