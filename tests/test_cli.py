@@ -17,8 +17,9 @@ from epidura.case import read
 from epidura.lead.percutaneous import models
 from epidura.waveform import family
 
-COMMANDS = ["run", "demo", "check", "leads", "waveforms", "cite", "threshold", "bench"]
+COMMANDS = ["run", "demo", "check", "leads", "waveforms", "cite", "export", "threshold", "bench"]
 WRITTEN = ["case.yaml", "products.zarr", "report.html", "run.json"]
+FAST = ("--accuracy", "fast")
 BE = ("--scheme", "backward-euler", "--dt", "5 us")
 
 
@@ -38,7 +39,7 @@ def case_file(tmp_path_factory) -> Path:
 def first(tmp_path_factory, cache, case_file) -> tuple[Path, dict[str, Any]]:
     """The folder that a run with --json wrote, and what it printed."""
     folder = tmp_path_factory.mktemp("first")
-    done = epidura("run", case_file, "--out", "out", "--json", cwd=folder, cache=cache)
+    done = epidura("run", case_file, "--out", "out", "--json", *FAST, cwd=folder, cache=cache)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return folder / "out", json.loads(done.stdout)
@@ -84,7 +85,7 @@ def test_help_of_threshold_and_run_name_their_options(tmp_path):
                    "scheme", "nodes", "tolerance", "precision", "json"):
         assert f"--{option}" in text
     text = epidura("run", "--help", cwd=tmp_path).stdout
-    for option in ("out", "device", "json"):
+    for option in ("out", "device", "accuracy", "json"):
         assert f"--{option}" in text
 
 
@@ -313,6 +314,7 @@ def test_run_writes_case_report_products_and_summary(first, case_file):
     assert printed == {**summary, "folder": "out"}
     assert summary["key"] == case.key()
     assert set(summary["timings_s"]) == {"canal", "field", "recruitment"}
+    assert (summary["accuracy"], summary["field_error"]) == ("fast", None)
     assert len(summary["impedance_ohm"]) == 8
     assert (folder / "report.html").read_text("utf-8").startswith("<!doctype html>")
     (program,) = summary["programs"]
@@ -329,9 +331,10 @@ def test_run_writes_case_report_products_and_summary(first, case_file):
 
 def test_a_second_run_replaces_the_first_and_gives_the_same(tmp_path, cache, case_file, first):
     for _ in range(2):
-        done = epidura("run", case_file, "--out", "deep/out", cwd=tmp_path, cache=cache)
+        done = epidura("run", case_file, "--out", "deep/out", *FAST, cwd=tmp_path, cache=cache)
         assert done.returncode == 0, done.stderr
         assert "perception" in done.stdout
+        assert "accuracy fast" in done.stdout
         assert f"report: {Path('deep/out/report.html')}" in done.stdout
         assert "Traceback" not in done.stderr
     again = json.loads((tmp_path / "deep" / "out" / "run.json").read_text("utf-8"))
@@ -354,7 +357,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, here, case_f
 
 def test_an_empty_folder_may_be_the_result(tmp_path, cache, case_file):
     """Also the one that the person stands in."""
-    done = epidura("run", case_file, "--out", ".", "--json", cwd=tmp_path, cache=cache)
+    done = epidura("run", case_file, "--out", ".", "--json", *FAST, cwd=tmp_path, cache=cache)
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == (WRITTEN if done.returncode == 0 else [])
@@ -365,7 +368,7 @@ def test_files_of_a_person_in_an_earlier_result_are_not_deleted(tmp_path, cache,
     folder.mkdir()
     (folder / "run.json").write_bytes((first[0] / "run.json").read_bytes())
     (folder / "notes.txt").write_text("seen by the surgeon")
-    epidura("run", case_file, "--out", "out", "--json", cwd=tmp_path, cache=cache)
+    epidura("run", case_file, "--out", "out", "--json", *FAST, cwd=tmp_path, cache=cache)
     assert (folder / "notes.txt").read_text() == "seen by the surgeon"
 
 
@@ -381,6 +384,13 @@ def test_a_bad_case_writes_nothing(tmp_path, here, place, value, words):
 def test_a_device_that_does_not_exist_is_refused(tmp_path, here, case_file):
     for done in (epidura("run", case_file, "--device", "gpu", "--out", "out", cwd=tmp_path), here("demo", "--device", "gpu", "--out", "out")):
         refused(done, "device", "allowed: auto, cpu, cuda")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_accuracy_that_does_not_exist_is_refused(tmp_path, here, case_file):
+    for command in (("run", case_file), ("demo",)):
+        refused(here(*command, "--accuracy", "best", "--out", "out", "--json"), "accuracy: unknown", "got 'best'",
+                "allowed: fast, standard, reference")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,6 +22,9 @@ TARGETS = {
     "bilateral_legs": (["leg, radicular (tonic)"], (-3, 3)),
     "crps_arm": (["upper limb / CRPS arm"], (0, 3)),
     "refractory_angina": (["refractory angina"], (-2, 0)),
+    "paddle_back_pain": (["low back axial (tonic)"], (0, 0)),
+    "oblique_leads_legs": (["leg, radicular (tonic)"], (-3, 3)),
+    "drg_knee": (["groin / knee / foot focal (DRG)"], (0, 0)),
 }
 
 
@@ -78,6 +81,16 @@ def test_the_tips_are_where_the_issue_puts_them():
     assert tips["refractory_angina"] <= {"C7", "T1"}  # 'C7-T2 (tip C7-T1)'
     assert all(order("C2") <= order(tip) <= order("C6") for tip in tips["crps_arm"])
     assert len(read(FOLDER / "bilateral_legs.yaml").leads) == 2
+
+
+def test_every_kind_of_lead_and_of_canal_has_an_example():
+    cases = {path.stem: read(path) for path in EXAMPLES}
+    assert {lead.kind for case in cases.values() for lead in case.leads} == {"percutaneous", "paddle", "drg"}
+    assert cases["oblique_leads_legs"].anatomy.extent == "spine"
+    assert all(lead.angle != 0 for lead in cases["oblique_leads_legs"].leads)
+    # a target on one side has its DRG lead there
+    (lead,) = cases["drg_knee"].leads
+    assert cases["drg_knee"].patient.pain.areas == (f"{lead.side}-knee",)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

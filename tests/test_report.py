@@ -82,7 +82,7 @@ def result(tmp_path_factory):
     ]})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EPIDURA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return ep.run(case)
+        return ep.run(case, accuracy="fast")
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,8 @@ def test_pictures_do_not_take_names_as_markup(html):
 
 def test_every_section_is_there(page, result):
     headings = [" ".join(text.split()) for text in page.text["h2"]]
-    for wanted in ("Programs", *(program.name for program in result.case.programs), "Strength and duration", "Contact impedances",
+    for wanted in ("Programs", *(program.name for program in result.case.programs), "Strength and duration",
+                   "Leads in the canal", "Contact impedances",
                    "Unverified numbers that this result stands on", "References"):
         assert " ".join(wanted.split()) in headings
     assert page.text["h3"].count("Paraesthesia") == 3

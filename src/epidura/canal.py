@@ -1,284 +1,560 @@
-"""Leads placed in the canal, and the canal meshed around them."""
+"""The canal meshed around its leads, and how the mesh runs along the spine.
+
+One cross-section, half way along the contacts, is meshed. Where the canal changes along the spine, or a lead runs obliquely,
+the nodes move with it: outlines carry their nodes along, leads move as they are, and what lies between follows smoothly.
+Outlines of the epidural space slide with a lead that runs across them, so that thin gaps between them keep their shape.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epidura.anatomy import Anatomy
-from epidura.anatomy.base import OUTLINES, TISSUES, Level
-from epidura.errors import BadGeometry, nearest
+from epidura.anatomy.base import OUTLINES, SECTOR_ANGLES, SECTORS, Level, Stretch
+from epidura.errors import BadGeometry, BadInput
 from epidura.lead import Lead
-from epidura.product import Canal, Contact, Shaft
-from epidura.tables import Number, table
+from epidura.placement import Placed, place, span
+from epidura.product import Canal, Course, Shaft, Tissue
 
 if TYPE_CHECKING:
-    from epidura.numerics.section import Loop
+    from epidura.numerics.section import Cut, Loop, Section
+    from epidura.numerics.spine import Way
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-RING = 32
-"""Points around a lead. The polygon encloses the area of the circle."""
+ACCURACY = {"fast": 2.0, "standard": 1.4, "reference": 1.0}
+"""Edges of the mesh and elements along the spine, relative to those stated here and in ``field``; docs/field.md has the errors."""
 
-EDGES = {"grey-matter": 0.4e-3, "white-matter": 0.35e-3, "csf": 0.5e-3, "dura": 0.5e-3, "epidural-fat": 0.8e-3,
-         "bone": 2.5e-3, "bulk": 8e-3, "encapsulation": 0.2e-3}
+RING = 24
+"""Sides of the mesh around a cylindrical lead."""
+
+EDGES = {"grey-matter": 0.6e-3, "white-matter": 0.5e-3, "csf": 0.8e-3, "dura": 0.8e-3, "epidural-fat": 1.0e-3,
+         "bone": 3e-3, "bulk": 15e-3, "encapsulation": 0.4e-3, "lead": 0.6e-3}
 """Largest edge in each tissue, m."""
 
-LOOP_EDGES = {"grey-matter": 0.35e-3, "cord": 0.5e-3, "dura-inner": 0.7e-3, "dura-outer": 0.7e-3, "canal": 1e-3,
-              "bone": 3e-3, "bulk": 8e-3}
+LOOP_EDGES = {"grey-matter": 0.5e-3, "cord": 0.6e-3, "dura-inner": 0.8e-3, "dura-outer": 0.8e-3, "canal": 1.4e-3,
+              "bone": 4e-3, "bulk": 15e-3}
 """Largest edge along each outline, m; shorter near the leads and the dorsal columns."""
 
-NEAR_LEAD, NEAR_COLUMN, GROWTH = 0.16e-3, 0.25e-3, 0.2
+CURVED = ("cord", "dura-inner", "dura-outer", "canal")
+"""Outlines whose sides are bent: on straight ones of the same area V converges with the square of their length only."""
+
+NEAR_LEAD, NEAR_COLUMN, GROWTH = 0.26e-3, 0.3e-3, 0.2
 """Edge at a lead and at the dorsal columns, m, and its growth per distance from there."""
+
+FAR, FARTHER = 10.0, 4.0
+"""The body goes on to FAR m, where V = 0: infinitely far for the potential at a contact, which it changes by 1e-4. Circles at
+a ratio of FARTHER lead the mesh there; Netgen alone loses its grading over so many orders of magnitude."""
+
+MARGIN = 30e-3
+"""How far beyond the leads the canal is modelled as it is, m; as at its ends beyond that."""
+
+STEP = 4e-3
+"""Stations of a uniform canal with an oblique lead, m."""
+
+SLIDE = 0.25
+"""Share of an outline's length over which sliding with a lead fades out, on either side of it."""
+
+SOUND = 0.05
+"""Share of its size, at its worst point, that a triangle of the cord must keep along the spine."""
+
+INSULATION = Tissue("insulation", 0.0, 0.0, ())
 
 
 def place_leads(anatomy: Anatomy, leads: Sequence[Lead]) -> tuple[Shaft, ...]:
-    """The leads in the dorsal epidural space of the anatomy, without a mesh.
+    """The leads in the epidural space of the anatomy, without a mesh.
 
     Raises:
         BadGeometry: an unknown vertebra, or a lead through the dura, the bone or another lead.
     """
-    return _place(anatomy, leads).shafts
+    return _placed(anatomy, leads).shafts
 
 
-def build_canal(anatomy: Anatomy, leads: Sequence[Lead]) -> Canal:
-    """The leads in the canal, and the cross-section meshed; labels are positions in ``Canal.tissues``.
+def _placed(anatomy: Anatomy, leads: Sequence[Lead]) -> Placed:
+    low, high = span(anatomy, leads)
+    return place(anatomy.stretch(low - MARGIN, high + MARGIN), leads)
+
+
+def build_canal(anatomy: Anatomy, leads: Sequence[Lead], accuracy: str = "standard", tips: bool = True) -> Canal:
+    """The leads in the canal, meshed.
+
+    Args:
+        accuracy: ``fast``, ``standard`` or ``reference``: size of the mesh, and of the elements that the field is solved on.
+        tips: whether leads end at their tips; without, they go on rostrally for ever, which a canal that is the same all
+            along the spine is solved several times faster for.
 
     Raises:
-        BadGeometry: as ``place_leads``, or outlines that cannot be meshed.
+        BadGeometry: as ``place_leads``, or outlines that cannot be meshed or followed along the spine.
+        BadInput: an unknown accuracy.
     """
-    from epidura.numerics.section import mesh_section  # Netgen is slow to import
+    if accuracy not in ACCURACY:
+        raise BadInput("accuracy", "unknown accuracy", got=accuracy, allowed=", ".join(ACCURACY))
+    placed = _placed(anatomy, leads)
+    return _Meshed(placed, ACCURACY[accuracy], tips).canal(accuracy)
 
-    placed = _place(anatomy, leads)
-    level = placed.level
-    try:
-        section = mesh_section(_loops(level, placed.shafts), [EDGES[name] for name in TISSUES], grading=0.3)
-    except ValueError as failure:
-        raise BadGeometry("anatomy", f"the canal cannot be meshed: {failure}",
-                          hint="change the lengths that were given, or move the leads") from None
-    return Canal(
-        outlines=level.outlines,
-        tissues=tuple(level.tissues[name] for name in TISSUES),
-        shafts=placed.shafts,
-        cord=level.cord,
-        section=section,
-        vertebra=level.vertebra,
-        numbers=tuple(dict.fromkeys((*level.numbers, *placed.numbers))),
-        warnings=(*level.warnings, *placed.warnings),
+
+class _Meshed:
+    """One cross-section of placed leads, meshed, and its way along the spine."""
+
+    def __init__(self, placed: Placed, size: float, tips: bool):
+        self.placed, self.size = placed, size
+        self.shafts = placed.shafts
+        self.ends = tips or any(shaft.z_end is not None for shaft in self.shafts)
+        contacts = [contact for shaft in self.shafts for contact in shaft.contacts]
+        middle = 0.5 * (min(c.z0 for c in contacts) + max(c.z1 for c in contacts)) if contacts else 0.0
+        stretch = placed.stretch
+        self.z = self._stations(stretch)
+        self.levels = _levels(stretch, self.z)
+        self.reference = int(np.abs(self.z - middle).argmin())
+        self.level = self.levels[self.reference]
+        self.oblique = any(shaft.leans for shaft in self.shafts)
+        self.notes: list[str] = []
+        self.section = self._mesh()
+
+    def _stations(self, stretch: Stretch) -> Floats:
+        """Heights at which the shape is taken: those of the stretch, or along oblique leads."""
+        if len(stretch.z) > 1:
+            return stretch.z
+        courses = [shaft.course for shaft in self.shafts if shaft.course is not None and not shaft.parallel]
+        if not courses:
+            return np.zeros(1)
+        low, high = min(c[0, 2] for c in courses) - STEP, max(c[-1, 2] for c in courses) + STEP
+        return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
+
+    # ---------------------------------------------------------------- tissues
+
+    def _tissue_names(self) -> list[str]:
+        """What each label of the mesh is made of where nothing is said about it."""
+        wall = [f"wall-{sector}" for sector in SECTORS] if self.placed.stretch.walls else ["bone"]
+        names = ["grey-matter", "white-matter", "csf", "dura", "epidural-fat", *wall, "bulk"]
+        for i, shaft in enumerate(self.shafts):
+            names += [f"encapsulation-{i}"] if shaft.encapsulation > 0 else []
+            names += [f"lead-{i}"] if self.ends else []
+        return names
+
+    def _conductors(self, z: float) -> tuple[Tissue, ...]:
+        """Tissue of every label at a height between the edges."""
+        tissues = self.level.tissues
+        wall = next((w for w in self.placed.stretch.walls if w.z0 < z < w.z1), None)
+        out = []
+        for name in self.names:
+            kind, _, which = name.partition("-")
+            if kind == "wall":
+                out.append(tissues["bone" if wall is None else getattr(wall, which)])
+            elif kind in ("encapsulation", "lead"):
+                shaft, layer = self.shafts[int(which)], self.placed.layers[int(which)]
+                there = z < shaft.z_tip and (shaft.z_end is None or z > shaft.z_end)
+                if not self.ends or there:
+                    own = tissues["encapsulation"]
+                    if layer.conductivity is not None:
+                        own = Tissue("encapsulation", layer.conductivity, layer.conductivity, layer.numbers)
+                    out.append(own if kind == "encapsulation" else INSULATION)
+                else:
+                    out.append(tissues["epidural-fat"])
+            else:
+                out.append(tissues["bulk" if kind == "far" else name])
+        return tuple(out)
+
+    def _edges(self) -> Floats:
+        edges = {float(z) for wall in self.placed.stretch.walls for z in (wall.z0, wall.z1)}
+        if self.ends:
+            edges |= {float(z) for shaft in self.shafts for z in (shaft.z_tip, shaft.z_end) if z is not None}
+        return np.array(sorted(edges))
+
+    # ---------------------------------------------------------------- mesh
+
+    def _mesh(self) -> Section:
+        from epidura.numerics.section import mesh_section  # Netgen is slow to import
+
+        self.names = self._tissue_names()
+        self.far = [self.level.outlines["bulk"][:, 0].max() * FARTHER**k for k in range(1, 20)]
+        self.far = [r for r in self.far if r < FAR] + [FAR]
+        self.names += ["far"] * len(self.far)
+        self.label = {name: i for i, name in enumerate(self.names)}
+        loops, cuts, self.outline_of = self._loops()
+        sizes = []
+        for name in self.names:
+            kind = name.partition("-")[0]
+            known = "bone" if kind == "wall" else kind if kind in ("encapsulation", "lead") else name
+            sizes.append(FAR if name == "far" else self.size * EDGES[known])
+        try:
+            section = mesh_section(loops, sizes, grading=0.3, cuts=cuts)
+        except ValueError as failure:
+            raise BadGeometry("anatomy", f"the canal cannot be meshed: {failure}",
+                              hint="change the lengths that were given, or move the leads") from None
+        self.straight = section.points
+        return self._rounded(section)
+
+    def _rounded(self, section: Section) -> Section:
+        """Sides of the mesh bent to the outlines and to cylindrical leads, where the triangles beside them stay sound."""
+        from epidura.numerics.section import on_outline
+        from epidura.numerics.spine import shrinkage
+
+        points = section.points.copy()
+        for kind, loop in zip(self.outline_of, self.loops, strict=True):
+            nodes = on_outline(section.points, np.asarray(loop.points))
+            bent = points.copy()
+            if kind in CURVED:
+                outline = self.level.outlines[kind]
+                bent[nodes] = _along(outline, _nearest(outline, points[nodes]))
+            elif loop.ring and _bent(self.shafts[int(kind.partition("-")[2])]):
+                shaft = self.shafts[int(kind.partition("-")[2])]
+                middle = shaft.centre(np.array([self.z[self.reference]]))[0]
+                arm = points[nodes] - middle
+                bent[nodes] = middle + arm * (shaft.radius / np.hypot(*arm.T))[:, None]
+            else:
+                continue
+            if shrinkage(section, bent).min() > 0.5:
+                points = bent
+        return replace(section, points=points)
+
+    def _loops(self) -> tuple[list[Loop], list[Cut], list[str]]:
+        """Loops for ``mesh_section``: the outlines from within, the far body, then every lead; and what each one is."""
+        from epidura.numerics.section import Loop, circle
+
+        loops: list[Loop] = []
+        kinds: list[str] = []
+        label, walled = self.label, "wall-dorsal" in self.label
+        inside = {"grey-matter": "grey-matter", "cord": "white-matter", "dura-inner": "csf", "dura-outer": "dura", "canal": "epidural-fat",
+                  "bone": "bone", "bulk": "bulk"}
+        outside = {name: inside[outer] for name, outer in pairwise(OUTLINES)}
+        cuts: list[Cut] = []
+        moving = len(self.z) > 1
+        points = {name: graded(self.level.outlines[name], _edge_lengths(self.level, name, self.shafts, self.size, moving)) for name in OUTLINES}
+        if walled:
+            sectors, cuts = _sectors(points["canal"], points["bone"], self.level.outlines["canal"], label)
+        for name in OUTLINES:
+            within: int | Sequence[int]
+            beyond: int | Sequence[int]
+            first_far = self.names.index("far")
+            within = sectors["bone"] if walled and name == "bone" else label[inside[name]]
+            beyond = sectors["canal"] if walled and name == "canal" else first_far if name == "bulk" else label[outside[name]]
+            loops.append(Loop(points[name], within, beyond, self.size * LOOP_EDGES[name], keep=True))
+            kinds.append(name)
+        for k, radius in enumerate(self.far):
+            last = k == len(self.far) - 1
+            loops.append(Loop(circle(0.0, 0.0, radius, 12), first_far + k, -1 if last else first_far + k + 1, FAR, keep=True))
+            kinds.append("far")
+        for i, shaft in enumerate(self.shafts):
+            centre = shaft.centre(np.array([self.z[self.reference]]))[0]
+            around = label["epidural-fat"]
+            if shaft.encapsulation > 0:
+                around = label[f"encapsulation-{i}"]
+                loops.append(Loop(centre + _rim(shaft, shaft.encapsulation, self.size), around, label["epidural-fat"], NEAR_LEAD, keep=True))
+                kinds.append(f"lead-{i}")
+            within = label[f"lead-{i}"] if self.ends else -1
+            loops.append(Loop(centre + _rim(shaft, 0.0, self.size), within, around, NEAR_LEAD, keep=True, ring=True))
+            kinds.append(f"lead-{i}")
+        self.loops = loops
+        return loops, cuts, kinds
+
+    # ---------------------------------------------------------------- the way along the spine
+
+    def way(self) -> Way | None:
+        """Positions of the nodes at every station; None where nothing moves."""
+        from epidura.numerics.section import on_outline
+        from epidura.numerics.spine import Way, follow, shrinkage
+
+        bend = self.placed.stretch.bend
+        if len(self.z) == 1:
+            return None
+        points = self.section.points
+        moved = np.zeros((len(self.z), len(points), 2))
+        fixed = np.zeros(len(points), dtype=bool)
+        for kind, loop in zip(self.outline_of, self.loops, strict=True):
+            nodes = on_outline(self.straight, np.asarray(loop.points))
+            fixed[nodes] = True
+            if kind.startswith("lead"):
+                shaft = self.shafts[int(kind.partition("-")[2])]
+                centres = self._centres(shaft)
+                moved[:, nodes] = self._turned(shaft, centres, points[nodes]) - points[nodes]
+            elif kind in OUTLINES:
+                moved[:, nodes] = self._carried(kind, points[nodes])
+        follow(self.section, fixed, moved)
+        self._tamed(fixed, moved)
+        for s in range(len(self.z)):
+            left = shrinkage(self.section, points + moved[s])
+            if not left.min() > 0.0:
+                x, y = (points + moved[s])[self.section.triangles[int(left.argmin()), :3]].mean(axis=0) * 1e3
+                raise BadGeometry("leads" if self.oblique else "anatomy", "the mesh cannot follow the canal and its leads along the spine",
+                                  got=f"triangles folded at z = {self.z[s] * 1e3:.1f} mm, near ({x:.1f}, {y:.1f}) mm",
+                                  hint="let leads lean less or lie farther apart, or use another accuracy")
+        return Way(self.z, points + moved, bend)
+
+    def _tamed(self, fixed: NDArray[np.bool_], moved: Floats) -> None:
+        """Where the mesh cannot follow the grey matter, as towards the conus, it keeps more of its own shape, scaled with the cord."""
+        from epidura.numerics.section import on_outline
+        from epidura.numerics.spine import follow, shrinkage
+
+        points = self.section.points
+        loop = next(loop for kind, loop in zip(self.outline_of, self.loops, strict=True) if kind == "grey-matter")
+        nodes = on_outline(self.straight, np.asarray(loop.points))
+        within = np.isin(self.section.labels, [self.label["grey-matter"], self.label["white-matter"]])
+        own = self.level.cord
+        kept = 0.0
+        for s, level in enumerate(self.levels):
+            drawn = moved[s, nodes].copy()
+            cord = level.cord
+            scale = np.array([cord.half_width / own.half_width, cord.half_depth / own.half_depth])
+            scaled = (points[nodes] - own.centre) * scale + cord.centre - points[nodes]
+            for share in (0.4, 0.7, 1.0):
+                if shrinkage(self.section, points + moved[s])[within].min() > SOUND:
+                    break
+                again = moved[s : s + 1]
+                again[0, nodes] = (1.0 - share) * drawn + share * scaled
+                follow(self.section, fixed, again)
+                kept = max(kept, share)
+        if kept:
+            self.notes.append(f"the grey matter keeps {kept:.0%} of its shape at {self.level.vertebra} where it changes most along the spine: "
+                              "the mesh cannot follow it further")
+
+    def _centres(self, shaft: Shaft) -> Floats:
+        """(s, 2) of a lead at the stations; beyond its ends its place moves with the dura beside it, so that nothing is squeezed."""
+        centres = shaft.centre(self.z)
+        if shaft.course is None:
+            return centres
+        for end, beyond in ((shaft.course[0], self.z < shaft.course[0, 2]), (shaft.course[-1], self.z > shaft.course[-1, 2])):
+            duras = [self.levels[s].outlines["dura-outer"] for s in (int(np.abs(self.z - end[2]).argmin()), *np.flatnonzero(beyond))]
+            at = _nearest(duras[0], end[None, :2])
+            there = np.array([_along(dura, at)[0] for dura in duras])
+            centres[beyond] += there[1:] - there[0]
+        return centres
+
+    def _turned(self, shaft: Shaft, centres: Floats, nodes: Floats) -> Floats:
+        """(s, k, 2) nodes of a lead at every station. Those of a cylinder slide around it, towards the dura with the dura and
+        towards the wall with the wall: a cylinder looks the same from everywhere, and thin gaps are not sheared."""
+        arm = nodes - centres[self.reference]
+        if shaft.half_width is not None:
+            return np.asarray(centres[:, None] + arm)
+        turns = []
+        for name in ("dura-outer", "canal"):
+            to = np.array([_along(level.outlines[name], _nearest(level.outlines[name], at[None]))[0] - at
+                           for level, at in zip(self.levels, centres, strict=True)])
+            turns.append(np.unwrap(np.arctan2(to[:, 1], to[:, 0])))
+        angle = np.arctan2(arm[:, 1], arm[:, 0])
+        share = [0.5 + 0.5 * np.cos(angle - turn[self.reference]) for turn in turns]
+        dura = share[0] / (share[0] + share[1] + 1e-9)
+        angle = angle + np.outer(turns[0] - turns[0][self.reference], dura) + np.outer(turns[1] - turns[1][self.reference], 1.0 - dura)
+        radius = np.hypot(*arm.T)
+        return centres[:, None] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+    def _carried(self, name: str, nodes: Floats) -> Floats:
+        """(s, k, 2) displacement of nodes (k, 2) on an outline at every station."""
+        outline = self.level.outlines[name]
+        at = _nearest(outline, nodes)
+        here = _along(outline, at)
+        slides = name in ("dura-inner", "dura-outer", "canal")
+        out = np.empty((len(self.z), len(nodes), 2))
+        for s, level in enumerate(self.levels):
+            there = level.outlines[name]
+            shift = self._slide(name, at, s) if slides else 0.0
+            out[s] = _along(there, at + shift) - here
+        return out
+
+    def _slide(self, name: str, at: Floats, s: int) -> Floats:
+        """(k,) by how many points of the outline nodes at ``at`` slide along it to stay beside the leads at a station."""
+        outline, there = self.level.outlines[name], self.levels[s].outlines[name]
+        count = len(outline)
+        base, shift, wide = [], [], []
+        length = np.hypot(*np.diff(outline, axis=0, append=outline[:1]).T).sum()
+        for shaft in self.shafts:
+            now, then = shaft.centre(self.z[[self.reference, s]])
+            start = float(_nearest(outline, now[None])[0])
+            moved = (float(_nearest(there, then[None])[0]) - start + 0.5 * count) % count - 0.5 * count
+            base.append(start)
+            shift.append(moved)
+            wide.append((shaft.radius if shaft.half_width is None else shaft.half_width) / length * count)
+        # around the loop from the first lead on: the shift of each lead near it, nothing a quarter of the outline away
+        knots, values = [], []
+        for start, moved, half in zip(base, shift, wide, strict=True):
+            away = (start - base[0] + 0.5 * count) % count - 0.5 * count
+            knots += [away - half, away + half]
+            values += [moved, moved]
+        order = np.argsort(knots, kind="stable")
+        knots, values = list(np.array(knots)[order]), list(np.array(values)[order])
+        reach = SLIDE * count
+        x = (at - base[0] + 0.5 * count) % count - 0.5 * count
+        return _smooth_steps(x, [knots[0] - reach, *knots, knots[-1] + reach], [0.0, *values, 0.0])
+
+    # ---------------------------------------------------------------- all of it
+
+    def canal(self, accuracy: str) -> Canal:
+        stretch, placed = self.placed.stretch, self.placed
+        level = stretch.level
+        way = self.way()
+        edges = self._edges()
+        heights = [edges[0] - 1.0, *(0.5 * (edges[1:] + edges[:-1])), edges[-1] + 1.0] if len(edges) else [0.0]
+        along = tuple(self._conductors(z) for z in heights)
+        here = int(np.searchsorted(edges, 0.0, side="right"))
+        layers = tuple(number for layer in placed.layers for number in layer.numbers)
+        return Canal(
+            outlines=level.outlines,
+            tissues=along[here],
+            shafts=self.shafts,
+            cord=level.cord,
+            section=self.section,
+            vertebra=level.vertebra,
+            numbers=tuple(dict.fromkeys((*level.numbers, *placed.numbers, *layers))),
+            warnings=(*level.warnings, *placed.warnings, *self.notes),
+            edges=edges,
+            along=along if len(edges) else (),
+            way=way,
+            course=_course(stretch),
+            accuracy=accuracy,
+        )
+
+
+def _levels(stretch: Stretch, z: Floats) -> list[Level]:
+    """The level at each height, outlines interpolated point by point."""
+    if len(stretch.z) == 1:
+        return [stretch.level] * len(z)
+    if np.array_equal(z, stretch.z):
+        return list(stretch.levels)
+    out = []
+    for height in z:
+        i = int(np.clip(np.searchsorted(stretch.z, height) - 1, 0, len(stretch.z) - 2))
+        share = float(np.clip((height - stretch.z[i]) / (stretch.z[i + 1] - stretch.z[i]), 0.0, 1.0))
+        low, high = stretch.levels[i], stretch.levels[i + 1]
+        out.append(replace(low, outlines={name: (1 - share) * low.outlines[name] + share * high.outlines[name] for name in OUTLINES}))
+    return out
+
+
+def _course(stretch: Stretch) -> Course | None:
+    """How the cord runs; None where it stays as it is."""
+    if len(stretch.z) == 1:
+        return None
+    own = stretch.level.cord
+    cords = [level.cord for level in stretch.levels]
+    return Course(
+        stretch.z,
+        np.array([cord.centre for cord in cords]),
+        np.array([[cord.half_width / own.half_width, cord.half_depth / own.half_depth] for cord in cords]),
+        np.zeros(len(stretch.z)) if stretch.bend is None else stretch.bend,
     )
 
 
-@dataclass(frozen=True)
-class _Placed:
-    level: Level
-    shafts: tuple[Shaft, ...]
-    numbers: tuple[Number, ...]
-    warnings: tuple[str, ...]
+def _rim(shaft: Shaft, layer: float, size: float) -> Floats:
+    """(k, 2) outline of a lead about its centre, ``layer`` m outwards, counter-clockwise."""
+    radius = shaft.radius + layer
+    if shaft.half_width is None:
+        angle = np.arange(RING) * (2 * np.pi / RING)
+        same_area = 1.0 if layer == 0.0 and _bent(shaft) else np.sqrt(angle[1] / np.sin(angle[1]))
+        return np.column_stack([np.cos(angle), np.sin(angle)]) * radius * same_area
+    flat = shaft.half_width - shaft.radius
+    stops = {-flat, flat}
+    if layer == 0.0:
+        stops |= {float(x) for contact in shaft.contacts for x in (contact.left, contact.right) if x is not None and abs(x) < flat}
+    ordered = np.array(sorted(stops))
+    step = 2 * NEAR_LEAD * size
+    face = np.unique(np.concatenate([np.linspace(a, b, max(1, round((b - a) / step)) + 1) for a, b in pairwise(ordered)]))
+    back = np.linspace(-flat, flat, max(2, round(2 * flat / (3 * step))) + 1)
+    turn = np.linspace(-np.pi / 2, np.pi / 2, 9)[1:-1]
+    right = np.column_stack([flat + radius * np.cos(turn), radius * np.sin(turn)])
+    outline = np.vstack([
+        np.column_stack([back, np.full(len(back), -radius)]), right,
+        np.column_stack([face[::-1], np.full(len(face), radius)]), -right,
+    ])
+    cos, sin = np.cos(shaft.turn), np.sin(shaft.turn)
+    return np.asarray(outline @ np.array([[cos, sin], [-sin, cos]]))
 
 
-def _place(anatomy: Anatomy, leads: Sequence[Lead]) -> _Placed:
-    level = anatomy.level()
-    limits = _Limits()
-    shafts: list[Shaft] = []
-    warnings: list[str] = []
-    numbers: list[Number] = list(limits.numbers)
-    widening = 0.0
-    first = 1
-    for i, lead in enumerate(leads):
-        shape = lead.shape()
-        z_tip = _tip(level, lead, i)
-        y, wider = _fit(level, lead, shape.radius, limits, i)
-        contacts = tuple(Contact(first + k, i, z_tip - end, z_tip - start, 2 * np.pi * shape.radius * (end - start))
-                         for k, (start, end) in enumerate(shape.contacts))
-        shaft = Shaft(i, shape.name, lead.lateral, y, shape.radius, lead.encapsulation, contacts, z_tip)
-        for other in shafts:
-            _apart(shaft, other, limits)
-        shafts.append(shaft)
-        warnings += _misplaced(level, shaft, lead, limits)
-        numbers += shape.numbers
-        widening = max(widening, wider)
-        first += len(contacts)
-    if widening > 0:
-        level = level.widened(widening)
-        warnings.append(f"the dorsal epidural space at {level.vertebra} was widened by {widening * 1e3:.2f} mm "
-                        "to make room for the leads")
-    return _Placed(level, tuple(shafts), tuple(numbers), tuple(warnings))
+def _bent(shaft: Shaft) -> bool:
+    """Whether sides of the mesh at a lead can be bent to the circle: a side that moves by more than a quarter of the height
+    of its triangle turns the triangle over."""
+    sag = shaft.radius * (1.0 - np.cos(np.pi / RING))
+    return shaft.half_width is None and shaft.encapsulation > 5.0 * sag
 
 
-class _Limits:
-    """Rules of placing, from data/canal_facts.csv, in m."""
-
-    def __init__(self) -> None:
-        self.gap, self.widening, self.far = (self._fact(name) for name in ("least gap", "largest widening", "far from level"))
-
-    @property
-    def numbers(self) -> tuple[Number, ...]:
-        return tuple(table("canal_facts").number(name, "value", "mm", quantity=name)
-                     for name in ("least gap", "largest widening", "far from level"))
-
-    @staticmethod
-    def _fact(name: str) -> float:
-        return table("canal_facts").number(name, "value", "mm", quantity=name).value * 1e-3
+def touching(shaft: Shaft, ring: Floats, left: float | None, right: float | None) -> NDArray[np.bool_]:
+    """Which of the points ``ring`` (k, 2) of a lead's surface, relative to its centre, belong to a contact."""
+    if left is None or right is None:
+        return np.ones(len(ring), dtype=bool)
+    cos, sin = np.cos(shaft.turn), np.sin(shaft.turn)
+    x, y = (ring @ np.array([[cos, -sin], [sin, cos]])).T
+    return (y > 0.5 * shaft.radius) & (x > left - 1e-9) & (x < right + 1e-9)
 
 
-def _tip(level: Level, lead: Lead, i: int) -> float:
-    """z of the tip, m."""
-    spans = {span.name: span for span in level.cord.vertebrae}
-    if lead.tip_vertebra not in spans:
-        names = list(spans)
-        raise BadGeometry(f"leads[{i}].tip_vertebra", "there is no such vertebra", got=lead.tip_vertebra,
-                          allowed=f"{names[0]} to {names[-1]}", hint=nearest(lead.tip_vertebra.upper(), names))
-    return float(spans[lead.tip_vertebra].middle + lead.tip_offset)
+def _sectors(canal: Floats, bone: Floats, outline: Floats, label: dict[str, int]) -> tuple[dict[str, list[int]], list[Cut]]:
+    """Label of the wall at every edge of the outlines canal and bone, and the borders between the sectors."""
+    from epidura.numerics.section import Cut
+
+    middle = np.array([0.0, 0.5 * (outline[:, 1].min() + outline[:, 1].max())])
+    borders = np.array([SECTOR_ANGLES["ventral"], np.pi - SECTOR_ANGLES["dorsal"]])
+    borders = np.concatenate([borders, -borders])  # from +y, + towards +x
+    labels: dict[str, list[int]] = {}
+    corners: dict[str, list[int]] = {}
+    for name, loop in (("canal", canal), ("bone", bone)):
+        x, y = (loop - middle).T
+        angle = np.arctan2(x, y)
+        at = [int(np.abs(np.angle(np.exp(1j * (angle - border)))).argmin()) for border in borders]
+        corners[name] = at
+        # an edge is in the sector of its middle, with borders moved to the corners that stand for them
+        half = np.angle(np.exp(1j * angle) + np.exp(1j * np.roll(angle, -1)))
+        ventral, dorsal = (0.5 * (abs(angle[at[i]]) + abs(angle[at[i + 2]])) for i in (0, 1))
+        labels[name] = [label[f"wall-{'ventral' if abs(a) < ventral else 'dorsal' if abs(a) > dorsal else 'lateral'}"] for a in half]
+    cuts = []
+    for i in range(4):
+        a, b = canal[corners["canal"][i]], bone[corners["bone"][i]]
+        left, right = labels["canal"][corners["canal"][i]], labels["canal"][corners["canal"][i] - 1]
+        cuts.append(Cut(a, b, left, right))
+    return labels, cuts
 
 
-def _fit(level: Level, lead: Lead, radius: float, limits: _Limits, i: int) -> tuple[float, float]:
-    """y of the lead's centre, and by how much the dorsal wall must move to make room; m."""
-    if 0 < lead.encapsulation < limits.gap or lead.encapsulation < 0:
-        raise BadGeometry(f"leads[{i}].encapsulation", "a layer too thin to exist", got=_mm(lead.encapsulation),
-                          allowed=f"0 mm, or at least {_mm(limits.gap)}")
-    if lead.depth < limits.gap:
-        raise BadGeometry(f"leads[{i}].depth", f"the lead goes {_mm(-lead.depth)} into the dura" if lead.depth < 0
-                          else "the lead touches the dura", got=_mm(lead.depth), allowed=f"at least {_mm(limits.gap)}")
-    thick = radius + lead.encapsulation
-    found = _room(level, lead.lateral, thick, lead.depth, limits)
-    if found is None:
-        dura, canal = level.outlines["dura-outer"], level.outlines["canal"]
-        beyond = thick - _inside(canal, lead.lateral, float(dura[dura[:, 0].argmax(), 1]))
-        raise BadGeometry(f"leads[{i}].lateral", f"the lead {_overlap(beyond, 0.0)} the wall of the canal" if beyond > 0 else
-                          f"the lead lies {_mm(abs(lead.lateral) - dura[:, 0].max())} beside the dural sac, not dorsal of it",
-                          got=_mm(lead.lateral), allowed=_lateral(level, thick, lead.depth, limits))
-    y, lacking, wider = found
-    if wider == 0.0 or (np.isfinite(wider) and not level.fixed_wall):
-        return y, wider
-    sideways = _lateral(level, thick, lead.depth, limits)
-    if level.fixed_wall:
-        hint = "make dorsal_epidural larger, or leave it out to have the space widened"
-    else:
-        hint = "move the lead towards the midline" if sideways else "make depth or encapsulation smaller"
-    raise BadGeometry(f"leads[{i}]", f"the lead {_overlap(lacking, limits.gap)} the wall of the canal",
-                      got=f"{_mm(2 * thick)} thick with its encapsulation, {_mm(lead.lateral)} lateral, "
-                          f"{_mm(lead.depth)} off the dura",
-                      allowed=f"lateral {sideways}" if sideways else "", hint=hint)
+def _edge_lengths(level: Level, name: str, shafts: tuple[Shaft, ...], size: float, moving: bool) -> Floats:
+    """Wanted edge length at each point of an outline, m: short at the leads and at the dorsal columns.
 
-
-def _room(level: Level, x: float, thick: float, depth: float, limits: _Limits) -> tuple[float, float, float] | None:
-    """y of a lead ``thick`` m in radius at ``x``, what it lacks to the wall, and the widening that it needs (inf: no use).
-
-    None: there is no dura ventral of it to lie on.
+    Sides of the grey matter and beside leads do not grow with ``size`` where the mesh is ``moving`` along the spine: thin horns
+    and gaps need them.
     """
-    dura = level.outlines["dura-outer"]
-    low, high = dura[:, 1].min() - thick - depth - 1e-3, dura[dura[:, 0].argmax(), 1]
-    if abs(x) >= dura[:, 0].max():
-        return None
-    for _ in range(48):
-        y = 0.5 * (low + high)
-        low, high = (y, high) if -_inside(dura, x, y) > thick + depth else (low, y)
-    y = float(low)
-    needed = thick + limits.gap
-
-    def lacking(wider: float) -> float:
-        return needed - _inside(level.widened(wider).outlines["canal"], x, y)
-
-    if lacking(0.0) <= 0:
-        return y, 0.0, 0.0
-    if lacking(limits.widening) > 0:
-        return y, lacking(0.0), np.inf
-    less, more = 0.0, limits.widening
-    for _ in range(30):
-        middle = 0.5 * (less + more)
-        less, more = (less, middle) if lacking(middle) <= 0 else (middle, more)
-    return y, lacking(0.0), more
-
-
-def _lateral(level: Level, thick: float, depth: float, limits: _Limits) -> str:
-    """The range of lateral offsets where such a lead fits, or an empty text."""
-    def fits(x: float) -> bool:
-        found = _room(level, x, thick, depth, limits)
-        return found is not None and found[2] <= (0.0 if level.fixed_wall else limits.widening)
-
-    steps = np.arange(0.0, level.outlines["canal"][:, 0].max(), 0.1e-3)
-    good = [x for x in steps if fits(float(x))]
-    return f"-{_mm(good[-1])} to {_mm(good[-1])}" if good else ""
-
-
-def _inside(outline: Floats, x: float, y: float) -> float:
-    """Distance of a point to a closed polygon, + inside and - outside; m."""
-    a, b = outline, np.roll(outline, -1, axis=0)
-    along, to = b - a, np.array([x, y]) - a
-    share = np.clip((to * along).sum(axis=1) / (along * along).sum(axis=1), 0.0, 1.0)
-    distance = float(np.hypot(*(to - share[:, None] * along).T).min())
-    crosses = (a[:, 1] > y) != (b[:, 1] > y)
-    at = a[crosses, 0] + (y - a[crosses, 1]) * along[crosses, 0] / along[crosses, 1]
-    return distance if int((at > x).sum()) % 2 else -distance
-
-
-def _apart(shaft: Shaft, other: Shaft, limits: _Limits) -> None:
-    """Leads run on caudally in parallel, so they must lie apart in the plane, wherever their tips are."""
-    distance = float(np.hypot(shaft.x - other.x, shaft.y - other.y))
-    needed = shaft.radius + shaft.encapsulation + other.radius + other.encapsulation + limits.gap
-    if distance < needed:
-        raise BadGeometry(f"leads[{shaft.lead}]", f"the lead {_overlap(needed - distance, limits.gap)} leads[{other.lead}]",
-                          got=f"{_mm(distance)} between their centres",
-                          allowed=f"at least {_mm(needed)} with their encapsulations", hint="change lateral")
-
-
-def _misplaced(level: Level, shaft: Shaft, lead: Lead, limits: _Limits) -> list[str]:
-    """Whether a lead leaves out the level that is modelled."""
-    top, bottom = max(c.z1 for c in shaft.contacts), min(c.z0 for c in shaft.contacts)
-    where = f"leads[{shaft.lead}]: the tip at {lead.tip_vertebra}"
-    if abs(shaft.z_tip) > limits.far:
-        return [f"{where} is {_mm(abs(shaft.z_tip))} from {level.vertebra}, whose cross-section is modelled"]
-    here = next(span for span in level.cord.vertebrae if span.name == level.vertebra)
-    if bottom > here.z1 or top < here.z0:
-        return [f"{where} leaves every contact at least {_mm(max(bottom - here.z1, here.z0 - top))} off {level.vertebra}"]
-    return []
-
-
-def _overlap(lacking: float, gap: float) -> str:
-    """What is wrong when ``lacking`` m are missing to a distance of ``gap`` m, without the object."""
-    return f"lies {_mm(lacking - gap)} inside" if lacking > gap else f"lies {_mm(lacking)} too near to"
-
-
-def _mm(length: float) -> str:
-    return f"{length * 1e3:.2f} mm"
-
-
-def _loops(level: Level, shafts: tuple[Shaft, ...]) -> list[Loop]:
-    """Loops for ``mesh_section``: the outlines from within, then every lead."""
-    from epidura.numerics.section import Loop
-
-    loops: list[Loop] = []
-    for label, name in enumerate(OUTLINES):
-        points = graded(level.outlines[name], _edges(level.outlines[name], name, level, shafts))
-        loops.append(Loop(points, label, label + 1 if name != "bulk" else -1, LOOP_EDGES[name], keep=True))
-    fat, layer = TISSUES.index("epidural-fat"), TISSUES.index("encapsulation")
-    angle = np.arange(RING) * (2 * np.pi / RING)
-    circle = np.column_stack([np.cos(angle), np.sin(angle)]) * np.sqrt(angle[1] / np.sin(angle[1]))
+    outline = level.outlines[name]
+    least = min(size, 1.0) if moving else size
+    wanted = np.full(len(outline), LOOP_EDGES[name] * (least if name == "grey-matter" else size))
     for shaft in shafts:
-        centre = np.array([shaft.x, shaft.y])
-        around = fat
-        if shaft.encapsulation > 0:
-            thick = shaft.radius + shaft.encapsulation
-            loops.append(Loop(centre + thick * circle, layer, fat, NEAR_LEAD, keep=True))
-            around = layer
-        loops.append(Loop(centre + shaft.radius * circle, -1, around, NEAR_LEAD, keep=True))
-    return loops
-
-
-def _edges(outline: Floats, name: str, level: Level, shafts: tuple[Shaft, ...]) -> Floats:
-    """Wanted edge length at each point of an outline, m: short at the leads and at the dorsal columns."""
-    wanted = np.full(len(outline), LOOP_EDGES[name])
-    for shaft in shafts:
-        distance = np.hypot(outline[:, 0] - shaft.x, outline[:, 1] - shaft.y) - shaft.radius - shaft.encapsulation
-        wanted = np.minimum(wanted, NEAR_LEAD + GROWTH * np.clip(distance, 0.0, None))
+        wide = 0.0 if shaft.half_width is None else shaft.half_width - shaft.radius
+        x, y = outline[:, 0] - shaft.x, outline[:, 1] - shaft.y
+        distance = np.hypot(np.clip(np.abs(x) - wide, 0.0, None), y) - shaft.radius - shaft.encapsulation
+        wanted = np.minimum(wanted, least * NEAR_LEAD + GROWTH * np.clip(distance, 0.0, None))
     column = level.cord.dorsal_column
     beside = np.clip(np.abs(outline[:, 0]) - column[:, 0].max(), 0.0, None)
     above = np.clip(outline[:, 1] - column[:, 1].max(), 0.0, None) + np.clip(column[:, 1].min() - outline[:, 1], 0.0, None)
-    return np.asarray(np.minimum(wanted, NEAR_COLUMN + GROWTH * np.hypot(beside, above)))
+    return np.asarray(np.minimum(wanted, size * NEAR_COLUMN + GROWTH * np.hypot(beside, above)))
+
+
+def _nearest(outline: Floats, points: Floats) -> Floats:
+    """(p,) place of the nearest point of a closed polygon: number of the corner before it, and the share of the edge."""
+    a, along = outline, np.roll(outline, -1, axis=0) - outline
+    out = np.empty(len(points))
+    for low in range(0, len(points), 256):
+        to = points[low : low + 256, None] - a
+        share = np.clip((to * along).sum(axis=2) / (along * along).sum(axis=1), 0.0, 1.0)
+        away = ((to - share[:, :, None] * along) ** 2).sum(axis=2)
+        edge = away.argmin(axis=1)
+        out[low : low + 256] = edge + share[np.arange(len(edge)), edge]
+    return out
+
+
+def _along(outline: Floats, at: Floats) -> Floats:
+    """(p, 2) points of a closed polygon at the places that ``_nearest`` gives."""
+    whole = np.floor(at).astype(int)
+    share = (at - whole)[:, None]
+    count = len(outline)
+    return np.asarray((1 - share) * outline[whole % count] + share * outline[(whole + 1) % count])
+
+
+def _smooth_steps(x: Floats, knots: Sequence[float], values: Sequence[float]) -> Floats:
+    """Values at knots with smooth steps between them."""
+    where = np.clip(np.searchsorted(knots, x) - 1, 0, len(knots) - 2)
+    low, high = np.asarray(knots)[where], np.asarray(knots)[where + 1]
+    t = np.clip((x - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+    step = t * t * (3 - 2 * t)
+    return np.asarray((1 - step) * np.asarray(values)[where] + step * np.asarray(values)[where + 1])
 
 
 def graded(outline: Floats, edges: Floats) -> Floats:

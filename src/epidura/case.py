@@ -44,8 +44,10 @@ class Case(Recipe):
         title: one line.
         about: why this case is worth running.
         patient: the person; without one, coverage is reported but not compared with pain.
-        anatomy: the spinal canal at the level of the active contacts.
-        leads: contacts are numbered on from lead to lead, tip first: 1-8, 9-16.
+        anatomy: the spinal canal, at the level of the active contacts or along the spine.
+        leads: one to four. Contacts are numbered on from lead to lead, tip first: 1-8, 9-16. On a paddle column by column, from
+            the patient's left to the right and from the tip downwards in each: with columns of 5, 6 and 5 contacts the left one
+            has 1-5, the middle one 6-11 and the right one 12-16, and the next lead begins with 17.
         fibres: one population or several.
         programs: at least one.
         rules: from which share of firing fibres on something is felt or uncomfortable.

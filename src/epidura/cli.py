@@ -37,6 +37,7 @@ out, err = Console(), Console(stderr=True)
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the result; results/<case> if left out.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+Accuracy = Annotated[str, typer.Option(help="Of the electric field: fast, standard or reference. All but fast also say how good it is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")]
 
 
@@ -71,30 +72,31 @@ def _progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
 
 
 @app.command()
-def run(case: CaseFile, out_folder: OutFolder = None, device: Device = "auto", as_json: AsJson = False,
+def run(case: CaseFile, out_folder: OutFolder = None, device: Device = "auto", accuracy: Accuracy = "standard", as_json: AsJson = False,
         no_cache: Annotated[bool, typer.Option("--no-cache", help="Solve the field again even if it is known.")] = False) -> None:
     """Run a case: electric field, fibres that fire, thresholds, paraesthesia; writes a report."""
-    _run(case, out_folder, device, as_json, no_cache)
+    _run(case, out_folder, device, accuracy, as_json, no_cache)
 
 
 @app.command()
-def demo(out_folder: OutFolder = None, device: Device = "auto", as_json: AsJson = False) -> None:
+def demo(out_folder: OutFolder = None, device: Device = "auto", accuracy: Accuracy = "standard", as_json: AsJson = False) -> None:
     """Run the case of failed back surgery that comes with Epidura and say where the report is."""
     from importlib.resources import as_file, files
 
     with as_file(files("epidura") / "data" / "demo.yaml") as case:
-        _run(case, out_folder, device, as_json, no_cache=False)
+        _run(case, out_folder, device, accuracy, as_json, no_cache=False)
 
 
-def _run(path: Path, folder: Path | None, device: str, as_json: bool, no_cache: bool) -> None:
+def _run(path: Path, folder: Path | None, device: str, accuracy: str, as_json: bool, no_cache: bool) -> None:
     from epidura import study
     from epidura.case import read
 
+    _choose("accuracy", accuracy, ("fast", "standard", "reference"))
     case = read(path)
     folder = folder or Path("results") / path.stem
     study.check_folder(folder)
     with _progress(as_json) as progress:
-        result = study.run(case, device=device, progress=progress, cache=not no_cache)
+        result = study.run(case, device=device, progress=progress, cache=not no_cache, accuracy=accuracy)
         progress("report", 0.95)
         study.save(result, folder)
     if as_json:
@@ -104,6 +106,8 @@ def _run(path: Path, folder: Path | None, device: str, as_json: bool, no_cache: 
 
 
 def _show(result: Result, saved: Path) -> None:
+    from epidura.report import field_words
+
     summary = result.summary()
     table = Table(title=summary["title"], title_justify="left")
     for column in ("program", "perception", "discomfort", "runs at", "chronaxie", "covered", "at most"):
@@ -116,6 +120,7 @@ def _show(result: Result, saved: Path) -> None:
     out.print("covered: painful dermatomes that are felt at the program's amplitude, and at most, up to discomfort", style="dim")
     for warning in summary["warnings"]:
         out.print(f"note: {warning}", markup=False)
+    out.print(field_words(result), style="dim", markup=False)
     spent = ", ".join(f"{verb} {seconds:.1f} s" for verb, seconds in result.timings.items())
     out.print(f"{spent}\nreport: {saved / 'report.html'}", markup=False, soft_wrap=True)
 
@@ -139,14 +144,12 @@ def check(case: CaseFile) -> None:
 @app.command()
 def leads(as_json: AsJson = False) -> None:
     """List the lead models that a case can name."""
-    from epidura.lead.percutaneous import models
     from epidura.tables import table as read_table
 
-    known = models()
-    rows = [row for row in read_table("leads") if row["id"] in known]
-    keys = ("id", "manufacturer", "contacts", "contact_length_mm", "edge_spacing_mm",
+    rows = [row for row in read_table("leads") if row["id"]]
+    keys = ("id", "type", "manufacturer", "contacts", "contact_length_mm", "edge_spacing_mm",
             "diameter_or_size_mm", "evidence")
-    _list(rows, keys, as_json, "Percutaneous leads; lengths in mm")
+    _list(rows, keys, as_json, "Leads; lengths in mm")
 
 
 @app.command()
@@ -187,6 +190,46 @@ def cite(case: CaseFile, as_json: AsJson = False) -> None:
 
     rows = references(read(case))
     _list(rows, ("source", "doi", "evidence", "used_for"), as_json, "Sources")
+
+
+@app.command()
+def export(
+    case: CaseFile,
+    what: Annotated[str, typer.Option(help="vti (grid for ParaView), vtu (mesh and leads for ParaView) or nifti.")],
+    file: Annotated[Path, typer.Option("--out", help="File to write; ends with .vti, .vtu, .nii or .nii.gz.")],
+    program: Annotated[str | None, typer.Option(help="The first phase of this program, in V; the contacts by themselves if left out.")] = None,
+    amplitude: Annotated[str | None, typer.Option(help="Of the program, such as '3 mA'; as in the case if left out.")] = None,
+    contact: Annotated[int | None, typer.Option(help="This contact alone, in V/A.")] = None,
+    spacing: Annotated[str, typer.Option(help="Of the grid, or of the layers of the mesh.")] = "0.5 mm",
+) -> None:
+    """Write the electric field of a case as a file for ParaView or for viewers of medical images.
+
+    The file covers the canal around the contacts. Without a program or contact it holds the field of every contact, in V/A.
+    """
+    from epidura import export as files
+    from epidura import study
+    from epidura.canal import build_canal
+    from epidura.case import read
+    from epidura.field import solve_field
+
+    if program is not None and contact is not None:
+        raise BadInput("contact", "a program and a contact cannot be shown together", allowed="--program or --contact")
+    if amplitude is not None and program is None:
+        raise BadInput("amplitude", "belongs to a program", got=amplitude, allowed="--program NAME --amplitude '3 mA'")
+    one = read(case)
+    files.check_file(what, file)
+    step = _positive(spacing, "length", "spacing")
+    current = None if amplitude is None else _positive(amplitude, "current", "amplitude")
+    chosen = None if program is None else files.find_program(one.programs, program, current)
+    if contact is not None and not 1 <= contact <= one.contact_count:
+        raise BadInput("contact", "there is no such contact", got=contact, allowed=f"1 to {one.contact_count}")
+    with _progress(quiet=False) as progress:
+        progress("electric field", 0.0)
+        lead_field = solve_field(build_canal(one.anatomy, one.leads), cache=study.cache_folder())
+        progress("file", 0.9)
+        maps = files.contact_maps(lead_field, contact) if chosen is None else files.program_maps(lead_field, chosen, current)
+        files.export(lead_field, what, file, maps, spacing=step)
+    out.print(str(file), markup=False, highlight=False, soft_wrap=True)
 
 
 Listed = "A comma-separated list makes a table of all combinations."
@@ -290,6 +333,26 @@ def bench_fibre(
     out.print(f"figures: {path}", markup=False, soft_wrap=True)
 
 
+@bench.command("field")
+def bench_field(
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes, no peers, no other processes: whether everything runs.")] = False,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-field.json"),
+) -> None:
+    """How fast the field solver is, against NGSolve and PyAMG where they are installed.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
+    the figures; nothing fails on them. Takes some ten minutes.
+    """
+    from epidura.bench import fibre, field
+
+    fibre.check_target(path)
+    rows = field.measure(quick, lambda words, share: err.print(f"{words} ...", style="dim"))
+    field.save(rows, path)
+    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in field.used().items())
+    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s); {versions}")
+    out.print(f"figures: {path}", markup=False, soft_wrap=True)
+
+
 def _bench_table(rows: list[Row], title: str) -> None:
     table = Table(title=title, title_justify="left", show_lines=True)
     for name in ("", "measured", "floor", "goal", "note"):
@@ -321,7 +384,7 @@ def _positive(text: str, kind: str, where: str) -> float:
 
     value = parse(text, kind, where)
     if value <= 0:
-        raise BadInput(where, f"a {where.replace('_', ' ')} is positive", got=text, allowed="above 0")
+        raise BadInput(where, f"{'an' if where[0] in 'aeiou' else 'a'} {where.replace('_', ' ')} is positive", got=text, allowed="above 0")
     return value
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
+from plotly.subplots import make_subplots
 
+from epidura.export import around, lead_cells
 from epidura.program import CASE
 from epidura.recruitment import PULSE_WIDTHS
+from epidura.shape import outline_at, wall_of
 
 if TYPE_CHECKING:
-    from epidura.product import Shaft
+    from epidura.product import Canal, Shaft
     from epidura.result import Result
 
 Floats = NDArray[np.float64]
@@ -27,6 +31,10 @@ TISSUE_FILL = {
 }
 TISSUE_NAME = {"bone": "bone", "canal": "epidural space", "dura-outer": "dura", "dura-inner": "cerebrospinal fluid",
                "cord": "white matter", "grey-matter": "grey matter"}
+WALL_FILL = {"disc": "#5b8db8", "ligament": "#c98f2b", "foramen": "#8fbf6a"}
+LAYER, LEAD_STEP = "#e8b4a0", 2e-3
+"""Colour of the encapsulation, and the length of a piece of a lead in a picture, m."""
+
 POPULATION_NAME = {"dorsal-column": "dorsal-column fibres", "dorsal-root": "dorsal-root fibres"}
 
 
@@ -53,45 +61,65 @@ def polarity(result: Result, program: int, contact: int) -> str:
 
 
 def canal_3d(result: Result, program: int) -> go.Figure:
-    """Cord, dura and leads in space; the cord is coloured by the driving force of the program on fibres."""
-    contacts = result.canal.contacts
-    low, high = min(c.z0 for c in contacts) - 12e-3, max(c.z1 for c in contacts) + 12e-3
+    """Cord, dura, wall of the canal and leads in space; the cord is coloured by the driving force of the program on fibres."""
+    canal = result.canal
+    low, high = shown(canal)
     figure = go.Figure(layout={"template": "none"})
-    x, y, z = _tube(result.canal.outlines["cord"], low, high, 121)
-    figure.add_surface(x=x * 1e3, y=y * 1e3, z=z * 1e3, surfacecolor=_driving(result, program, x, y, z),
+    z = np.linspace(low, high, 121)
+    x, y, z = _tube(canal, "cord", z)
+    figure.add_surface(x=x * 1e3, y=y * 1e3, z=z * 1e3, surfacecolor=_driving(result, program, z[:, 0]),
                        colorscale="RdBu", reversescale=True, cmid=0.0, showscale=True, name="cord",
                        colorbar={"title": {"text": "driving force<br>(mV/mm²)", "side": "top"}, "len": 0.6, "thickness": 12},
                        hovertemplate="%{surfacecolor:.2f} mV/mm²<extra>cord surface</extra>")
+    heights = np.array([low, high]) if canal.way is None else np.linspace(low, high, 41)
     for name, colour, opacity in (("dura-inner", "#6aaed6", 0.10), ("canal", "#c9b458", 0.07)):
-        x, y, z = _tube(result.canal.outlines[name], low, high, 2)
+        x, y, z = _tube(canal, name, heights)
         figure.add_surface(x=x * 1e3, y=y * 1e3, z=z * 1e3, opacity=opacity, showscale=False, hoverinfo="skip",
                            colorscale=[[0, colour], [1, colour]], name=name)
-    for shaft in result.canal.shafts:
-        _lead_3d(figure, result, program, shaft, low)
+    _wall_3d(figure, canal, low, high)
+    for shaft in canal.shafts:
+        _lead_3d(figure, result, program, shaft, low, high)
     axis = {"showbackground": False, "gridcolor": GRID, "zeroline": False}
+    wall = outline_at(canal, "canal", heights).reshape(-1, 2)
+    ranges = 1e3 * np.array([[wall[:, 0].min(), wall[:, 0].max()], [wall[:, 1].min(), wall[:, 1].max()], [low, high]])
+    size = np.ptp(ranges, axis=1)
     figure.update_layout(scene={
-        "aspectmode": "data", "xaxis": {"title": "right (mm)", **axis}, "yaxis": {"title": "anterior (mm)", **axis},
-        "zaxis": {"title": "superior (mm)", **axis},
-        "camera": {"eye": {"x": 1.0, "y": -2.1, "z": 0.5}, "up": {"x": 0, "y": 0, "z": 1}},
-    }, showlegend=False)
+        # as tall as the picture, whatever the number of contacts
+        "aspectmode": "manual", "aspectratio": dict(zip("xyz", (1.7 * size / size[2]).tolist(), strict=True)),
+        **{f"{name}axis": {"title": f"{words} (mm)", "range": row.tolist(), "tickfont": {"size": 10}, "nticks": 3 if name != "z" else 8, **axis}
+           for name, words, row in zip("xyz", ("right", "anterior", "superior"), ranges, strict=True)},
+        "camera": {"eye": {"x": 0.95, "y": -2.0, "z": 0.4}, "up": {"x": 0, "y": 0, "z": 1}},
+    }, showlegend=bool(len(canal.along)), legend={"orientation": "h", "y": 0.0})
     return _style(figure, "Canal, cord and lead", height=560)
 
 
-def _tube(outline: Floats, low: float, high: float, steps: int) -> tuple[Floats, Floats, Floats]:
-    """A loop swept along z as (steps, k + 1) coordinate grids."""
-    loop = outline[:: max(1, len(outline) // 96)]
-    loop = np.vstack([loop, loop[:1]])
-    z = np.linspace(low, high, steps)
-    return np.tile(loop[:, 0], (steps, 1)), np.tile(loop[:, 1], (steps, 1)), np.tile(z[:, None], (1, len(loop)))
+def shown(canal: Canal) -> tuple[float, float]:
+    """The stretch of the spine that pictures show, m."""
+    return min(c.z0 for c in canal.contacts) - 12e-3, max(c.z1 for c in canal.contacts) + 12e-3
 
 
-def _driving(result: Result, program: int, x: Floats, y: Floats, z: Floats) -> Floats:
-    """Second difference of the potential along the spine over 1 mm at the programmed amplitude, mV/mm2."""
-    inwards = 0.995  # just inside the surface, where the fibres are
-    points = np.stack([x * inwards, y * inwards, z], axis=-1).reshape(-1, 3)
-    step = np.array([0.0, 0.0, 1e-3])
-    volts = [program_potential(result, program, points + k * step) for k in (-1, 0, 1)]
-    return np.asarray((volts[0] - 2 * volts[1] + volts[2]).reshape(x.shape) * 1e3)
+def _tube(canal: Canal, name: str, z: Floats) -> tuple[Floats, Floats, Floats]:
+    """An outline at heights ``z`` (s,) m as (s, k + 1) coordinate grids."""
+    loops = _thinned(outline_at(canal, name, z))
+    return loops[..., 0], loops[..., 1], np.tile(z[:, None], (1, loops.shape[1]))
+
+
+def _thinned(loops: Floats) -> Floats:
+    """Closed loops (s, k, 2) with at most some hundred points, the first one repeated at the end."""
+    few = loops[:, :: max(1, loops.shape[1] // 96)]
+    return np.concatenate([few, few[:, :1]], axis=1)
+
+
+def _driving(result: Result, program: int, z: Floats) -> Floats:
+    """Second difference of the potential along the surface of the cord over 1 mm at the programmed amplitude, mV/mm2."""
+    volts = []
+    for step in (-1e-3, 0.0, 1e-3):
+        loops = _thinned(outline_at(result.canal, "cord", z + step))
+        middle = loops.mean(axis=1, keepdims=True)
+        inside = middle + 0.995 * (loops - middle)  # just inside the surface, where the fibres are
+        points = np.concatenate([inside, np.broadcast_to((z + step)[:, None, None], (*loops.shape[:2], 1))], axis=2)
+        volts.append(program_potential(result, program, points.reshape(-1, 3)).reshape(loops.shape[:2]))
+    return np.asarray((volts[0] - 2 * volts[1] + volts[2]) * 1e3)
 
 
 def program_potential(result: Result, program: int, points: Floats) -> Floats:
@@ -102,40 +130,130 @@ def program_potential(result: Result, program: int, points: Floats) -> Floats:
     return np.asarray((amplitude if np.isfinite(amplitude) else 1e-3) * mixing @ result.lead_field.sample(points))
 
 
-def _lead_3d(figure: go.Figure, result: Result, program: int, shaft: Shaft, low: float) -> None:
-    pieces = [(low, shaft.z_tip, "#d0d5db", shaft.radius * 0.97, _plain(shaft.name))]
-    for contact in shaft.contacts:
-        share = result.case.programs[program].contacts.get(contact.number, 0.0)
-        pieces.append((contact.z0, contact.z1, polarity(result, program, contact.number), shaft.radius,
-                       f"contact {contact.number}" + (f" ({share:+.0%})" if share else "")))
-    angle = np.linspace(0, 2 * np.pi, 25)
-    ring = np.column_stack([np.cos(angle), np.sin(angle)])
-    for z0, z1, colour, radius, words in pieces:
-        x, y, z = _tube(np.array([shaft.x, shaft.y]) + radius * ring[:-1], z0, z1, 2)
-        figure.add_surface(x=x * 1e3, y=y * 1e3, z=z * 1e3, colorscale=[[0, colour], [1, colour]], showscale=False,
-                           hovertemplate=f"{words}<extra></extra>", name=words)
+def _wall_3d(figure: go.Figure, canal: Canal, low: float, high: float) -> None:
+    """Discs, ligament and foramina as patches of the wall, one trace for each tissue."""
+    patches: dict[str, list[tuple[Floats, NDArray[np.integer[Any]]]]] = {}
+    for tissue, z0, z1, nodes in wall_of(canal):
+        if max(z0, low) < min(z1, high):
+            z = np.linspace(max(z0, low), min(z1, high), 4)
+            grid = np.concatenate([outline_at(canal, "canal", z)[:, nodes], np.broadcast_to(z[:, None, None], (4, len(nodes), 1))], axis=2)
+            at = np.arange(4 * len(nodes)).reshape(4, -1)
+            quads = np.stack([at[:-1, :-1], at[:-1, 1:], at[1:, 1:], at[1:, :-1]], axis=-1).reshape(-1, 4)
+            patches.setdefault(tissue, []).append((grid.reshape(-1, 3), quads))
+    for tissue, parts in patches.items():
+        starts = np.cumsum([0, *(len(points) for points, _ in parts)])
+        _mesh_3d(figure, np.concatenate([points for points, _ in parts]),
+                 np.concatenate([quads + start for (_, quads), start in zip(parts, starts[:-1], strict=True)]),
+                 WALL_FILL.get(tissue, IDLE), tissue, opacity=0.28, showlegend=True)
+
+
+def _lead_3d(figure: go.Figure, result: Result, program: int, shaft: Shaft, low: float, high: float) -> None:
+    cells = lead_cells(shaft, low, high, LEAD_STEP)
+    quads = cells.cells[0]
+    # the contacts of a paddle look away from the back: its body lets them be seen
+    clear = 1.0 if shaft.half_width is None else 0.35
+    for number in np.unique(cells.contact):
+        share = result.case.programs[program].contacts.get(int(number), 0.0)
+        words = _plain(shaft.name) if number < 0 else f"contact {number}" + (f" ({share:+.0%})" if share else "")
+        colour = "#d0d5db" if number < 0 else polarity(result, program, int(number))
+        mine = quads[cells.contact == number]
+        nodes, flat = np.unique(mine, return_inverse=True)
+        points = cells.points[nodes]
+        if number >= 0:  # a hair outside the insulation, so that it is seen
+            middle = np.column_stack([shaft.centre(points[:, 2]), points[:, 2]])
+            points = middle + (points - middle) * 1.03
+        _mesh_3d(figure, points, flat.reshape(-1, 4), colour, words, opacity=clear if number < 0 else 1.0)
+    for end in (cells.points[:, 2].min(), cells.points[:, 2].max()):
+        ring = cells.points[cells.points[:, 2] == end]
+        around = np.arange(len(ring))
+        fan = np.column_stack([around, np.roll(around, -1), np.full((len(ring), 2), len(ring))])
+        _mesh_3d(figure, np.vstack([ring, ring.mean(axis=0)]), fan, "#d0d5db", _plain(shaft.name), opacity=clear)
+    if shaft.encapsulation > 0:
+        layer = lead_cells(_padded(shaft), low, high, LEAD_STEP)
+        _mesh_3d(figure, layer.points, layer.cells[0], LAYER, "encapsulation", opacity=0.15, hover=False)
+
+
+def _padded(shaft: Shaft) -> Shaft:
+    """A lead as thick as it is with its encapsulation, without contacts."""
+    wide = None if shaft.half_width is None else shaft.half_width + shaft.encapsulation
+    return replace(shaft, radius=shaft.radius + shaft.encapsulation, half_width=wide, contacts=())
+
+
+def _mesh_3d(figure: go.Figure, points: Floats, quads: NDArray[np.integer[Any]], colour: str, words: str, hover: bool = True, **more: Any) -> None:
+    """Quadrilaterals (q, 4) of points (n, 3) m as a surface of one colour."""
+    x, y, z = points.T * 1e3
+    i, j, k = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).T
+    figure.add_mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, color=colour, name=words, flatshading=True,
+                      **({"hovertemplate": f"{words}<extra></extra>"} if hover else {"hoverinfo": "skip"}), **more)
 
 
 def axial(result: Result, program: int) -> go.Figure:
     """Cross-section at the level with every dorsal-column fibre coloured by its threshold."""
     figure = go.Figure(layout={"template": "none"})
     for name, words in TISSUE_NAME.items():
-        loop = result.canal.outlines[name] * 1e3
-        figure.add_scatter(x=[*loop[:, 0], loop[0, 0]], y=[*loop[:, 1], loop[0, 1]], fill="toself", mode="lines", hoverinfo="skip",
-                           fillcolor=TISSUE_FILL[name], line={"color": "#8a7f72", "width": 0.8}, name=words)
-    angle = np.linspace(0, 2 * np.pi, 61)
+        _filled(figure, result.canal.outlines[name], TISSUE_FILL[name], words)
     for shaft in result.canal.shafts:
-        active = [c for c in shaft.contacts if result.case.programs[program].contacts.get(c.number, 0.0) < 0]
-        figure.add_scatter(x=(shaft.x + shaft.radius * np.cos(angle)) * 1e3, y=(shaft.y + shaft.radius * np.sin(angle)) * 1e3,
-                           fill="toself", mode="lines", line={"color": INK, "width": 1},
-                           fillcolor=CATHODE if active else "#d0d5db", name=_plain(shaft.name), showlegend=False,
-                           hovertemplate=_plain(shaft.name) + "<extra></extra>")
+        _lead_in_plane(figure, result, program, shaft, 0.0)
     figure.add_trace(_fibre_dots(result, program))
     canal = result.canal.outlines["canal"] * 1e3
     figure.update_xaxes(title="left — right (mm)", range=[canal[:, 0].min() - 1.5, canal[:, 0].max() + 1.5], constrain="domain")
     figure.update_yaxes(title="dorsal — ventral (mm)", scaleanchor="x", range=[canal[:, 1].min() - 1.5, canal[:, 1].max() + 1.5])
     return _style(figure, "Cross-section: thresholds of dorsal-column fibres", height=560,
                   legend={"orientation": "h", "y": -0.14})
+
+
+def _filled(figure: go.Figure, loop: Floats, fill: str, words: str, hover: bool = False, legend: bool = True, **place: Any) -> None:
+    x, y = np.vstack([loop, loop[:1]]).T * 1e3
+    figure.add_scatter(x=x, y=y, fill="toself", mode="lines", fillcolor=fill, line={"color": "#8a7f72", "width": 0.8}, name=words,
+                       showlegend=legend, **({"hovertemplate": f"{words}<extra></extra>"} if hover else {"hoverinfo": "skip"}), **place)
+
+
+def _lead_in_plane(figure: go.Figure, result: Result, program: int | None, shaft: Shaft, z: float, **place: Any) -> None:
+    """A lead cut at height ``z`` m with its encapsulation, coloured as its cathodes and anodes; one that ends before is left open."""
+    centre = shaft.centre(np.array([z]))[0]
+    there = z < shaft.z_tip and (shaft.z_end is None or z > shaft.z_end)
+    words = _plain(shaft.name) + ("" if there else ", above or below this section")
+    if there and shaft.encapsulation > 0:
+        _filled(figure, centre + around(_padded(shaft))[0], LAYER, "encapsulation", legend=False, **place)
+    rim, lateral = around(shaft)
+    fractions = {} if program is None else result.case.programs[program].contacts
+    rings = [fractions.get(c.number, 0.0) for c in shaft.contacts if c.left is None]
+    fill = CATHODE if min(rings, default=0.0) < 0 else ANODE if max(rings, default=0.0) > 0 else "#d0d5db"
+    _filled(figure, centre + rim, fill if there else "rgba(0,0,0,0)", words, hover=True, legend=False, **place)
+    following = np.roll(rim, -1, axis=0)
+    for left, right in sorted({(c.left, c.right) for c in shaft.contacts if c.left is not None and c.right is not None}) if there else []:
+        column = [c for c in shaft.contacts if c.left == left]
+        shares = [fractions.get(c.number, 0.0) for c in column]
+        colour = CATHODE if min(shares) < 0 else ANODE if max(shares) > 0 else IDLE
+        on = (lateral > left) & (lateral < right)
+        ends = centre + np.stack([rim[on], following[on]], axis=1).reshape(-1, 2)
+        figure.add_scatter(x=ends[:, 0] * 1e3, y=ends[:, 1] * 1e3, mode="lines", line={"color": colour, "width": 4}, showlegend=False,
+                           hovertemplate=f"contacts {column[0].number} to {column[-1].number}<extra></extra>", **place)
+
+
+def sections(result: Result) -> go.Figure | None:
+    """Cross-sections beside the leads, from caudal to rostral; None where all are the same."""
+    canal = result.canal
+    if canal.way is None:
+        return None
+    low, high = min(c.z0 for c in canal.contacts), max(c.z1 for c in canal.contacts)
+    heights = np.linspace(low, high, 5)
+    vertebrae = [next((span.name for span in canal.cord.vertebrae if span.z0 <= z < span.z1), "") for z in heights]
+    figure = make_subplots(rows=1, cols=5, horizontal_spacing=0.01, shared_yaxes=True,
+                           subplot_titles=[f"{name}, {round(z * 1e3) + 0:+d} mm" for name, z in zip(vertebrae, heights, strict=True)])
+    figure.update_layout(template="none")
+    widest = np.concatenate([outline_at(canal, "canal", heights).reshape(-1, 2), canal.outlines["canal"]]) * 1e3
+    for column, z in enumerate(heights, 1):
+        for name, words in TISSUE_NAME.items():
+            if name != "bone":
+                _filled(figure, outline_at(canal, name, z)[0], TISSUE_FILL[name], words, hover=True, legend=False, row=1, col=column)
+        for shaft in canal.shafts:
+            _lead_in_plane(figure, result, None, shaft, float(z), row=1, col=column)
+        figure.update_xaxes(range=[widest[:, 0].min() - 1, widest[:, 0].max() + 1], constrain="domain", tickvals=[-5, 0, 5],
+                            row=1, col=column)
+        figure.update_yaxes(scaleanchor="x" if column == 1 else f"x{column}", range=[widest[:, 1].min() - 1, widest[:, 1].max() + 1],
+                            constrain="domain", row=1, col=column)
+    return _style(figure, "Cross-sections along the leads, from caudal to rostral (mm)", height=320)
 
 
 def _fibre_dots(result: Result, program: int) -> go.Scatter:
@@ -224,7 +342,8 @@ def usage_ranges(result: Result) -> go.Figure:
                            hovertemplate=words + " %{x:.2f} mA<extra></extra>")
     figure.update_xaxes(title="amplitude (mA)", rangemode="tozero")
     figure.update_yaxes(autorange="reversed")
-    return _style(figure, "Usage range of each program", height=150 + 70 * len(names), legend={"orientation": "h", "y": -0.4})
+    return _style(figure, "Usage range of each program", height=150 + 70 * len(names),
+                  legend={"orientation": "h", "y": -78 / (52 + 70 * len(names))})
 
 
 def contact_label(number: int) -> str:

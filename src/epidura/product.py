@@ -31,6 +31,19 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "point_y": (("point",), "m"),
         "point_z": (("point",), "m"),
     },
+    "field_grid": {
+        # on a regular grid, for +1 A into tissue at one contact; NaN in a lead and outside the model
+        "potential": (("contact", "x", "y", "z"), "V/A"),
+        # along z over 1 mm: (V(z + 1 mm) - 2 V(z) + V(z - 1 mm)) / (1 mm)^2
+        "second_difference": (("contact", "x", "y", "z"), "V/A/m2"),
+        # label of the mesh, an index into tissue_name; -1 in a lead and outside
+        "tissue": (("x", "y", "z"), "1"),
+        "tissue_name": (("label",), ""),
+        "contact": (("contact",), ""),
+        "x": (("x",), "m"),
+        "y": (("y",), "m"),
+        "z": (("z",), "m"),
+    },
     "recruitment": {
         # per program and fibre: lowest amplitude at which the fibre fires, and its bracket
         "threshold": (("program", "fibre"), "A"),
@@ -135,27 +148,43 @@ class Tissue:
 
 @dataclass(frozen=True)
 class Contact:
-    """One contact of a lead: ``number`` as in the case file, ``z0`` < ``z1`` in m, ``area`` in m2."""
+    """One contact of a lead.
+
+    Attributes:
+        number: as in the case file.
+        lead: index of the lead in the case.
+        z0, z1: extent along the spine, z0 < z1, m.
+        area: m2.
+        left, right: lateral range on the face towards the dura, m from the lead's middle, + to the patient's right;
+            None for a ring.
+    """
 
     number: int
     lead: int
     z0: float
     z1: float
     area: float
+    left: float | None = None
+    right: float | None = None
 
 
 @dataclass(frozen=True)
 class Shaft:
-    """A placed cylindrical lead.
+    """A placed lead: a cylinder, or a paddle (a slab with round sides) with contacts on its face towards the dura.
 
     Attributes:
         lead: index of the lead in the case.
         name: what it is called for a person.
-        x, y: centre in the plane, m.
-        radius: of the shaft and its ring contacts, m.
+        x, y: centre in the plane half way between its outermost contacts, m.
+        radius: of the cylinder and its ring contacts, or half the thickness of the paddle, m.
         encapsulation: thickness of the layer around it, m (0 without).
         contacts: rostral (tip) first.
         z_tip: z of the tip, m.
+        half_width: half its width, m; None: a cylinder.
+        turn: angle of its width from the x axis in the plane, rad (a paddle that lies on the side of the dura).
+        course: (k, 3) rising z, centre of the lead along the spine, m; straight between, and as at the ends beyond.
+            None: parallel to the spine at x, y.
+        z_end: caudal end of a lead that ends inside the canal (a paddle), m; None: it runs on caudally.
     """
 
     lead: int
@@ -166,6 +195,26 @@ class Shaft:
     encapsulation: float
     contacts: tuple[Contact, ...]
     z_tip: float
+    half_width: float | None = None
+    turn: float = 0.0
+    course: Floats | None = None
+    z_end: float | None = None
+
+    @property
+    def parallel(self) -> bool:
+        """Whether it keeps its place in the plane all along the spine."""
+        return self.course is None or bool(np.ptp(self.course[:, :2], axis=0).max() == 0.0)
+
+    @property
+    def leans(self) -> bool:
+        """Whether it moves sideways along the spine."""
+        return self.course is not None and bool(np.ptp(self.course[:, 0]) > 1e-6)
+
+    def centre(self, z: Floats) -> Floats:
+        """(n, 2) centre in the plane at heights ``z`` (n,), m."""
+        if self.course is None:
+            return np.broadcast_to(np.array([self.x, self.y]), (*np.shape(z), 2)).copy()
+        return np.stack([np.interp(z, self.course[:, 2], self.course[:, i]) for i in (0, 1)], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -186,7 +235,7 @@ class Cord:
     """What fibres need to know of the cord.
 
     Attributes:
-        half_width, half_depth: of the cord ellipse centred at the origin, m.
+        half_width, half_depth: of the cord ellipse, m.
         dorsal_column: outline of both dorsal columns together, (k, 2) m, closed, first != last.
         grey_matter: outline of the grey matter, (k, 2) m.
         dura_inner: outline of the inner face of the dura, (k, 2) m.
@@ -194,7 +243,8 @@ class Cord:
         vertebrae: vertebrae, rostral first, by z.
         level: name of the cord segment at z = 0.
         entry_angle: eccentric angle a of the dorsal root entry zone from straight dorsal, rad: it lies at
-            x = half_width sin(a), y = -half_depth cos(a).
+            x = half_width sin(a), y = -half_depth cos(a) from the centre.
+        centre: of the cord ellipse, (x, y) m; outlines are not relative to it.
     """
 
     half_width: float
@@ -206,20 +256,44 @@ class Cord:
     vertebrae: tuple[Span, ...]
     level: str
     entry_angle: float
+    centre: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the cord runs along the spine, against the level of the case; as at the first and the last height beyond them.
+
+    Attributes:
+        z: (s,) rising heights, m.
+        centre: (s, 2) of the cord, m.
+        scale: (s, 2) width and depth of the cord as shares of those of the level.
+        bend: (s,) curvature of the spine in the sagittal plane, 1/m, + concave ventrally. Coordinates are those of the
+            straightened spine.
+    """
+
+    z: Floats
+    centre: Floats
+    scale: Floats
+    bend: Floats
 
 
 @dataclass(frozen=True)
 class Canal:
-    """Geometry, tissues and mesh of one level with its leads.
+    """Geometry, tissues and mesh of the canal with its leads.
 
     Attributes:
-        outlines: closed loops by name, (k, 2) m: grey-matter, cord, dura-inner, dura-outer, canal, bone, bulk.
-        tissues: in the order of the labels of the mesh.
+        outlines: closed loops by name at z = 0, (k, 2) m: grey-matter, cord, dura-inner, dura-outer, canal, bone, bulk.
+        tissues: in the order of the labels of the mesh, at z = 0.
         shafts: the placed leads.
         cord: what fibres need to know.
         section: the meshed cross-section (``numerics.section.Section``).
         numbers: every number from the tables that shaped it.
         warnings: what a reader should know, such as a widened epidural space.
+        edges: (e,) rising heights at which tissues change, m.
+        along: tissues by label below, between and above the ``edges``; empty: ``tissues`` everywhere.
+        way: how the nodes of the section move along z (``numerics.spine.Way``); None: they stay.
+        course: how the cord runs; None: as at z = 0 everywhere.
+        accuracy: ``fast``, ``standard`` or ``reference``, of the mesh and of the field on it.
     """
 
     outlines: dict[str, Floats]
@@ -230,6 +304,16 @@ class Canal:
     vertebra: str
     numbers: tuple[Number, ...] = ()
     warnings: tuple[str, ...] = ()
+    edges: Floats = field(default_factory=lambda: np.zeros(0))
+    along: tuple[tuple[Tissue, ...], ...] = ()
+    way: object | None = None
+    course: Course | None = None
+    accuracy: str = "standard"
+
+    @property
+    def uniform(self) -> bool:
+        """Whether it is the same at every height, but for the contacts."""
+        return self.way is None and not len(self.edges)
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
@@ -255,6 +339,14 @@ class LeadField:
     canal: Canal
     notes: dict[str, float] = field(default_factory=dict)
 
+    def sample_or_nan(self, points: Floats) -> Floats:
+        """As ``sample``, but NaN at points in a lead or outside the modelled body: for pictures."""
+        lenient = getattr(self.sample, "lenient", None)
+        if lenient is None:
+            raise EpiduraError("this lead field cannot be sampled outside of the model")
+        values: Floats = lenient(points)
+        return values
+
     def impedances(self) -> xr.Dataset:
         """``impedance`` (contact, contact_) in ohm."""
         numbers = list(self.contacts)
@@ -269,6 +361,21 @@ class LeadField:
         x, y, z = np.asarray(points, float).T
         return declare("lead_field", {"potential": self.sample(np.asarray(points, float))},
                        {"contact": list(self.contacts), "point_x": x, "point_y": y, "point_z": z})
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """How far a lead field is from the one of the next coarser accuracy, relative; its own error is smaller.
+
+    Attributes:
+        potential: of V, against the largest on each path.
+        second_difference: of the 1 mm second difference of V along the paths, against the largest on each path.
+        impedance: of the bipolar impedances of neighbouring contacts.
+    """
+
+    potential: float
+    second_difference: float
+    impedance: float
 
 
 @dataclass(frozen=True)

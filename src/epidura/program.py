@@ -111,7 +111,8 @@ class Program(Recipe):
         name: what people call it.
         waveform: its course in time.
         contacts: fraction of the amplitude at each contact in the first phase; cathodes are negative, anodes
-            positive, both sides add up to 1 and together to 0. ``case`` is the generator's case.
+            positive, both sides add up to 1 and together to 0. ``case`` is the generator's case. ``Case`` says how
+            contacts are numbered.
         amplitude: of the first phase.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +21,12 @@ from epidura.axon import Axon
 from epidura.errors import BadCase
 from epidura.fibre import Population
 from epidura.fibre.base import fact
+from epidura.fibre.course import along, arc, follow
 from epidura.numerics.cable import Learner
 from epidura.product import Canal, Fibres, LeadField, declare
 from epidura.program import CASE, Program
 from epidura.recipe import Recipe
+from epidura.shape import outline_at
 from epidura.tables import Number
 from epidura.waveform import Course
 from epidura.waveform.tonic import Tonic
@@ -113,10 +115,15 @@ def merge(parts: Sequence[Fibres]) -> Fibres:
 
 
 def place_fibres(canal: Canal, populations: Sequence[Population]) -> Fibres:
-    """All populations, over the stretch that the leads can reach."""
+    """All populations, over the stretch that the leads can reach; along a spine that changes they follow the cord."""
     contacts = canal.contacts
     z0, z1 = min(c.z0 for c in contacts) - REACH, max(c.z1 for c in contacts) + REACH
-    return merge([population.place(canal.cord, z0, z1) for population in populations])
+    placed = merge([population.place(canal.cord, z0, z1) for population in populations])
+    if canal.course is None:
+        return placed
+    dura = outline_at(canal, "dura-inner", canal.course.z)
+    sac = np.stack([dura.min(axis=1), dura.max(axis=1)], axis=1)
+    return replace(placed, paths=follow(canal.course, canal.cord, sac, placed.paths))
 
 
 @dataclass(frozen=True)
@@ -220,16 +227,17 @@ def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], prog
         of_kind = fibres.population == kind
         internode[of_kind] = model.internode(fibres.diameter[of_kind])
         axons[of_kind] = model
+    course = lead_field.canal.course
     # paths climb from their first to their last point
-    begin, end = np.array([np.interp((low, high), path[:, 2], _arc(path)) for path in fibres.paths]).T
+    begin, end = np.array([np.interp((low, high), path[:, 2], arc(path, course)) for path in fibres.paths]).T
     first = (np.maximum(np.floor(begin / internode - fibres.phase), 0.0) + fibres.phase) * internode
     nodes = RUNGS[np.minimum(np.searchsorted(RUNGS, np.ceil((end - first) / internode) + 1), RUNGS.size - 1)]
     for model in dict.fromkeys(models.values()):
         for count in np.unique(nodes[axons == model]):
             members = np.flatnonzero((axons == model) & (nodes == count))
-            along = model.compartments(fibres.diameter[members], int(count)) + first[members, None]
-            points = np.stack([_along(fibres.paths[i], s) for i, s in zip(members, along, strict=True)])
-            per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *along.shape)
+            at = model.compartments(fibres.diameter[members], int(count)) + first[members, None]
+            points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
+            per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
             yield _Group(model, members, int(count), fibres.diameter[members], np.tensordot(mixing, per_contact, axes=1))
 
 
@@ -245,20 +253,6 @@ def _mixing(lead_field: LeadField, programs: Sequence[Program]) -> Floats:
                               allowed=f"{lead_field.contacts[0]} to {lead_field.contacts[-1]}, or case")
             mixing[p, lead_field.contacts.index(number)] = fraction
     return mixing
-
-
-def _arc(path: Floats) -> Floats:
-    """(k,) distance along a (k, 3) polyline, m."""
-    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
-
-
-def _along(path: Floats, s: Floats) -> Floats:
-    """(n, 3) points at distances ``s`` along a polyline, prolonged beyond its last piece."""
-    arc = _arc(path)
-    points = np.stack([np.interp(s, arc, path[:, axis]) for axis in range(3)], axis=1)
-    last = path[-1] - path[-2]
-    beyond = np.maximum(s - arc[-1], 0.0)[:, None]
-    return np.asarray(points + beyond * last / np.linalg.norm(last))
 
 
 def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> float:
@@ -389,7 +383,9 @@ def _product(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program
     weights = [fibres.weight * (fibres.population == kind) for kind in kinds]
     firing = np.stack([np.einsum("pfs,f->ps", fires, weight) for weight in weights], axis=1)
     fitted = np.array([fit_weiss(PULSE_WIDTHS, row) if np.isfinite(row).all() else (np.nan, np.nan) for row in strength])
-    where = np.array([path[len(path) // 2][:2] if len(path) == 2 else path[-1][:2] for path in fibres.paths])
+    # where a fibre crosses the level; one that enters the cord above it, where it ascends
+    where = np.array([[np.interp(0.0, path[:, 2], path[:, i]) if kind == "dorsal-column" else path[-1, i] for i in (0, 1)]
+                      for kind, path in zip(fibres.population, fibres.paths, strict=True)])
     return declare(
         "recruitment",
         {

@@ -35,7 +35,7 @@ def references(case: Case) -> list[dict[str, str]]:
     Returns:
         rows with the keys source, doi, evidence and used_for.
     """
-    return _sources(used_numbers(case, build_canal(case.anatomy, case.leads)))
+    return _sources(used_numbers(case, build_canal(case.anatomy, case.leads, accuracy="fast")))
 
 
 def _sources(numbers: Iterable[Number]) -> list[dict[str, str]]:
@@ -54,7 +54,7 @@ def render(result: Result) -> str:
 
     style = (files("epidura") / "data" / "report.css").read_text("utf-8")
     body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.programs))),
-                      _strength(result), _impedances(result), _unverified(result), _references(result), _foot(result)])
+                      _strength(result), _leads(result), _impedances(result), _unverified(result), _references(result), _foot(result)])
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
             f"<title>{escape(result.case.title)} · Epidura</title>\n<style>{style}</style>\n<script>{get_plotlyjs()}</script>\n"
             f"</head><body><main>\n{body}\n</main></body></html>\n")
@@ -90,19 +90,27 @@ def _head(result: Result) -> str:
         areas = ", ".join(area.replace("-", " ") for area in case.patient.pain.areas)
         sentences.append(f"{who}{why}; pain in {areas}, {case.patient.pain.nrs:g} of 10.")
     for shaft in canal.shafts:
-        first, last = shaft.contacts[0], shaft.contacts[-1]
-        where = f"{abs(shaft.x) * 1e3:.1f} mm {'right' if shaft.x > 0 else 'left'} of the midline" if abs(shaft.x) > 5e-5 else "at the midline"
-        sentences.append(f"{shaft.name}, {where}, contacts {first.number} to {last.number} from {first.z1 * 1e3:+.0f} to "
-                         f"{last.z0 * 1e3:+.0f} mm about the middle of {canal.vertebra}.")
-    gap = (canal.cord.half_depth * -1 - canal.cord.dura_inner[:, 1].min()) * 1e3
+        top, bottom = max(c.z1 for c in shaft.contacts), min(c.z0 for c in shaft.contacts)
+        leaning = "" if case.leads[shaft.lead].angle == 0.0 else f", leaning {np.rad2deg(case.leads[shaft.lead].angle):+.1f}° to the right upwards"
+        sentences.append(f"{shaft.name}, {_beside(shaft.x)}{leaning}, contacts {shaft.contacts[0].number} to {shaft.contacts[-1].number} from "
+                         f"{top * 1e3:+.0f} to {bottom * 1e3:+.0f} mm about the middle of {canal.vertebra}.")
+    gap = (canal.cord.centre[1] - canal.cord.half_depth - canal.cord.dura_inner[:, 1].min()) * 1e3
     sentences.append(f"Cord segment {canal.cord.level} lies at vertebra {canal.vertebra}; {gap:.1f} mm of cerebrospinal fluid dorsal of the "
                      f"cord, which is {canal.cord.half_width * 2e3:.1f} mm wide and {canal.cord.half_depth * 2e3:.1f} mm deep.")
+    if not canal.uniform:
+        sentences.append("Canal and cord are the same all along the spine." if canal.course is None else
+                         "Canal, cord and the wall between the vertebrae change along the spine.")
     kinds = ", ".join(f"{population.count} {figures.POPULATION_NAME[population.kind]}" for population in case.fibres)
     sentences.append(f"{kinds} were simulated, each with every node and internode of the double cable.")
     about = f'<p class="lead">{escape(case.about)}</p>' if case.about else ""
     notes = "".join(f'<p class="note">{escape(words)}</p>' for words in result.warnings)
     return (f'<header><p class="brand">Epidura report</p><h1>{escape(case.title)}</h1>{about}'
             f'<p>{escape(" ".join(sentences))}</p>{notes}</header>')
+
+
+def _beside(x: float) -> str:
+    """A lateral place in words."""
+    return f"{abs(x) * 1e3:.1f} mm {'right' if x > 0 else 'left'} of the midline" if abs(x) > 5e-5 else "at the midline"
 
 
 def _summary(result: Result) -> str:
@@ -184,18 +192,71 @@ def _strength(result: Result) -> str:
             "width).</p></section>")
 
 
+def _leads(result: Result) -> str:
+    """Where the leads lie, what grew around them and what is not sure of them; the canal beside them where it changes."""
+    rows = []
+    for shaft, lead in zip(result.canal.shafts, result.case.leads, strict=True):
+        shape, layer = lead.shape(), lead.layer()
+        size = (f"⌀ {shaft.radius * 2e3:.2f} mm" if shaft.half_width is None
+                else f"{shape.half_width * 2e3:.1f} mm wide, {shaft.radius * 2e3:.1f} mm thick")
+        grown = "none" if layer.thickness == 0 else f"{layer.thickness * 1e3:.2f} mm"
+        if layer.conductivity is not None and layer.thickness > 0:
+            grown += f", {layer.conductivity:.3g} S/m"
+        unsure: dict[str, list[str]] = {}
+        for n in (*shape.numbers, *layer.numbers):
+            if n.unverified:
+                unsure.setdefault(EVIDENCE_WORDS[n.evidence], []).append(escape(n.name.removesuffix(f" of {shape.name}")))
+        rows.append([f"<b>{shaft.lead + 1}</b>", escape(shaft.name), size, f"{shaft.contacts[0].number}–{shaft.contacts[-1].number}",
+                     escape(f"{lead.tip_vertebra} {lead.tip_offset * 1e3:+.0f} mm" if lead.tip_offset else lead.tip_vertebra),
+                     _beside(shaft.x), f"{np.rad2deg(lead.angle):.1f}°", f"{lead.depth * 1e3:.2f} mm", grown,
+                     "<br>".join(f"{why}: {', '.join(names)}" for why, names in unsure.items()) or "nothing"])
+    table = _table(("lead", "model", "size", "contacts", "tip", "middle of the contacts", "angle", "off the dura", "encapsulation", "not verified"),
+                   rows, "leads")
+    along = figures.sections(result)
+    return f"<section><h2>Leads in the canal</h2>{table}{'' if along is None else _figure(along, 'sections')}</section>"
+
+
 def _impedances(result: Result) -> str:
     z = result.lead_field.impedance
     numbers = result.lead_field.contacts
-    shaft_of = {contact.number: shaft.lead for shaft in result.canal.shafts for contact in shaft.contacts}
-    rows = []
+    contacts = {contact.number: contact for contact in result.canal.contacts}
+    columns: dict[tuple[int, float | None], list[list[str]]] = {}
     for k, number in enumerate(numbers):
-        nxt = k + 1 < len(numbers) and shaft_of[numbers[k + 1]] == shaft_of[number]
-        pair = f"{z[k, k] + z[k + 1, k + 1] - 2 * z[k, k + 1]:.0f} Ω ({number}–{numbers[k + 1]})" if nxt else ""
-        rows.append([f"<b>{number}</b>", f"{z[k, k]:.0f} Ω", pair])
-    return (f"<section><h2>Contact impedances</h2>{_table(('contact', 'to the case', 'to the next contact'), rows)}"
-            '<p class="small">Access resistance of the tissue with the layer around the lead. The interface of metal and tissue and the wires, '
-            "which a generator also measures, are not part of it.</p></section>")
+        here = contacts[number]
+        column = here.lead, here.left
+        after = contacts.get(numbers[k + 1]) if k + 1 < len(numbers) else None
+        nxt = after is not None and (after.lead, after.left) == column
+        pair = f"{z[k, k] + z[k + 1, k + 1] - 2 * z[k, k + 1]:.0f} Ω" if nxt else ""
+        columns.setdefault(column, []).append([f"<b>{number}</b>", f"{500 * (here.z0 + here.z1):+.1f} mm", f"{z[k, k]:.0f} Ω", pair])
+    tables = "".join(f'<div><h3>{escape(_column_name(result, *column))}</h3>'
+                     f"{_table(('contact', 'height', 'to the case', 'to the next'), rows)}</div>" for column, rows in columns.items())
+    return (f'<section><h2>Contact impedances</h2><div class="columns">{tables}</div>'
+            f'<p class="small">Height of the middle of the contact above the middle of {escape(result.canal.vertebra)}. '
+            "Access resistance of the tissue with the layer around the lead. The interface of metal and tissue and the wires, "
+            f"which a generator also measures, are not part of it.</p><p>{escape(field_words(result))}</p></section>")
+
+
+def _column_name(result: Result, lead: int, left: float | None) -> str:
+    """What a column of contacts is called."""
+    shaft = result.canal.shafts[lead]
+    if left is None:
+        return f"lead {lead + 1}"
+    right = next(c.right for c in shaft.contacts if c.left == left)
+    assert right is not None
+    off = 0.5 * (left + right)
+    return f"lead {lead + 1}, {_beside(off).replace('of the midline', 'of its middle').replace('at the midline', 'middle column')}"
+
+
+def field_words(result: Result) -> str:
+    """How good the field is, in a sentence."""
+    error = result.field_error
+    if error is None:
+        return (f"The field was solved with accuracy {result.canal.accuracy} and not compared with another one; its errors are those that "
+                "docs/field.md states for this accuracy.")
+    return (f"The field (accuracy {result.canal.accuracy}) is good to {error.potential:.2%} of the potential, "
+            f"{error.second_difference:.2%} of its second difference over 1 mm, which drives fibres, and {error.impedance:.2%} of the impedances "
+            "between neighbouring contacts: the largest differences from the next coarser accuracy on the fibres in use, relative to the "
+            "largest value on each.")
 
 
 def _unverified(result: Result) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import xarray as xr
 
 from epidura import axon
 from epidura.case import Case
-from epidura.product import Canal, LeadField
+from epidura.product import Canal, FieldError, LeadField
 from epidura.tables import Number
 
 
@@ -27,6 +27,7 @@ class Result:
         device: where it was computed.
         warnings: what a reader should know.
         numbers: every number from the tables that was used.
+        field_error: how far the field differs from a coarser one on the fibres in use; None: not compared.
     """
 
     case: Case
@@ -38,6 +39,7 @@ class Result:
     device: str = "cpu"
     warnings: tuple[str, ...] = ()
     numbers: tuple[Number, ...] = ()
+    field_error: FieldError | None = None
 
     def summary(self) -> dict[str, Any]:
         """The main figures as plain values, amplitudes in mA."""
@@ -48,6 +50,8 @@ class Result:
             "impedance_ohm": self.lead_field.impedance.diagonal().round(3).tolist(),
             "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
             "device": self.device,
+            "accuracy": self.canal.accuracy,
+            "field_error": None if self.field_error is None else {name: _finite(value) for name, value in asdict(self.field_error).items()},
             "versions": self.versions,
             "warnings": list(self.warnings),
         }
@@ -87,7 +91,7 @@ def _finite(value: float) -> float | None:
 
 def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
     """Every number from the tables that a case uses, each once."""
-    used = [*canal.numbers, *(n for tissue in canal.tissues for n in tissue.numbers),
+    used = [*canal.numbers, *(n for tissues in (canal.tissues, *canal.along) for tissue in tissues for n in tissue.numbers),
             *(n for population in case.fibres for n in population.numbers()), *case.rules.numbers()]
     for kind in dict.fromkeys(population.axon for population in case.fibres):
         used += axon.family.read({"kind": kind}).numbers()

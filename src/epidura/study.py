@@ -21,9 +21,10 @@ import xarray as xr
 from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
-from epidura.field import solve_field
+from epidura.field import field_error, solve_field
 from epidura.numerics import cable_cuda
-from epidura.recruitment import Engine, recruit
+from epidura.product import Canal, FieldError, Floats, LeadField
+from epidura.recruitment import Engine, place_fibres, recruit
 from epidura.report import render
 from epidura.result import Result, used_numbers
 
@@ -32,8 +33,15 @@ Progress = Callable[[str, float], None]
 DEVICES = ("auto", "cpu", "cuda")
 
 
+COARSER = {"standard": "fast", "reference": "standard"}
+"""What an accuracy of the field is compared with to say how good it is."""
+
+CHECKED = 64
+"""Most fibres on which two fields are compared."""
+
+
 def run(case: Case, device: str = "auto", progress: Progress | None = None, cache: bool = True,
-        engine: Engine | None = None) -> Result:
+        engine: Engine | None = None, accuracy: str = "standard", check_field: bool = True) -> Result:
     """The chain: from the text of a case to what the person feels.
 
     Args:
@@ -42,6 +50,9 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         progress: called with a sentence and a share from 0 to 1.
         cache: reuse a lead field that is already on disk.
         engine: numerical settings of the fibres.
+        accuracy: of the field: ``fast``, ``standard`` or ``reference``; never part of the case, recorded in the result.
+        check_field: solve the field once more, one accuracy coarser, and say how far the two differ on the fibres; not with
+            ``fast``, which has no coarser one.
 
     Raises:
         BadInput: with path, what was got and what is allowed.
@@ -52,15 +63,52 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     timings: dict[str, float] = {}
     with _timed("canal", timings):
         progress("canal", 0.0)
-        canal = build_canal(case.anatomy, case.leads)
+        canal = build_canal(case.anatomy, case.leads, accuracy=accuracy)
     with _timed("field", timings):
         progress("electric field", 0.0)
         lead_field = solve_field(canal, cache=cache_folder() if cache else None)
+    error = None
+    if check_field and accuracy in COARSER:
+        with _timed("field check", timings):
+            progress("check of the field", 0.0)
+            error = check(case, lead_field, cache=cache)
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
     numbers = used_numbers(case, canal)
     warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment))
-    return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers)
+    return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error)
+
+
+def check(case: Case, lead_field: LeadField, cache: bool = True) -> FieldError | None:
+    """How far the lead field of a case differs from one of the next coarser accuracy, on some of the fibres of the case.
+
+    None where no fibre runs beside the contacts.
+
+    Raises:
+        BadInput: there is no coarser one.
+    """
+    accuracy = lead_field.canal.accuracy
+    if accuracy not in COARSER:
+        raise BadInput("accuracy", "there is no coarser one to compare it with", got=accuracy, allowed=", ".join(COARSER))
+    paths = checked_paths(case, lead_field.canal)
+    if not paths:
+        return None
+    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None)
+    return field_error(lead_field, coarse, paths)
+
+
+def checked_paths(case: Case, canal: Canal) -> tuple[Floats, ...]:
+    """Paths (k, 3) m of at most ``CHECKED`` fibres, beside the contacts, with points about 1 mm apart.
+
+    Those of the dorsal columns, or where a case has none, of its first population.
+    """
+    population = next((one for one in case.fibres if one.kind == "dorsal-column"), case.fibres[0])
+    fibres = place_fibres(canal, [population.but(count=min(population.count, CHECKED))])
+    low, high = min(c.z0 for c in canal.contacts) - 3e-3, max(c.z1 for c in canal.contacts) + 3e-3
+    z = np.linspace(low, high, round((high - low) / 1e-3) + 1)
+    heights = [z[z >= path[0, 2]] for path in fibres.paths]
+    return tuple(np.column_stack([*(np.interp(h, path[:, 2], path[:, i]) for i in (0, 1)), h])
+                 for path, h in zip(fibres.paths, heights, strict=True) if len(h) > 5)
 
 
 def _program_warnings(recruitment: xr.Dataset) -> list[str]:

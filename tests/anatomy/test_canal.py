@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import yaml
 
 from epidura import anatomy, lead
 from epidura.anatomy.parametric import area, ellipse
-from epidura.canal import _inside, build_canal, graded, place_leads
+from epidura.canal import RING, build_canal, graded, place_leads
 from epidura.errors import BadGeometry
 from epidura.fibre.dorsal_column import in_polygon
+from epidura.placement import inside as _inside
 from epidura.product import Canal, Shaft
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -35,12 +37,23 @@ def gap(canal: Canal, shaft: Shaft, outline: str) -> float:
 
 
 def areas(canal: Canal) -> np.ndarray:
-    """Area of every label of the mesh, m2."""
+    """Area of every label of the mesh at z = 0, m2; sides may be parabolas."""
     section: Any = canal.section
-    a, b, c = (section.points[section.triangles[:, i]] for i in range(3))
-    size = 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
+    points = section.points if canal.way is None else canal.way.at(np.zeros(1))[0][0]  # type: ignore[attr-defined]
+
+    def cross(i: int, j: int) -> np.ndarray:
+        (ax, ay), (bx, by) = points[section.triangles[:, i]].T, points[section.triangles[:, j]].T
+        return ax * by - ay * bx
+
+    size = sum(4 * cross(i, m) + 4 * cross(m, j) - cross(i, j) for i, m, j in ((0, 3, 1), (1, 4, 2), (2, 5, 0))) / 6
     assert (size > 0).all()
     return np.bincount(section.labels, weights=size, minlength=len(canal.tissues))
+
+
+def same_shafts(one: Canal, shafts: tuple[Shaft, ...]) -> bool:
+    """Whether leads are at the same place, arrays included."""
+    return all(replace(a, course=None) == replace(b, course=None) and np.array_equal(a.course, b.course)  # type: ignore[arg-type]
+               for a, b in zip(one.shafts, shafts, strict=True))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -48,31 +61,57 @@ def test_examples(path: Path) -> None:
     case = yaml.safe_load(path.read_text(encoding="utf-8"))
     recipe, leads = anatomy.family.read(case["anatomy"]), [lead.family.read(one) for one in case["leads"]]
     canal = build_canal(recipe, leads)
-    assert canal.shafts == place_leads(recipe, leads)
+    assert same_shafts(canal, place_leads(recipe, leads))
     assert canal.vertebra == case["anatomy"]["vertebra"]
     assert [c.number for c in canal.contacts] == list(range(1, len(canal.contacts) + 1))
-    assert tuple(tissue.name for tissue in canal.tissues) == ORDER
+    along = case["anatomy"].get("extent") == "spine"
+    names = [tissue.name for tissue in canal.tissues]
+    bulk = names.index("bulk")
+    # leads end at their tips: encapsulation and lead are there at z = 0 where the lead is
+    beside = [name for shaft in canal.shafts for name in (("encapsulation", "insulation") if shaft.z_tip > 0 > (shaft.z_end or -1) else
+                                                          ("epidural-fat", "epidural-fat"))]
+    assert names[:5] == list(ORDER[:5])
+    assert len(names[5:bulk]) == (3 if along else 1)
+    assert names[bulk + 1 : bulk + 1 + len(beside)] == beside
+    assert set(names[bulk + 1 + len(beside) :]) == {"bulk"}
     section: Any = canal.section
-    assert 5_000 < len(section.points) < 12_000
+    assert 2_500 < len(section.points) < 9_000
     assert len(section.rings) == len(leads)
     for shaft, ring in zip(canal.shafts, section.rings, strict=True):
-        radius = np.hypot(section.points[ring, 0] - shaft.x, section.points[ring, 1] - shaft.y)
-        assert radius == pytest.approx(shaft.radius, rel=0.005)
-        assert len(ring) == 64
-        assert gap(canal, shaft, "dura-outer") == pytest.approx(0.05e-3, abs=1e-6)
-        assert gap(canal, shaft, "canal") >= 0.03e-3 - 1e-7
+        around = section.points[ring] - 0.5 * (section.points[ring].min(axis=0) + section.points[ring].max(axis=0))
+        if shaft.half_width is None:
+            assert np.hypot(*around.T) == pytest.approx(shaft.radius, rel=0.005)
+            assert len(ring) == 2 * RING
+        else:
+            assert np.ptp(around, axis=0) == pytest.approx([2 * shaft.half_width, 2 * shaft.radius], rel=0.005)
+        if canal.way is None and shaft.half_width is None:
+            assert gap(canal, shaft, "dura-outer") == pytest.approx(0.05e-3, abs=1e-6)
+            assert gap(canal, shaft, "canal") >= 0.1e-3 - 1e-7
     assert min(c.z0 for c in canal.contacts) < 0 < max(c.z1 for c in canal.contacts)
     used = {number.table for number in canal.numbers}
-    assert used == {"vertebrae.csv", "cord_by_segment.csv", "canal_facts.csv", "tissue_sets.csv", "leads.csv"}
+    assert used >= {"vertebrae.csv", "cord_by_segment.csv", "canal_facts.csv", "tissue_sets.csv", "leads.csv"}
+    assert ("paddles.csv" in used) == any(shaft.half_width is not None for shaft in canal.shafts)
+    assert ("junctions.csv" in used) == along
     assert len(set(canal.numbers)) == len(canal.numbers)
     # labels cover what the outlines enclose
-    enclosed = np.array([area(outline) for outline in canal.outlines.values()])
-    wanted = np.append(np.diff(enclosed, prepend=0.0), 0.0)
-    for shaft in canal.shafts:
-        thick, bare = np.pi * (shaft.radius + shaft.encapsulation) ** 2, np.pi * shaft.radius**2
-        wanted[ORDER.index("epidural-fat")] -= thick
-        wanted[ORDER.index("encapsulation")] += thick - bare
-    assert areas(canal) == pytest.approx(wanted, rel=0.002)
+    found = areas(canal)
+    enclosed = [area(outline) for name, outline in canal.outlines.items() if name != "bulk"]
+    wanted = np.diff(enclosed, prepend=0.0)
+    by_outline = np.array([*found[:4], found[4] + found[bulk + 1 : bulk + 1 + len(beside)].sum(), found[5:bulk].sum()])
+    # chords cut corners of the thin horns of the grey matter
+    assert by_outline[0] == pytest.approx(wanted[0], rel=0.01)
+    assert by_outline[1:] == pytest.approx(wanted[1:], rel=0.003)
+    for i, shaft in enumerate(canal.shafts):
+        thick, bare = (rounded_slab(shaft, more) for more in (shaft.encapsulation, 0.0))
+        label = bulk + 1 + 2 * i
+        assert found[label + 1] == pytest.approx(bare, rel=0.01)
+        assert found[label] == pytest.approx(thick - bare, rel=0.05)
+
+
+def rounded_slab(shaft: Shaft, more: float) -> float:
+    """Area of a lead that is ``more`` m thicker all around, m2."""
+    flat = 0.0 if shaft.half_width is None else shaft.half_width - shaft.radius
+    return float(np.pi * (shaft.radius + more) ** 2 + 4 * flat * (shaft.radius + more))
 
 
 @pytest.mark.parametrize("vertebra", ["C2", "C7", "T5", "T12", "L1"])
@@ -98,9 +137,10 @@ def test_the_mesh_is_fine_where_it_matters() -> None:
     corners = section.points[section.triangles[:, :3]]
     edge = np.hypot(*(corners - np.roll(corners, 1, axis=1)).transpose(2, 0, 1)).max(axis=1)
     centre = corners.mean(axis=1)
-    assert np.median(edge[in_polygon(centre, canal.cord.dorsal_column)]) < 0.35e-3
+    # longest sides of quadratic triangles, whose nodes are half as far apart; tests/field measures what this costs
+    assert np.median(edge[in_polygon(centre, canal.cord.dorsal_column)]) < 0.6e-3
     near = np.hypot(centre[:, 0] - canal.shafts[0].x, centre[:, 1] - canal.shafts[0].y) < 1.2e-3
-    assert edge[near].max() < 0.5e-3
+    assert edge[near].max() < 0.7e-3
     assert edge[section.labels == ORDER.index("bulk")].max() > 5e-3
 
 
@@ -135,10 +175,11 @@ def test_a_narrow_space_is_widened_and_says_by_how_much() -> None:
     canal = build_canal(parametric(), [octrode()])
     (warning,) = canal.warnings
     by = float(re.search(r"widened by ([\d.]+) mm", warning).group(1)) * 1e-3  # type: ignore[union-attr]
-    # 1.4 lead + 2 x 0.1 encapsulation + 0.05 to the dura + 0.03 to the wall - 1.5 of space
-    assert by == pytest.approx(0.18e-3, abs=0.01e-3)
+    # 1.4 lead + 2 x 0.1 encapsulation + 0.05 to the dura + 0.1 to the wall - 1.5 of space
+    assert by == pytest.approx(0.25e-3, abs=0.01e-3)
     assert plain["canal"][:, 1].min() - canal.outlines["canal"][:, 1].min() == pytest.approx(by, abs=0.01e-3)
-    assert not build_canal(parametric(), [octrode(encapsulation="0 mm")]).warnings
+    thin = lead.family.read({"model": "linear-st", "tip_vertebra": "T8", "encapsulation": "0 mm"})  # 1.3 mm: there is room
+    assert not build_canal(parametric(), [thin]).warnings
 
 
 def test_a_given_space_is_never_widened() -> None:
@@ -151,7 +192,7 @@ def test_a_given_space_is_never_widened() -> None:
 
 def test_without_encapsulation_there_is_none() -> None:
     canal = build_canal(parametric(), [octrode(encapsulation="0 mm")])
-    assert areas(canal)[ORDER.index("encapsulation")] == 0
+    assert not any(tissue.name == "encapsulation" for tissue in canal.tissues)
     assert len(canal.section.rings) == 1  # type: ignore[attr-defined]
 
 

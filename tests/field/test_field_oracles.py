@@ -5,8 +5,8 @@ from __future__ import annotations
 import field_models as models
 import pytest
 
-VALUE, DIFFERENCE, BAND = 0.005, 0.03, 0.01  # largest errors promised
-MEASURED_DIFFERENCE = 0.012  # of the 1 mm second difference, what these meshes give with some room
+VALUE, BAND = 0.001, 0.005  # largest errors promised of V and of contact impedances
+DIFFERENCE = {"iso": 0.01, "homog": 0.01, "aniso": 0.02}  # of the 1 mm second difference
 
 POINTS = ["V_iso_0.25", "V_aniso_0.083_0.083_0.6", "V_iso_1.7"]
 PLANES = ["V_two_fat0.04_csf1.7", "V_two_csf1.7_fat0.04", "V_slab_fat_dura0.03x0.3_csf", "V_slab_fat_dura0.60x0.3_csf"]
@@ -28,8 +28,9 @@ def test_point_source_near_planes(medium: str) -> None:
     assert models.worst_plane(medium) < VALUE
 
 
-@pytest.mark.parametrize("fault", ["sign", "unit slip", "dura twice", "media swapped"])
-@pytest.mark.parametrize("medium", PLANES[2:])
+@pytest.mark.parametrize(
+    ("medium", "fault"), [(PLANES[2], "sign"), (PLANES[2], "dura twice"), (PLANES[3], "unit slip"), (PLANES[3], "media swapped")]
+)
 def test_planes_check_catches(medium: str, fault: str) -> None:
     assert models.worst_plane(medium, fault) > VALUE
 
@@ -38,7 +39,7 @@ def test_planes_check_catches(medium: str, fault: str) -> None:
 def test_point_source_in_cylinders(case: str, domain: str) -> None:
     value, difference = models.worst_cylinder(case, domain)
     assert value < VALUE
-    assert difference < MEASURED_DIFFERENCE < DIFFERENCE
+    assert difference < DIFFERENCE[case]
 
 
 @pytest.mark.parametrize(
@@ -56,17 +57,11 @@ def test_cylinder_check_catches(case: str, domain: str, fault: str) -> None:
     value, difference = models.worst_cylinder(case, domain, fault)
     assert value > VALUE
     # a current of the wrong sign or a wrong length or layer also shows where fibres look
-    assert difference > DIFFERENCE
+    assert difference > DIFFERENCE[case]
 
 
 def test_access_resistance_of_bands() -> None:
     assert models.worst_band() < BAND
-
-
-def test_access_resistance_converges() -> None:
-    finer = models.worst_band(fine=0.08e-3, size=0.1e-3)
-    assert finer < 0.5 * BAND
-    assert finer < models.worst_band()
 
 
 @pytest.mark.parametrize("fault", ["sign", "unit slip", "conductivity twice"])

@@ -134,7 +134,7 @@ def test_key_changes_with_what_decides(canal: Canal) -> None:
     ("point", "says"),
     [
         ((0.0, -8.7 * MM, 0.0), "outside"),
-        ((0.0, 0.0, 1.0), "beyond"),
+        ((0.0, 0.0, 11.0), "beyond"),
         ((0.1, 0.0, 0.0), "outside"),
         ((np.nan, 0.0, 0.0), "outside"),
     ],

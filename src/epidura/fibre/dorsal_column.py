@@ -70,7 +70,7 @@ class DorsalColumn(Population):
             population=np.full(self.count, self.kind),
             diameter=diameter * (1.0 + gain * (lateral - pivot)),
             segment=np.array(below)[len(below) - 1 - np.floor(lateral * len(below)).astype(int)],
-            side=np.where(points[:, 0] > 0, "right", "left"),
+            side=np.where(points[:, 0] > cord.centre[0], "right", "left"),
             paths=tuple(np.array([[a, b, z0], [a, b, z1]]) for a, b in points),
             phase=rng.random(self.count),
             depth=depth,
@@ -90,12 +90,13 @@ class DorsalColumn(Population):
 
 def _laterality(cord: Cord, points: Floats) -> Floats:
     """(n,) 0 at the midline to 1 at the lateral border of the dorsal columns."""
-    return np.clip(np.abs(points[:, 0]) / half_width_at(cord.dorsal_column, points[:, 1]), 0.0, 1.0 - 1e-12)
+    x, y = (points - cord.centre).T
+    return np.clip(np.abs(x) / half_width_at(cord.dorsal_column - cord.centre, y), 0.0, 1.0 - 1e-12)
 
 
 def _slices(cord: Cord, points: Floats, segments: int) -> NDArray[np.int64]:
     """(n,) number of the slice, one per segment and side, that a place belongs to."""
-    return np.floor(_laterality(cord, points) * segments).astype(np.int64) * 2 + (points[:, 0] > 0)
+    return np.floor(_laterality(cord, points) * segments).astype(np.int64) * 2 + (points[:, 0] > cord.centre[0])
 
 
 def _importance(depths: Floats, slices: NDArray[np.int64]) -> Floats:
@@ -187,4 +188,4 @@ def depth_below_surface(cord: Cord, points: Floats) -> Floats:
     """Distance of (n, 2) points to the surface of the cord ellipse; (n,) m."""
     angle = np.linspace(0.0, 2 * np.pi, 4001)[:-1]
     surface = np.column_stack([cord.half_width * np.cos(angle), cord.half_depth * np.sin(angle)])
-    return np.asarray(cKDTree(surface).query(points)[0])
+    return np.asarray(cKDTree(surface).query(points - cord.centre)[0])

@@ -78,10 +78,10 @@ def root_path(cord: Cord, segment: Span, side: str, z_entry: float, z_top: float
     """
     sign = 1.0 if side == "right" else -1.0
     turn = fact("entry turn", "dorsal-root").value * 1e-3
-    start = np.array([sign, 1.0, 1.0]) * _foramen(cord, segment, z_entry)
-    angle = cord.entry_angle
-    entry = np.array([sign * cord.half_width * np.sin(angle), -cord.half_depth * np.cos(angle), z_entry])
-    inwards = -np.array([entry[0] / cord.half_width**2, entry[1] / cord.half_depth**2, 0.0])
+    start = _foramen(cord, segment, sign, z_entry)
+    centre, angle = np.append(cord.centre, 0.0), cord.entry_angle
+    entry = centre + np.array([sign * cord.half_width * np.sin(angle), -cord.half_depth * np.cos(angle), z_entry])
+    inwards = (centre - entry) / np.array([cord.half_width**2, cord.half_depth**2, np.inf])
     inside = entry + fact("entry depth", "dorsal-root").value * 1e-3 * inwards / np.linalg.norm(inwards)
     inside[2] += turn
     before = entry + (start - entry) * turn / np.linalg.norm(start - entry)
@@ -93,8 +93,8 @@ def root_path(cord: Cord, segment: Span, side: str, z_entry: float, z_top: float
     return np.vstack([start, bend, top])
 
 
-def _foramen(cord: Cord, segment: Span, z_entry: float) -> Floats:
-    """Where the root of the right side leaves the dural sac, or where the simulated course begins; (3,) m."""
+def _foramen(cord: Cord, segment: Span, sign: float, z_entry: float) -> Floats:
+    """Where the root of a side (+1 right, -1 left) leaves the dural sac, or where the simulated course begins; (3,) m."""
     longest = fact("longest intradural course", "dorsal-root").value * 1e-3
     spans = {span.name: span for span in cord.vertebrae}
     if segment.name == "C8":
@@ -107,4 +107,4 @@ def _foramen(cord: Cord, segment: Span, z_entry: float) -> Floats:
     z = float(np.clip(exit_z, z_entry - longest, z_entry - 2e-3))
     centre = 0.5 * (cord.dura_inner.min(axis=0) + cord.dura_inner.max(axis=0))
     half = 0.5 * (cord.dura_inner.max(axis=0) - cord.dura_inner.min(axis=0)) * 0.94
-    return np.array([half[0] * np.sin(FORAMEN_ANGLE), centre[1] - half[1] * np.cos(FORAMEN_ANGLE), z])
+    return np.array([centre[0] + sign * half[0] * np.sin(FORAMEN_ANGLE), centre[1] - half[1] * np.cos(FORAMEN_ANGLE), z])

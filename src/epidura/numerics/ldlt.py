@@ -96,12 +96,16 @@ def plan(indptr: Ints, indices: Ints, last: Ints) -> Plan:
 
 
 class Factor:
-    """Workspace of one thread: the factors of ``LANES`` matrices at a time."""
+    """Workspace of one thread: the factors of ``LANES`` matrices at a time.
+
+    Attributes:
+        panels, diagonal: L by panel and the pivots, lanes innermost.
+    """
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self._panels = np.empty(plan.groups * LANES)
-        self._diagonal = np.empty(plan.size * LANES)
+        self.panels = np.empty(plan.groups * LANES)
+        self.diagonal = np.empty(plan.size * LANES)
         tallest = int(np.diff(plan.row_start).max())
         self._scratch = np.empty((tallest * _WIDEST + _WIDEST) * LANES)
         self._position = np.empty(plan.size, dtype=np.int64)
@@ -112,24 +116,33 @@ class Factor:
         _factorise(
             p.column, p.row_start, p.rows, p.panel_start, p.update_start, p.updates,
             p.entry_start, p.entry_row, p.entry_column, p.entry,
-            stiffness, mass, eigenvalues, self._panels, self._diagonal, self._scratch, self._position,
+            stiffness, mass, eigenvalues, self.panels, self.diagonal, self._scratch, self._position,
         )  # fmt: skip
 
     def last_block(self) -> Floats:
         """The block of the inverse on the last unknowns, (LANES, last, last)."""
+        lower, pivots = self._last_factor()
+        inverse = np.linalg.inv(lower)
+        block: Floats = np.swapaxes(inverse, 1, 2) @ (inverse / pivots[:, :, None])
+        return block
+
+    def last_complement(self) -> Floats:
+        """The Schur complement on the last unknowns, the inverse of ``last_block``, (LANES, last, last)."""
+        lower, pivots = self._last_factor()
+        complement: Floats = (lower * pivots[:, None, :]) @ np.swapaxes(lower, 1, 2)
+        return complement
+
+    def _last_factor(self) -> tuple[Floats, Floats]:
+        """L (LANES, last, last) and the pivots (LANES, last) of the last unknowns."""
         p = self.plan
         lower = np.zeros((LANES, p.last, p.last))
         begin = p.size - p.last
         for s in range(int(np.searchsorted(p.column, begin)), len(p.column) - 1):
             c0, c1 = p.column[s], p.column[s + 1]
             rows = p.rows[p.row_start[s] : p.row_start[s + 1]] - begin
-            values = self._panels[p.panel_start[s] * LANES : p.panel_start[s + 1] * LANES].reshape(len(rows), c1 - c0, LANES)
+            values = self.panels[p.panel_start[s] * LANES : p.panel_start[s + 1] * LANES].reshape(len(rows), c1 - c0, LANES)
             lower[:, rows, c0 - begin : c1 - begin] = np.moveaxis(values, 2, 0)
-        lower = np.tril(lower, -1) + np.eye(p.last)
-        inverse = np.linalg.inv(lower)
-        pivots = self._diagonal.reshape(p.size, LANES)[begin:].T
-        block: Floats = np.swapaxes(inverse, 1, 2) @ (inverse / pivots[:, :, None])
-        return block
+        return np.tril(lower, -1) + np.eye(p.last), self.diagonal.reshape(p.size, LANES)[begin:].T
 
     def solve(self, rhs: Floats, only_last: bool = False) -> Floats:
         """Solve for right-hand sides (n, k, LANES) in the order of the unknowns; same shape.
@@ -140,7 +153,7 @@ class Factor:
         p = self.plan
         x = np.ascontiguousarray(rhs[p.order])
         first = int(np.searchsorted(p.column, p.size - p.last)) if only_last else 0
-        _solve(p.column, p.row_start, p.rows, p.panel_start, self._panels, self._diagonal, x.reshape(-1), x.shape[1], first)
+        _solve(p.column, p.row_start, p.rows, p.panel_start, self.panels, self.diagonal, x.reshape(-1), x.shape[1], first)
         out = np.empty_like(x)
         out[p.order] = x
         return out

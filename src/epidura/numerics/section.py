@@ -24,18 +24,40 @@ class Loop:
 
     Attributes:
         points: (k, 2) m, closed, first != last, any orientation.
-        inside: label of the region just inside, -1 for a hole, which is not meshed.
-        outside: label of the region just outside, -1 for nothing (outermost loop).
+        inside: label of the region just inside, -1 for a hole, which is not meshed; or one label per edge of ``points``.
+        outside: label of the region just outside, -1 for nothing (outermost loop); or one label per edge.
         size: wanted edge length along the loop, m.
         keep: use the points exactly as they are; otherwise the loop is resampled by arc length, and a
-            smooth loop is scaled so that the area inside stays what it was.
+            smooth loop is scaled so that the area inside stays what it was. Labels per edge need it.
+        ring: whether its nodes are wanted; those of a hole always are.
     """
 
     points: Floats
-    inside: int
-    outside: int
+    inside: int | Sequence[int]
+    outside: int | Sequence[int]
     size: float
     keep: bool = False
+    ring: bool = False
+
+    def sides(self) -> tuple[Ints, Ints]:
+        """Labels inside and outside of every edge."""
+        count = len(self.points)
+        return tuple(np.broadcast_to(np.asarray(label, dtype=np.int64), count) for label in (self.inside, self.outside))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A straight border between two regions, from a point of one loop to a point of another.
+
+    Attributes:
+        start, end: (2,) m, points of loops that are kept as they are.
+        left, right: labels on both sides, seen from start to end.
+    """
+
+    start: Floats
+    end: Floats
+    left: int
+    right: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Section:
         triangles: (m, 6) three corners counter-clockwise, then the middles of the edges 01, 12, 20.
         labels: (m,) region of each triangle.
         boundary: (b,) nodes on the outermost loop.
-        rings: for each hole, in the order of the loops, its nodes in order of angle.
+        rings: for each hole or ring, in the order of the loops, its nodes in order of angle.
     """
 
     points: Floats
@@ -57,32 +79,48 @@ class Section:
     rings: tuple[Ints, ...]
 
 
-def mesh_section(loops: Sequence[Loop], sizes: Sequence[float], grading: float = 0.3) -> Section:
+def mesh_section(loops: Sequence[Loop], sizes: Sequence[float], grading: float = 0.3, cuts: Sequence[Cut] = ()) -> Section:
     """Mesh nested regions; the same input gives the same mesh.
 
     Args:
         loops: one outermost loop (outside = -1) and any number within it, not touching each other.
         sizes: largest edge in the region of each label, m.
         grading: how fast edges grow away from small ones, 0 (slow) to 1.
+        cuts: straight borders between loops.
 
     Raises:
         ValueError: loops that do not describe a section, or that Netgen cannot mesh.
     """
-    outer = [i for i, loop in enumerate(loops) if loop.outside < 0]
+    sides = [loop.sides() for loop in loops]
+    outer = [i for i, (_, outside) in enumerate(sides) if (outside < 0).any()]
     if len(outer) != 1:
         raise ValueError(f"a section needs exactly one outermost loop (outside = -1), got {len(outer)}")
-    for i, loop in enumerate(loops):
-        if max(loop.inside, loop.outside) >= len(sizes):
-            raise ValueError(f"loop {i} names region {max(loop.inside, loop.outside)}, but there are {len(sizes)} sizes")
+    for i, (inside, outside) in enumerate(sides):
+        if max(inside.max(), outside.max()) >= len(sizes):
+            raise ValueError(f"loop {i} names region {max(inside.max(), outside.max())}, but there are {len(sizes)} sizes")
     outlines = [_outline(loop, i) for i, loop in enumerate(loops)]
-    corners, triangles, labels = _netgen(loops, outlines, sizes, grading)
+    corners, triangles, labels = _netgen(loops, outlines, sizes, grading, cuts)
     points, quadratic = _quadratic(corners, triangles)
+    holes = [i for i, (inside, _) in enumerate(sides) if (inside < 0).any()]
     circuits = _circuits(points, quadratic)
-    found = [_circuit_of(circuits, points, outlines[i], i) for i, loop in enumerate(loops) if loop.inside < 0 or i == outer[0]]
-    kept = [i for i, loop in enumerate(loops) if loop.inside < 0 or i == outer[0]]
-    by_loop = dict(zip(kept, found, strict=True))
-    rings = tuple(_by_angle(by_loop[i], points) for i in kept if i != outer[0])
-    return Section(points, quadratic, labels, np.sort(by_loop[outer[0]]), rings)
+    wanted = [i for i, loop in enumerate(loops) if loop.ring or i in holes]
+    rings = tuple(
+        _by_angle(_circuit_of(circuits, points, outlines[i], i) if i in holes else on_outline(points, outlines[i]), points) for i in wanted
+    )
+    boundary = _circuit_of(circuits, points, outlines[outer[0]], outer[0])
+    return Section(points, quadratic, labels, np.sort(boundary), rings)
+
+
+def on_outline(points: Floats, outline: Floats) -> Ints:
+    """Which of (n, 2) points lie on a closed polygon."""
+    a, b = outline, np.roll(outline, -1, axis=0)
+    size = float(np.hypot(*(b - a).T).max())
+    near = np.flatnonzero(np.all((points > outline.min(axis=0) - 1e-6 * size) & (points < outline.max(axis=0) + 1e-6 * size), axis=1))
+    to = points[near][:, None] - a
+    along = b - a
+    share = np.clip((to * along).sum(axis=2) / (along * along).sum(axis=1), 0.0, 1.0)
+    away = np.hypot(*np.moveaxis(to - share[:, :, None] * along, 2, 0)).min(axis=1)
+    return near[away < 1e-6 * size]
 
 
 def circle(x: float, y: float, radius: float, count: int) -> Floats:
@@ -142,7 +180,7 @@ def resample(points: Floats, size: float) -> Floats:
 
 
 def _netgen(
-    loops: Sequence[Loop], outlines: Sequence[Floats], sizes: Sequence[float], grading: float
+    loops: Sequence[Loop], outlines: Sequence[Floats], sizes: Sequence[float], grading: float, cuts: Sequence[Cut]
 ) -> tuple[Floats, Ints, Ints]:
     """Linear triangles: corners (n, 2) m, triangles (m, 3) counter-clockwise, labels (m,)."""
     import netgen.meshing  # slow to import, hence here
@@ -150,10 +188,22 @@ def _netgen(
 
     netgen.meshing.SetMessageImportance(0)  # otherwise it writes to the standard output
     geometry = SplineGeometry()
-    for loop, outline in zip(loops, outlines, strict=True):
+    known: dict[tuple[float, float], int] = {}
+    for i, (loop, outline) in enumerate(zip(loops, outlines, strict=True)):
         ids = [geometry.AppendPoint(*point) for point in 1e3 * outline]
-        for a, b in zip(ids, ids[1:] + ids[:1], strict=True):
-            geometry.Append(["line", a, b], leftdomain=loop.inside + 1, rightdomain=loop.outside + 1)
+        known.update({(float(x), float(y)): k for (x, y), k in zip(outline, ids, strict=True)})
+        inside, outside = loop.sides()
+        alike = bool((inside == inside[0]).all() and (outside == outside[0]).all())
+        if not alike and (not loop.keep or area(np.asarray(loop.points)) < 0):
+            raise ValueError(f"loop {i} has labels per edge: it must be kept as it is and run counter-clockwise")
+        for k, (a, b) in enumerate(zip(ids, ids[1:] + ids[:1], strict=True)):
+            at = 0 if alike else k
+            geometry.Append(["line", a, b], leftdomain=int(inside[at]) + 1, rightdomain=int(outside[at]) + 1)
+    for cut in cuts:
+        ends = [(float(x), float(y)) for x, y in (cut.start, cut.end)]
+        if not all(end in known for end in ends):
+            raise ValueError("a cut must begin and end at points of loops")
+        geometry.Append(["line", known[ends[0]], known[ends[1]]], leftdomain=cut.left + 1, rightdomain=cut.right + 1)
     for label, size in enumerate(sizes):
         geometry.SetDomainMaxH(label + 1, 1e3 * size)
     try:
@@ -171,8 +221,8 @@ def _netgen(
     a, b, c = (corners[triangles[:, i]] for i in range(3))
     twice = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     triangles[twice < 0] = triangles[twice < 0][:, [0, 2, 1]]
-    wanted = area(outlines[next(i for i, loop in enumerate(loops) if loop.outside < 0)])
-    wanted -= sum(area(o) for loop, o in zip(loops, outlines, strict=True) if loop.inside < 0)
+    wanted = area(outlines[next(i for i, loop in enumerate(loops) if (loop.sides()[1] < 0).any())])
+    wanted -= sum(area(o) for loop, o in zip(loops, outlines, strict=True) if (loop.sides()[0] < 0).any())
     if abs(0.5 * np.abs(twice).sum() - wanted) > 1e-6 * wanted:
         raise ValueError("the cross-section could not be meshed: its triangles do not fill it; its outlines may cross")
     return corners, triangles, labels

@@ -107,9 +107,37 @@ for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (o
 
 
 def _address(context, builder, array_type, array, index, vec: Vec):
+    return _place(builder, array_type, array, context, builder.mul(index, ir.Constant(index.type, vec.lanes)), vec)
+
+
+def _place(builder, array_type, array, context, offset, vec: Vec):
     data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    offset = builder.mul(index, ir.Constant(index.type, vec.lanes))
     return builder.bitcast(builder.gep(data, [offset]), _vector(vec).as_pointer())
+
+
+@intrinsic
+def load_at(typing_context, array, offset):
+    """The lanes that begin at any element ``offset`` of a flat array."""
+    vec = Vec(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        where = context.cast(builder, args[1], signature.args[1], types.intp)
+        return builder.load(_place(builder, signature.args[0], args[0], context, where, vec), align=vec.dtype.bitwidth // 8)
+
+    return vec(array, offset), codegen
+
+
+@intrinsic
+def store_at(typing_context, array, offset, value):
+    """Write lanes from any element ``offset`` on."""
+
+    def codegen(context, builder, signature, args):
+        vec = signature.args[2]
+        where = context.cast(builder, args[1], signature.args[1], types.intp)
+        builder.store(args[2], _place(builder, signature.args[0], args[0], context, where, vec), align=vec.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, offset, value), codegen
 
 
 @intrinsic

@@ -22,6 +22,7 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 
 from epidura.numerics.ldlt import LANES, Factor, Plan, plan, threads
 from epidura.numerics.section import Section
+from epidura.numerics.spine import integrals, pattern
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,14 +37,6 @@ def plane_shapes(barycentric: Floats) -> Floats:
     """Quadratic shape functions at barycentric coordinates (..., 3): (..., 6)."""
     a, b, c = np.moveaxis(barycentric, -1, 0)
     return np.stack([a * (2 * a - 1), b * (2 * b - 1), c * (2 * c - 1), 4 * a * b, 4 * b * c, 4 * c * a], axis=-1)
-
-
-def _plane_gradients(barycentric: Floats) -> Floats:
-    """Derivatives of the shape functions by each barycentric coordinate, (..., 6, 3)."""
-    a, b, c = np.moveaxis(barycentric, -1, 0)
-    o = np.zeros_like(a)
-    rows = [(4 * a - 1, o, o), (o, 4 * b - 1, o), (o, o, 4 * c - 1), (4 * b, 4 * a, o), (o, 4 * c, 4 * b), (4 * c, o, 4 * a)]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def axis(edges: Sequence[float], half_length: float, fine: float, coarse: float, growth: float, reach: float = 0.02) -> Floats:
@@ -145,31 +138,15 @@ def sweep(section: Section, z: Floats, transverse: Sequence[float] | Floats, lon
         raise ValueError(f"{labels} regions need as many positive conductivities in each direction, got {st} and {sz}")
     if len(z) % 2 == 0 or len(z) < 3 or not (np.diff(z) > 0).all():
         raise ValueError(f"an axis needs an odd number of rising nodes, got {len(z)}")
-    corners = section.points[section.triangles[:, :3]]
-    edges = corners[:, [2, 0, 1]] - corners[:, [1, 2, 0]]  # opposite to each corner
-    twice = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
-    slopes = np.stack((-edges[:, :, 1], edges[:, :, 0]), axis=-1) / twice[:, None, None]  # ∇ of barycentric coordinates
-    dots = np.einsum("mai,mbi->mab", slopes, slopes)
-    gradients = _plane_gradients(PLANE_POINTS)
-    pairs = np.einsum("q,qia,qjb->abij", PLANE_WEIGHTS, gradients, gradients).reshape(9, 36)
-    values = plane_shapes(PLANE_POINTS)
-    square = np.einsum("q,qi,qj->ij", PLANE_WEIGHTS, values, values).reshape(1, 36)
-    size = 0.5 * twice[:, None]
-    k = (size * st[section.labels][:, None]) * (dots.reshape(-1, 9) @ pairs)
-    m = (size * sz[section.labels][:, None]) * square
     n = len(section.points)
-    key = (section.triangles[:, None, :] * n + section.triangles[:, :, None]).reshape(-1)  # column, then row
-    unique, index = np.unique(key, return_inverse=True)
-    index = index.reshape(-1)
-    stiffness: Floats = np.bincount(index, weights=k.reshape(-1)).astype(float)
-    mass: Floats = np.bincount(index, weights=m.reshape(-1)).astype(float)
-    indptr = np.searchsorted(unique // n, np.arange(n + 1)).astype(np.int64)
+    indptr, indices, entry = pattern(section.triangles, n)
+    stiffness, mass = integrals(section, section.points, st, sz, entry, len(indices))
     k1, m1 = axis_matrices(z)
     eigenvalues, inner = eigh(k1[1:-1, 1:-1], m1[1:-1, 1:-1])
     shapes = np.zeros((len(z), len(eigenvalues)))
     shapes[1:-1] = inner
     free = np.setdiff1d(np.arange(n), section.boundary)
-    return Sweep(section, z, st, sz, indptr, (unique % n).astype(np.int64), stiffness, mass, eigenvalues, shapes, free)
+    return Sweep(section, z, st, sz, indptr, indices, stiffness, mass, eigenvalues, shapes, free)
 
 
 @dataclass(frozen=True)
@@ -519,8 +496,11 @@ class Sampler:
         self._start, self._bin = _fill_bins(first, final, len(self._lines[0]) + 1, len(self._lines[1]) + 1)
         self._corners = np.ascontiguousarray(corners.reshape(-1, 6))
 
-    def __call__(self, points: Floats) -> Floats:
+    def __call__(self, points: Floats, lenient: bool = False) -> Floats:
         """Values (k, p) at points (p, 3).
+
+        Args:
+            lenient: NaN for points outside instead of an error.
 
         Raises:
             ValueError: a point that is not in the mesh, or beyond its ends.
@@ -531,7 +511,7 @@ class Sampler:
         out = np.empty((len(points), self.coefficients.shape[2]))
         outside = _sample(
             points, self._lines[0], self._lines[1], self._start, self._bin, self._corners, self.section.triangles,
-            self.knots, self.coefficients, out,
+            self.knots, self.coefficients, out, lenient,
         )  # fmt: skip
         if outside >= 0:
             x, y, z = points[outside]
@@ -578,7 +558,7 @@ def _fill_bins(first: Ints, final: Ints, wide: int, high: int) -> tuple[Ints, In
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sample(
     points: Floats, xs: Floats, ys: Floats, start: Ints, bins: Ints, corners: Floats, triangles: Ints,
-    knots: Floats, coefficients: NDArray[np.floating], out: Floats,
+    knots: Floats, coefficients: NDArray[np.floating], out: Floats, lenient: bool,
 ) -> int:  # fmt: skip
     """Fill ``out``; the first point outside the mesh, or -1."""
     slack = 1e-9
@@ -590,7 +570,11 @@ def _sample(
     for p in range(len(points)):
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
         if not (z >= knots[0] and z <= knots[-1]):
-            return p
+            if not lenient:
+                return p
+            for k in range(out.shape[1]):
+                out[p, k] = np.nan
+            continue
         a = b = c = 0.0
         found = False
         cell = -2
@@ -616,7 +600,11 @@ def _sample(
                 cell = np.searchsorted(xs, x) * high + np.searchsorted(ys, y)
                 at = start[cell]
         if not found:
-            return p
+            if not lenient:
+                return p
+            for k in range(out.shape[1]):
+                out[p, k] = np.nan
+            continue
         shape[0], shape[1], shape[2] = a * (2 * a - 1), b * (2 * b - 1), c * (2 * c - 1)
         shape[3], shape[4], shape[5] = 4 * a * b, 4 * b * c, 4 * c * a
         i = min(max(np.searchsorted(knots, z, side="right") - 1, 5), pieces - 1)

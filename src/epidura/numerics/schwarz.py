@@ -1,0 +1,271 @@
+"""Contacts in a spine that varies along z: conjugate gradients on all contacts at once, preconditioned by fast diagonalisation.
+
+The preconditioner is a symmetric multiplicative Schwarz method of three kinds of solvers, each of which falls apart into
+modes of its own. The first covers the whole section with the average over z of shape and conductivity and holds the
+contacts at one potential each. The second are shells: regions whose conductivity changes along z by more than ``CONTRAST``
+(bone and disc), a profile along z times a value in the plane. The third are slabs: the stretches of z where such a region
+stands out from its average, over all of them and ``OVERLAP`` around. Shells and slabs hold what is really there: a solver
+that took less than half of a conductivity would make the whole indefinite. The regions follow from the conductivities;
+none is picked by hand.
+
+The search directions of all contacts form one block: the solution of each contact then is the best in the space of all, and
+the impedance matrix is symmetric whatever the tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epidura.numerics.modal import Bands, Modes
+from epidura.numerics.section import Section
+from epidura.numerics.spine import Columns, Layout, Operator, Spine, banded, combine, gram, hats, plane_matrices
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+UNLIKE = 1.3
+"""Rows whose stiffness is so many times that of the average, or less than that share of it, are smoothed."""
+
+FADE = 10e-3
+"""Distance from the contacts at which the average over z counts half, m."""
+
+BLOCK = 16
+"""Contacts solved together; more are solved in turns, to bound the memory."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A contact: ring nodes ``nodes`` (of the section) between the axis nodes z0 and z1, m."""
+
+    nodes: Ints
+    z0: float
+    z1: float
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Potentials of the contacts.
+
+    Attributes:
+        values: (rows, contacts, nz) V/A at the free nodes of the plane, rows as in ``layout``.
+        impedance: (c, c) ohm.
+        operator: what was solved.
+        iterations: of the conjugate gradients (the most of any block).
+        residual: relative, in the norm of the preconditioner.
+        currents: by contact (nodes, nz, contacts) A: current out of each of its nodes, for every unit solution.
+    """
+
+    values: Floats
+    impedance: Floats
+    operator: Operator
+    iterations: int
+    residual: float
+    touches: tuple[Touch, ...]
+    currents: tuple[Floats, ...]
+
+    def at_nodes(self) -> Floats:
+        """(nodes of the section, nz, contacts) V/A, zero on the outermost loop."""
+        layout = self.operator.layout
+        out = np.zeros((len(layout.row), len(self.operator.z), self.values.shape[1]))
+        out[layout.node] = self.values.transpose(0, 2, 1)
+        return out
+
+
+def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int = 100) -> Solved:
+    """Potentials and impedances of equipotential contacts, 1 A out of one at a time, the others floating.
+
+    Args:
+        z: (nz,) nodes of the quadratic axis; stations and contact edges are ends of elements.
+        tolerance: of the residual, relative, in the norm of the preconditioner.
+
+    Raises:
+        ValueError: contacts that are not on the mesh, or conjugate gradients that do not converge in ``limit`` steps.
+    """
+    ring = np.unique(np.concatenate([t.nodes for t in touches]))
+    layout = Layout(spine.section, _whole_rings(spine.section, ring))
+    operator = Operator(spine, layout, z)
+    mask = _mask(layout, z, operator.padded, touches)
+    first, final = min(t.z0 for t in touches), max(t.z1 for t in touches)
+    precondition = Schwarz(operator, Bands(mask), (first, final))
+    values = np.zeros((layout.size, len(touches), len(z)))
+    iterations, residual = 0, 0.0
+    currents = [np.zeros((len(t.nodes), len(z), len(touches))) for t in touches]
+    for low in range(0, len(touches), BLOCK):
+        some = list(range(low, min(low + BLOCK, len(touches))))
+        x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit)
+        values[:, some] = x[:, : len(some), : len(z)]
+        iterations, residual = max(iterations, steps), max(residual, left)
+        flow = operator.apply(x, rows=np.unique(layout.row[ring]))
+        for t, part in zip(touches, currents, strict=True):
+            inside = (z >= t.z0 - 1e-12) & (z <= t.z1 + 1e-12)
+            part[:, inside, low : low + len(some)] = flow[layout.row[t.nodes], : len(some), : len(z)].transpose(0, 2, 1)[:, inside]
+    level = [np.argwhere(m)[0] for m in mask]
+    first_row = layout.size - mask.shape[1]
+    impedance = np.array([values[first_row + p, :, at] for p, at in level])
+    return Solved(values, impedance, operator, iterations, residual, tuple(touches), tuple(currents))
+
+
+def _whole_rings(section: Section, nodes: Ints) -> Ints:
+    """All nodes of the rings that hold any of ``nodes``."""
+    used = [ring for ring in section.rings if np.isin(ring, nodes).any()]
+    if not np.isin(nodes, np.concatenate(used) if used else np.empty(0, dtype=np.int64)).all():
+        raise ValueError("a contact has nodes that are not on a ring")
+    return np.concatenate(used)
+
+
+def _mask(layout: Layout, z: Floats, padded: int, touches: Sequence[Touch]) -> NDArray[np.bool_]:
+    """(contacts, r, padded) which of the last rows and z belong to each contact."""
+    rings = layout.plan.last
+    mask = np.zeros((len(touches), rings, padded), dtype=bool)
+    for c, touch in enumerate(touches):
+        low, high = int(np.argmin(np.abs(z - touch.z0))), int(np.argmin(np.abs(z - touch.z1)))
+        if abs(z[low] - touch.z0) > 1e-9 or abs(z[high] - touch.z1) > 1e-9 or high <= low or low % 2 or high % 2:
+            raise ValueError(f"the edges of a contact, z = {touch.z0} and {touch.z1} m, must be ends of elements of the axis")
+        mask[c, (layout.row[touch.nodes] - (layout.size - rings))[:, None], np.arange(low, high + 1)] = True
+    if mask.sum(axis=0).max() > 1:
+        raise ValueError("two contacts share a node")
+    return mask
+
+
+class Schwarz:
+    """The preconditioner.
+
+    Args:
+        operator: the matrix.
+        bands: contacts.
+        focus: stretch of z around which the average is taken, m.
+    """
+
+    def __init__(self, operator: Operator, bands: Bands | None, focus: tuple[float, float]):
+        self.operator = operator
+        spine, layout = operator.spine, operator.layout
+        ends = operator.z[::2]
+        length = np.diff(ends)
+        middle = 0.5 * (ends[1:] + ends[:-1])
+        near = 1.0 / (1.0 + (np.clip(np.maximum(focus[0] - middle, middle - focus[1]), 0.0, None) / FADE) ** 2)
+        weight = near * length / (near * length).sum()
+        transverse, longitudinal = (_average(sigma[operator.interval], weight) for sigma in (spine.transverse, spine.longitudinal))
+        # how much each station of the shape counts
+        share = np.array([(hat.mean(axis=1) * weight).sum() for _, hat in hats(spine.z, ends)])
+        points = spine.section.points if spine.positions is None else np.tensordot(share, spine.positions, axes=1)
+        bend = 0.0 if spine.bend is None else float(share @ spine.bend)
+        k, m, _ = plane_matrices(layout, spine.section, points, transverse, longitudinal, None, bend)
+        mass, stiffness, _ = (_dense(b) for b in banded(operator.z, np.ones((len(length), 2))))
+        self.whole = Modes(layout.plan, k, m, stiffness, mass, operator.padded, bands)
+        self.mask = None if bands is None else bands.mask
+        self.columns: Columns | None = None
+        self._out: Floats | None = None  # kept from call to call: fresh memory costs as much as a product
+        self._product = np.zeros(0)
+        rows = self._unlike(k, near > 0.1)
+        if len(rows):
+            self.columns = Columns(operator, rows)
+
+    def _unlike(self, average: Floats, counted: NDArray[np.bool_]) -> Ints:
+        """Rows whose stiffness somewhere near the contacts is far from that of the average: where shape or tissue changes."""
+        operator = self.operator
+        layout, section = operator.layout, operator.spine.section
+        owner = np.repeat(np.arange(layout.size), np.diff(layout.indptr))
+        diagonal = np.flatnonzero(owner == layout.indices)
+        here = np.zeros((layout.size, len(counted)))
+        for part in operator.parts:
+            here += part.stiffness[diagonal, None] * part.weight.mean(axis=1)
+        ratio = here[:, counted] / average[diagonal, None]
+        barred = np.arange(layout.size) >= layout.size - layout.plan.last
+        dead = (operator.spine.transverse == 0).any(axis=0)[section.labels]
+        inside = layout.row[np.unique(section.triangles[dead])]
+        barred[inside[inside >= 0]] = True
+        return np.flatnonzero(((ratio.max(axis=1) > UNLIKE) | (ratio.min(axis=1) < 1.0 / UNLIKE)) & ~barred)
+
+    def __call__(self, residual: Floats) -> Floats:
+        """Loads (rows, k, padded) -> approximate potentials, constant on every contact; the array is used again by the next call."""
+        if self.columns is None:
+            return self._level(self.whole.solve(residual).astype(float))
+        if self._out is None or self._out.shape != residual.shape:
+            self._out, self._product = np.zeros_like(residual), np.zeros_like(residual)
+        out = self._out
+        out[:] = 0.0
+        self.columns.sweep(out, residual)
+        self.operator.apply(out, out=self._product)
+        np.subtract(residual, self._product, out=self._product)
+        out += self.whole.solve(self._product)
+        self._level(out)
+        self.columns.sweep(out, residual, backward=True)
+        return out
+
+    def _level(self, x: Floats) -> Floats:
+        """Contacts made exactly equipotential: single precision leaves them so to seven digits only."""
+        if self.mask is not None:
+            first_row = len(x) - self.mask.shape[1]
+            for band in self.mask:
+                node, z = np.nonzero(band)
+                x[first_row + node, :, z] = x[first_row + node[0], :, z[0]]
+        return x
+
+
+def _average(sigma: Floats, weight: Floats) -> Floats:
+    """(labels,) mean of (elements, labels) over what conducts."""
+    there = sigma > 0
+    share = (there * weight[:, None]).sum(axis=0)
+    if not (share > 0).all():
+        raise ValueError(f"regions {np.flatnonzero(share == 0)} conduct nowhere; make them holes")
+    return np.asarray((sigma * weight[:, None]).sum(axis=0) / share)
+
+
+def _dense(band: Floats) -> Floats:
+    nz = len(band)
+    out = np.zeros((nz, nz))
+    for d in range(5):
+        at = np.arange(max(0, 2 - d), min(nz, nz + 2 - d))
+        out[at, at + d - 2] = band[at, d]
+    return out
+
+
+def _conjugate(
+    operator: Operator, precondition: Callable[[Floats], Floats], mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int
+) -> tuple[Floats, int, float]:
+    """Block conjugate gradients for 1 A out of each of the contacts ``some``: solutions, steps, relative residual."""
+    k = -(-len(some) // 4) * 4  # kernels take four right-hand sides at a time
+    x = operator.zeros(k)
+    r = operator.zeros(k)
+    first_row = operator.layout.size - mask.shape[1]
+    ring, at = [np.nonzero(m) for m in mask], [np.argwhere(m)[0] for m in mask]
+    for column, c in enumerate(some):
+        r[first_row + at[c][0], column, at[c][1]] = 1.0
+
+    def merge() -> None:
+        """A contact is one unknown: its load stands at its first node."""
+        for (node, z), (p, first) in zip(ring, at, strict=True):
+            total = r[first_row + node, :, z].sum(axis=0)
+            r[first_row + node, :, z] = 0.0
+            r[first_row + p, :, first] = total
+
+    used = len(some)
+    s = precondition(r)
+    start = np.diag(gram(r, s))[:used].copy()
+    p, q = s.copy(), np.zeros_like(s)
+    steps, left = 0, 1.0
+    while steps < limit:
+        operator.apply(p, out=q)
+        energy = gram(p, q)[:used, :used]
+        inverse = np.linalg.pinv(0.5 * (energy + energy.T), rcond=1e-13, hermitian=True)
+        step = np.zeros((k, k))
+        step[:used, :used] = inverse @ gram(p, r)[:used, :used]
+        combine(p, step, x)
+        combine(q, step, r, -1.0)
+        merge()
+        steps += 1
+        s = precondition(r)
+        left = float(np.sqrt(np.maximum(np.diag(gram(r, s))[:used], 0.0) / start).max())
+        if left < tolerance:
+            break
+        back = np.zeros((k, k))
+        back[:used, :used] = inverse @ gram(q, s)[:used, :used]
+        combine(p, back, s, -1.0)
+        p[:] = s
+    else:
+        raise ValueError(f"conjugate gradients reached {left:.1e} of {tolerance:.1e} in {limit} steps")
+    return x, steps, left

@@ -1,0 +1,769 @@
+"""A cross-section swept along z whose shape and conductivities vary on the way: matrices and their product.
+
+The mesh of ``section`` is carried along z by a map: node i of the plane stands at ``positions[s, i]`` at station s. In
+the coordinates (node, z) the equation div(σ grad V) = 0 reads
+
+    ∫ σ_t h ∇u·∇v + σ_z / h (u_z - X'·∇u)(v_z - X'·∇v),
+
+where X' is the slope of the node's path and h = 1 - y bend the length along z of a curved spine relative to its axis (within half
+the radius of the bend; bounded beyond).
+Between stations the plane integrals are interpolated linearly, so the matrix is a short sum of Kronecker products
+
+    Σ_parts  K ⊗ M1 + M ⊗ K1 - C ⊗ D1ᵀ - Cᵀ ⊗ D1
+
+with plane matrices K = ∫ σ_t h ∇·∇ + σ_z/h (X'·∇)(X'·∇), M = ∫ σ_z/h, C = ∫ σ_z/h v (X'·∇u) of one station and one group
+of regions, and banded matrices along z weighted with the station's share and the group's conductivity there. It stays
+symmetric and positive semidefinite. Where nothing changes along z one part does. Units: metres, S/m, ampere, volt.
+"""
+
+# Vectors of lanes are typed by Numba, not by mypy.
+# mypy: disable-error-code="call-arg,no-any-return,var-annotated"
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+from scipy.sparse import csr_array, diags_array, kron
+
+from epidura.numerics.ldlt import Plan, plan, threads
+from epidura.numerics.section import Section
+from epidura.numerics.simd import fill, load_at, store_at
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LANES = 8
+GUARD = 8
+"""Zeros before and behind a window of z, so that bands can reach beyond it."""
+
+# twelve points, exact to degree 6 (Dunavant 1985)
+_POINTS, _WEIGHTS = [], []
+for _a, _w in ((0.249286745170910, 0.116786275726379), (0.063089014491502, 0.050844906370207)):
+    for _turn in range(3):
+        _POINTS.append(np.roll([1 - 2 * _a, _a, _a], _turn))
+        _WEIGHTS.append(_w)
+for _turn in range(3):
+    for _order in ((0.053145049844817, 0.310352451033784, 0.636502499121399), (0.310352451033784, 0.053145049844817, 0.636502499121399)):
+        _POINTS.append(np.roll(_order, _turn))
+        _WEIGHTS.append(0.082851075618374)
+QUADRATURE, WEIGHTS = np.array(_POINTS), np.array(_WEIGHTS)
+
+_A, _B, _C = QUADRATURE.T
+_SLOPES = (np.column_stack([1 - 4 * _A, 4 * _B - 1, 0 * _A, 4 * (_A - _B), 4 * _C, -4 * _C]),
+           np.column_stack([1 - 4 * _A, 0 * _A, 4 * _C - 1, -4 * _B, 4 * _B, 4 * (_A - _C)]))  # of the shape functions by b and c
+
+
+@dataclass(frozen=True)
+class Spine:
+    """A section, its way along z and its conductivities.
+
+    Attributes:
+        section: mesh of the plane; its own points are those of a reference place.
+        transverse, longitudinal: (e + 1, labels) S/m below, between and above the ``edges``; 0 where nothing conducts.
+        edges: (e,) rising, m: where conductivities change.
+        z: (s,) rising, m: stations of the shape; as at the first and the last one beyond them.
+        positions: (s, n, 2) nodes of the plane at the stations, m; None: they stay where the section has them.
+        slopes: (s, n, 2) derivative of the positions along z; None with ``positions`` None.
+        bend: (s,) curvature of the spine in the sagittal plane, 1/m, + concave towards larger y; None: straight.
+    """
+
+    section: Section
+    transverse: Floats
+    longitudinal: Floats
+    edges: Floats = field(default_factory=lambda: np.zeros(0))
+    z: Floats = field(default_factory=lambda: np.zeros(1))
+    positions: Floats | None = None
+    slopes: Floats | None = None
+    bend: Floats | None = None
+
+    def __post_init__(self) -> None:
+        labels = int(self.section.labels.max()) + 1
+        if not len(self.z) or not (np.diff(self.z) > 0).all() or not (np.diff(self.edges) > 0).all():
+            raise ValueError("stations, at least one, and edges must rise")
+        for sigma in (self.transverse, self.longitudinal):
+            if sigma.ndim != 2 or len(sigma) != len(self.edges) + 1 or sigma.shape[1] < labels or not (sigma >= 0).all():
+                raise ValueError(f"{len(self.edges)} edges and {labels} regions need conductivities (edges + 1, regions) that are not negative, "
+                                 f"got shape {sigma.shape}")
+        for array in (self.positions, self.slopes):
+            if array is not None and array.shape != (len(self.z), len(self.section.points), 2):
+                raise ValueError(f"positions and slopes must have the shape ({len(self.z)}, {len(self.section.points)}, 2), got {array.shape}")
+        if (self.positions is None) != (self.slopes is None):
+            raise ValueError("positions and slopes come together")
+
+    @property
+    def groups(self) -> list[NDArray[np.bool_]]:
+        """(labels,) masks of regions whose conductivities change along z in one way: first those that do not change."""
+        change = (np.ptp(self.transverse, axis=0) > 0) | (np.ptp(self.longitudinal, axis=0) > 0)
+        return [~change, *(np.arange(len(change)) == label for label in np.flatnonzero(change))]
+
+    def profile(self, label: int) -> tuple[float, float, Floats]:
+        """Of a region: largest transverse and longitudinal conductivity, S/m, and (e + 1,) what share of them is there."""
+        st, sl = self.transverse[:, label], self.longitudinal[:, label]
+        top = int(st.argmax())
+        if not st[top] > 0:
+            raise ValueError(f"region {label} conducts nowhere; make it a hole")
+        share = st / st[top]
+        if np.abs(sl - share * sl[top]).max() > 1e-9 * sl[top]:
+            raise ValueError(f"both conductivities of region {label} must change along z by the same factor")
+        return float(st[top]), float(sl[top]), share
+
+
+def graded_axis(stops: Floats, sizes: Floats, ends: tuple[float, float], coarse: float, growth: float, reach: float, far_growth: float) -> Floats:
+    """Nodes of a quadratic axis, element ends and middles in turn, with element ends at all stops.
+
+    Elements are as long as the smallest of size + growth x distance over the stops, at most ``coarse``; farther than ``reach``
+    beyond the first and last stop they grow by ``far_growth`` per distance from there on.
+
+    Args:
+        stops: (c,) m, any order.
+        sizes: (c,) length of the elements at each stop, m.
+        ends: first and last node, m.
+    """
+    order = np.argsort(stops, kind="stable")
+    stops, sizes = np.asarray(stops, dtype=float)[order], np.asarray(sizes, dtype=float)[order]
+    if not ends[0] < stops[0] or not stops[-1] < ends[1]:
+        raise ValueError(f"the stops, {stops[0]} to {stops[-1]} m, must lie between the ends {ends} m")
+
+    def wanted(x: Floats) -> Floats:
+        near = (sizes + growth * np.abs(x[:, None] - stops)).min(axis=1)
+        beyond = np.maximum(np.maximum(stops[0] - x, x - stops[-1]) - reach, 0.0)
+        return np.asarray(np.minimum(near, coarse) + far_growth * beyond)
+
+    knots = np.concatenate([[ends[0]], np.unique(np.round(stops, 12)), [ends[1]]])
+    out = [knots[:1]]
+    for low, high in pairwise(knots):
+        if low == ends[0] or high == ends[1]:  # far ends: fine near the stops
+            away = np.concatenate(([0.0], np.geomspace(1e-5, high - low, 3000)))
+            x = high - away[::-1] if low == ends[0] else low + away
+        else:
+            x = np.linspace(low, high, 400)
+        rate = 1.0 / wanted(x)
+        number = np.concatenate(([0.0], np.cumsum(np.diff(x) * 0.5 * (rate[1:] + rate[:-1]))))
+        count = max(1, int(np.ceil(number[-1] - 0.1)))
+        out.append(np.interp(np.arange(1, count + 1) * number[-1] / count, number, x))
+        out[-1][-1] = high
+    element = np.concatenate(out)
+    z = np.empty(2 * len(element) - 1)
+    z[::2], z[1::2] = element, 0.5 * (element[1:] + element[:-1])
+    return z
+
+
+class Way:
+    """How the nodes of a section move along z: cubic splines through the stations, at rest beyond them.
+
+    Args:
+        z: (s,) stations, rising, at least two, m.
+        positions: (s, n, 2) m.
+        bend: (s,) curvature of the spine, 1/m; None: straight.
+    """
+
+    def __init__(self, z: Floats, positions: Floats, bend: Floats | None = None):
+        spline = make_interp_spline(z, positions.reshape(len(z), -1), k=3, bc_type="clamped")
+        self.z, self.knots = z, np.asarray(spline.t, dtype=float)
+        self.coefficients: Floats = np.ascontiguousarray(spline.c.reshape(len(spline.c), -1, 2))
+        self._spline, self._slope, self._shape = spline, spline.derivative(), positions.shape[1:]
+        self.bend = bend
+
+    def at(self, z: Floats) -> tuple[Floats, Floats]:
+        """Positions (len(z), n, 2) in m and their slopes."""
+        inside = np.clip(z, self.z[0], self.z[-1])
+        moving = ((z > self.z[0]) & (z < self.z[-1]))[:, None]
+        return self._spline(inside).reshape(-1, *self._shape), (self._slope(inside) * moving).reshape(-1, *self._shape)
+
+    def bend_at(self, z: Floats) -> Floats:
+        """(len(z),) curvature, 1/m."""
+        return np.zeros(len(z)) if self.bend is None else np.interp(z, self.z, self.bend)
+
+
+def follow(section: Section, fixed: NDArray[np.bool_], moved: Floats) -> None:
+    """Move the other nodes smoothly with those whose displacement is given (in place).
+
+    A Laplace problem on the mesh, stiffer in small triangles: they keep their shape and large ones give way.
+
+    Args:
+        fixed: (n,) nodes whose displacement is given; the outermost loop among them.
+        moved: (s, n, 2) displacements, m.
+    """
+    corners = section.points[section.triangles[:, :3]]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    weight = 2.0 / np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    _carry(section, fixed, moved, weight)
+    for s in range(len(moved)):
+        # where triangles were squeezed hard they are made stiffer, so that their neighbours take a share
+        stiff = weight
+        for _ in range(STIFFENINGS):
+            left = shrinkage(section, section.points + moved[s])
+            if left.min() > SQUEEZED:
+                break
+            stiff = stiff * (SQUEEZED / np.clip(left, 0.1 * SQUEEZED, SQUEEZED)) ** 2
+            again = moved[s : s + 1].copy()
+            _carry(section, fixed, again, stiff)
+            if shrinkage(section, section.points + again[0]).min() <= left.min():
+                break
+            moved[s] = again[0]
+
+
+SQUEEZED, STIFFENINGS = 0.25, 8
+"""Share of its size, at its worst point, that a triangle should keep when it moves, and how often stiffer ones are tried."""
+
+
+def shrinkage(section: Section, points: Floats) -> Floats:
+    """(m,) of each triangle the smallest size of its map at the quadrature points, relative to what it was; negative: turned over."""
+    sizes = []
+    for where in (section.points, points):
+        corner = where[section.triangles]
+        b, c = (np.einsum("qi,mid->mqd", slope, corner) for slope in _SLOPES)
+        sizes.append(b[:, :, 0] * c[:, :, 1] - b[:, :, 1] * c[:, :, 0])
+    return np.asarray((sizes[1] / sizes[0]).min(axis=1))
+
+
+def _carry(section: Section, fixed: NDArray[np.bool_], moved: Floats, weight: Floats) -> None:
+    """Displacements of the nodes that are not fixed: a Laplace problem of this stiffness (m,)."""
+    from scipy.sparse.linalg import splu
+
+    n = len(section.points)
+    indptr, indices, entry = pattern(section.triangles, n)
+    each = replace(section, labels=np.arange(len(section.triangles)))
+    values, _ = integrals(each, section.points, weight, weight, entry, len(indices))
+    matrix = csr_array((values, indices, indptr), shape=(n, n))
+    free = np.flatnonzero(~fixed)
+    given = moved[:, fixed].transpose(1, 0, 2).reshape(int(fixed.sum()), -1)
+    solved = splu(matrix[free][:, free].tocsc()).solve(-(matrix[free][:, np.flatnonzero(fixed)] @ given))
+    moved[:, free] = solved.reshape(len(free), len(moved), 2).transpose(1, 0, 2)
+
+
+class Layout:
+    """Numbers of the unknowns: nodes of the plane off the outermost loop in the order of elimination, ``last`` at the end.
+
+    Attributes:
+        plan: of the factorisation of a plane matrix.
+        node: (n,) node of the section of each row.
+        row: (nodes,) row of each node of the section, -1 on the outermost loop.
+        indptr, indices: pattern of a plane matrix by rows.
+        entry: (m, 36) where the products of the shape functions of a triangle go; the last place collects what is grounded.
+        twin: (entries,) place of the mirrored entry.
+    """
+
+    def __init__(self, section: Section, last: Ints):
+        count = len(section.points)
+        free = np.setdiff1d(np.arange(count), section.boundary)
+        place = np.full(count, -1)
+        place[free] = np.arange(len(free))
+        if len(last) and (place[last] < 0).any():
+            raise ValueError("a ring touches the outermost loop")
+        indptr, indices, _ = pattern(place[section.triangles], len(free))
+        first = plan(indptr, indices, place[last])
+        self.size = len(free)
+        self.node: Ints = free[first.order]
+        self.row: Ints = np.full(count, -1)
+        self.row[self.node] = np.arange(self.size)
+        self.indptr, self.indices, self.entry = pattern(self.row[section.triangles], self.size)
+        rows = np.repeat(np.arange(self.size), np.diff(self.indptr))
+        self.twin: Ints = np.lexsort((rows, self.indices)).astype(np.int64)
+        # rows are numbered in the order of elimination from here on: the plan's entries are looked up anew
+        back = np.empty(self.size, dtype=np.int64)
+        back[first.order] = np.arange(self.size)
+        key = back[indices] * self.size + back[np.repeat(np.arange(self.size), np.diff(indptr))]
+        there = rows * self.size + self.indices
+        self.plan: Plan = replace(first, entry=np.searchsorted(there, key)[first.entry], order=np.arange(self.size))
+
+
+def pattern(triangles: Ints, size: int) -> tuple[Ints, Ints, Ints]:
+    """Row pointers and columns of the plane matrix of the nodes >= 0, and where each pair of a triangle stands."""
+    rows, columns = triangles[:, :, None].repeat(6, axis=2), triangles[:, None, :].repeat(6, axis=1)
+    there = (rows >= 0) & (columns >= 0)
+    key = np.where(there, rows * size + columns, -1).reshape(-1)
+    unique, index = np.unique(key, return_inverse=True)
+    grounded = int(unique[0] < 0)
+    entry = index.reshape(-1, 36) - grounded
+    unique = unique[grounded:]
+    entry[entry < 0] = len(unique)
+    indptr = np.searchsorted(unique // size, np.arange(size + 1)).astype(np.int64)
+    return indptr, (unique % size).astype(np.int64), np.ascontiguousarray(entry, dtype=np.int64)
+
+
+def integrals(section: Section, points: Floats, transverse: Floats, longitudinal: Floats, entry: Ints, entries: int) -> tuple[Floats, Floats]:
+    """K = ∫ σ_t ∇·∇ and M = ∫ σ_z of nodes that stand at ``points``, on a pattern of ``entries``; sides may be bent."""
+    k, m = np.zeros(entries + 1), np.zeros(entries + 1)
+    none = np.zeros((1, 2))
+    if _assemble(points, section.triangles, section.labels, transverse, longitudinal, none, False, 0.0, entry, QUADRATURE, WEIGHTS, k, m, m) >= 0:
+        raise ValueError("a triangle of the section is turned over")
+    return k[:entries], m[:entries]
+
+
+def plane_matrices(
+    layout: Layout, section: Section, points: Floats, transverse: Floats, longitudinal: Floats,
+    slopes: Floats | None = None, bend: float = 0.0,
+) -> tuple[Floats, Floats, Floats | None]:  # fmt: skip
+    """K, M and C of one station on the layout's pattern; C is None where nothing slopes.
+
+    Raises:
+        ValueError: a triangle that the map turns over.
+    """
+    size = len(layout.indices) + 1
+    k, m, c = np.zeros(size), np.zeros(size), np.zeros(size)
+    sloped = slopes is not None and bool(np.abs(slopes).max() > 1e-12)
+    paths = slopes if slopes is not None and sloped else np.zeros((1, 2))
+    worst = _assemble(
+        points, section.triangles, section.labels, transverse, longitudinal, paths, sloped, bend,
+        layout.entry, QUADRATURE, WEIGHTS, k, m, c,
+    )  # fmt: skip
+    if worst >= 0:
+        x, y = points[section.triangles[worst, :3]].mean(axis=0)
+        raise ValueError(f"the map turns a triangle over, near ({x * 1e3:.2f}, {y * 1e3:.2f}) mm")
+    return k[:-1], m[:-1], c[:-1] if sloped else None
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _assemble(
+    points: Floats, triangles: Ints, labels: Ints, transverse: Floats, longitudinal: Floats, slopes: Floats, sloped: bool, bend: float,
+    entry: Ints, quadrature: Floats, weights: Floats, out_k: Floats, out_m: Floats, out_c: Floats,
+) -> int:  # fmt: skip
+    """Add all triangles; the first that is turned over, or -1."""
+    value, gb, gc, gx, gy, along = np.empty(6), np.empty(6), np.empty(6), np.empty(6), np.empty(6), np.empty(6)
+    for t in range(len(triangles)):
+        st, sl = transverse[labels[t]], longitudinal[labels[t]]
+        for q in range(len(weights)):
+            a, b, c = quadrature[q, 0], quadrature[q, 1], quadrature[q, 2]
+            value[0], value[1], value[2] = a * (2 * a - 1), b * (2 * b - 1), c * (2 * c - 1)
+            value[3], value[4], value[5] = 4 * a * b, 4 * b * c, 4 * c * a
+            gb[0], gb[1], gb[2], gb[3], gb[4], gb[5] = 1 - 4 * a, 4 * b - 1, 0.0, 4 * (a - b), 4 * c, -4 * c
+            gc[0], gc[1], gc[2], gc[3], gc[4], gc[5] = 1 - 4 * a, 0.0, 4 * c - 1, -4 * b, 4 * b, 4 * (a - c)
+            xb = xc = yb = yc = y = sx = sy = 0.0
+            for i in range(6):
+                node = triangles[t, i]
+                xb += gb[i] * points[node, 0]
+                xc += gc[i] * points[node, 0]
+                yb += gb[i] * points[node, 1]
+                yc += gc[i] * points[node, 1]
+                y += value[i] * points[node, 1]
+                if sloped:
+                    sx += value[i] * slopes[node, 0]
+                    sy += value[i] * slopes[node, 1]
+            size = xb * yc - xc * yb
+            if not size > 0.0:
+                return t
+            # far beyond the centre of the bend there is no body; there h goes on to a positive constant
+            h = 1.0 - bend * y
+            if h < 0.5:
+                h = 0.5 - 0.25 * (1.0 - np.exp((h - 0.5) / 0.25))
+            elif h > 1.5:
+                h = 1.5 + 0.25 * (1.0 - np.exp((1.5 - h) / 0.25))
+            weight = 0.5 * weights[q] * size
+            for i in range(6):
+                gx[i] = (gb[i] * yc - gc[i] * yb) / size
+                gy[i] = (gc[i] * xb - gb[i] * xc) / size
+                along[i] = sx * gx[i] + sy * gy[i]
+            wt, wl = weight * st * h, weight * sl / h
+            for i in range(6):
+                for j in range(6):
+                    e = entry[t, 6 * i + j]
+                    out_k[e] += wt * (gx[i] * gx[j] + gy[i] * gy[j])
+                    out_m[e] += wl * value[i] * value[j]
+                    if sloped:
+                        out_k[e] += wl * along[i] * along[j]
+                        out_c[e] += wl * value[i] * along[j]
+    return -1
+
+
+def banded(z: Floats, weight: Floats) -> Floats:
+    """Mass, stiffness and slope matrices of the quadratic axis, weighted; (3, nz, 5), entry [i, d] for the pair (i, i + d - 2).
+
+    The slope matrix holds ∫ w φ_i φ_j'.
+
+    Args:
+        weight: (elements, 2) weight at both ends of every element, linear between.
+    """
+    t, w = np.polynomial.legendre.leggauss(4)
+    shape = np.stack([t * (t - 1) / 2, 1 - t * t, t * (t + 1) / 2])
+    slope = np.stack([t - 0.5, -2 * t, t + 0.5])
+    share = 0.5 * np.stack([1 - t, 1 + t])
+    h = z[2::2] - z[:-2:2]
+    local = weight @ (share * w)  # (elements, points)
+    mass = 0.5 * h[:, None, None] * np.einsum("eq,aq,bq->eab", local, shape, shape)
+    stiffness = (2.0 / h)[:, None, None] * np.einsum("eq,aq,bq->eab", local, slope, slope)
+    mixed = np.einsum("eq,aq,bq->eab", local, shape, slope)
+    out = np.zeros((3, len(z), 5))
+    first = 2 * np.arange(len(h))
+    for which, matrix in enumerate((mass, stiffness, mixed)):
+        for a in range(3):
+            for b in range(3):
+                np.add.at(out[which], (first + a, np.full(len(h), b - a + 2)), matrix[:, a, b])
+    return out
+
+
+@dataclass(frozen=True)
+class Part:
+    """A plane matrix and where along z it counts.
+
+    Attributes:
+        station: of the shape.
+        group: which of ``Spine.groups``.
+        stiffness, mass, cross: K, M, C on the layout's pattern; ``cross`` None without slopes.
+        weight: (elements, 2) at both ends of every element of the axis.
+    """
+
+    station: int
+    group: int
+    stiffness: Floats
+    mass: Floats
+    cross: Floats | None
+    weight: Floats
+
+
+class Operator:
+    """The matrix of a spine on an axis; vectors have the shape (rows, k, padded nz) and vanish at both ends of the axis.
+
+    Args:
+        z: (nz,) nodes of a quadratic axis; stations and edges within it must be ends of elements.
+    """
+
+    def __init__(self, spine: Spine, layout: Layout, z: Floats):
+        self.spine, self.layout, self.z = spine, layout, z
+        self.padded = _padded(len(z))
+        ends = z[::2]
+        stops = np.clip(np.concatenate([spine.z if len(spine.z) > 1 else spine.edges, spine.edges]), z[0], z[-1])
+        if len(stops) and np.abs(ends[np.abs(ends[:, None] - stops).argmin(axis=0)] - stops).max() > 1e-9:
+            raise ValueError("every station and edge must be an end of an element of the axis")
+        self.interval = np.searchsorted(spine.edges, 0.5 * (ends[1:] + ends[:-1]))  # (elements,) row of the conductivities
+        self.parts = self._parts(hats(spine.z, ends))
+        self._pointers, self._columns, self._entries = self._pack()
+        self._slabs, self._bands = self._windows()
+        self._sloped = np.array([part.cross is not None for part in self.parts])
+        self._every = np.arange(layout.size)
+
+    def _parts(self, hats: list[tuple[int, Floats]]) -> list[Part]:
+        spine, wanted = self.spine, []
+        for g, group in enumerate(spine.groups):
+            if not group.any():
+                continue
+            if g == 0:
+                st, sl, share = spine.transverse[0] * group, spine.longitudinal[0] * group, np.ones(len(spine.edges) + 1)
+            else:
+                label = int(np.flatnonzero(group)[0])
+                top, along, share = spine.profile(label)
+                st, sl = top * group, along * group
+            for station, hat in hats:
+                weight = hat * share[self.interval][:, None]
+                if weight.any():
+                    wanted.append((station, g, st, sl, weight))
+        with ThreadPoolExecutor(threads()) as pool:
+            made = list(pool.map(lambda w: self._plane(w[0], w[2], w[3]), wanted))
+        return [Part(w[0], w[1], *matrices, w[4]) for w, matrices in zip(wanted, made, strict=True)]
+
+    def _plane(self, s: int, transverse: Floats, longitudinal: Floats) -> tuple[Floats, Floats, Floats | None]:
+        spine = self.spine
+        points = spine.section.points if spine.positions is None else spine.positions[s]
+        slopes = None if spine.slopes is None else spine.slopes[s]
+        bend = 0.0 if spine.bend is None else float(spine.bend[s])
+        try:
+            return plane_matrices(self.layout, spine.section, points, transverse, longitudinal, slopes, bend)
+        except ValueError as failure:
+            raise ValueError(f"{failure} at z = {spine.z[s] * 1e3:.2f} mm") from None
+
+    def _pack(self) -> tuple[Ints, Ints, Floats]:
+        """Of every part only the entries that are not zero: pointers (parts, rows + 1), columns, values (entries, 4)."""
+        layout = self.layout
+        pointers = np.zeros((len(self.parts), layout.size + 1), dtype=np.int64)
+        columns, values = [], []
+        used = 0
+        for i, part in enumerate(self.parts):
+            there = np.flatnonzero((part.stiffness != 0) | (part.mass != 0))
+            entries = np.zeros((len(there), 4))
+            entries[:, 0], entries[:, 1] = part.stiffness[there], part.mass[there]
+            if part.cross is not None:
+                entries[:, 2], entries[:, 3] = part.cross[there], part.cross[layout.twin][there]
+            pointers[i] = used + np.searchsorted(there, layout.indptr)
+            columns.append(layout.indices[there])
+            values.append(entries)
+            used += len(there)
+        return pointers, np.concatenate(columns), np.concatenate(values)
+
+    def _windows(self) -> tuple[Ints, Floats]:
+        """Slabs (part, first z, width, where their bands start) and the bands, 20 per z: mass, stiffness, D1ᵀ, D1."""
+        slabs, bands = [], []
+        used = 0
+        for i, part in enumerate(self.parts):
+            there = np.flatnonzero(part.weight.any(axis=1))
+            for run in np.split(there, np.flatnonzero(np.diff(there) > 4) + 1):
+                weight = np.zeros_like(part.weight)
+                weight[run] = part.weight[run]
+                all_bands = banded(self.z, weight)
+                first, final = 2 * int(run[0]), 2 * int(run[-1]) + 2
+                begin = first // LANES * LANES
+                width = -(-(final + 1 - begin) // LANES) * LANES
+                room = np.zeros((4, 5, width))
+                at = np.arange(max(first, 1), min(final, len(self.z) - 2) + 1)  # both ends of the axis are grounded
+                for which, source in enumerate((0, 1, 2, 2)):
+                    for d in range(5):
+                        other = at + d - 2
+                        fits = (other >= 1) & (other <= len(self.z) - 2)
+                        rows, column = (other, 4 - d) if which == 2 else (at, d)  # D1ᵀ[a, b] = D1[b, a]
+                        room[which, d, at[fits] - begin] = all_bands[source][rows[fits], column]
+                slabs.append((i, begin, width, used))
+                bands.append(room.reshape(-1))
+                used += room.size
+        return np.array(slabs, dtype=np.int64), np.concatenate(bands)
+
+    def zeros(self, k: int) -> Floats:
+        return np.zeros((self.layout.size, k, self.padded))
+
+    def apply(self, x: Floats, rows: Ints | None = None, out: Floats | None = None) -> Floats:
+        """The product with vectors (rows, k, padded nz); only the given rows of it, the others are left as they are."""
+        if out is None:
+            out = np.zeros_like(x)
+        rows = self._every if rows is None else rows
+        count = threads()
+        pieces = [rows[i::count] for i in range(count)]
+
+        def some(piece: Ints) -> None:
+            _apply(
+                piece, self._pointers, self._columns, self._entries, self._slabs, self._bands, self._sloped,
+                x.reshape(-1), out.reshape(-1), x.shape[1], self.padded,
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(some, pieces))
+        return out
+
+    def matrix(self) -> csr_array:
+        """The whole matrix, assembled, rows by plane node, then z without both ends: for AMG and tests."""
+        size, nz = self.layout.size, len(self.z)
+
+        def plane(values: Floats) -> csr_array:
+            return csr_array((values, self.layout.indices, self.layout.indptr), shape=(size, size))
+
+        def axial(band: Floats) -> csr_array:
+            whole = diags_array([band[max(0, 2 - d) : nz - max(0, d - 2), d] for d in range(5)], offsets=[d - 2 for d in range(5)], shape=(nz, nz))
+            return whole.tocsr()[1:-1, 1:-1]
+
+        total = csr_array((size * (nz - 2),) * 2)
+        for part in self.parts:
+            mass, stiffness, mixed = (axial(b) for b in banded(self.z, part.weight))
+            total = total + kron(plane(part.stiffness), mass) + kron(plane(part.mass), stiffness)
+            if part.cross is not None:
+                cross = kron(plane(part.cross), mixed.T)
+                total = total - cross - cross.T
+        return total.tocsr()
+
+
+def hats(stations: Floats, ends: Floats) -> list[tuple[int, Floats]]:
+    """(station, (elements, 2) its weight at both ends of every element); the weights of all stations sum to 1."""
+    out = []
+    for s in range(len(stations)):
+        if len(stations) == 1:
+            hat = np.ones(len(ends))
+        else:
+            peak = np.zeros(len(stations))
+            peak[s] = 1.0
+            hat = np.interp(ends, stations, peak)
+            hat[np.abs(hat) < 1e-12] = 0.0
+        out.append((s, np.column_stack((hat[:-1], hat[1:]))))
+    return out
+
+
+def _padded(count: int) -> int:
+    """A number of groups of lanes that is odd: rows of a vector then do not fall on the same lines of the cache."""
+    groups = -(-count // LANES)
+    return LANES * (groups + 1 - groups % 2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _apply(
+    rows: Ints, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    x: Floats, out: Floats, k: int, padded: int,
+) -> None:  # fmt: skip
+    widest = 0
+    for s in range(len(slabs)):
+        widest = max(widest, slabs[s, 2])
+    room = widest + 2 * GUARD
+    work = np.zeros(4 * room)
+    zero = fill(x, 0.0)
+    for at in range(len(rows)):
+        for c in range(k):
+            base = (rows[at] * k + c) * padded
+            for g in range(0, padded, LANES):
+                store_at(out, base + g, zero)
+            _row(rows[at], c, pointers, indices, entries, slabs, bands, sloped, x, out, base, k, padded, 1.0, work, room)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def _row(
+    i: int, c: int, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    x: Floats, out: Floats, to: int, k: int, padded: int, sign: float, work: Floats, room: int,
+) -> None:  # fmt: skip
+    """Add sign times row i of the product for right-hand side c to ``out`` from ``to`` on."""
+    zero = fill(x, 0.0)
+    for s in range(len(slabs)):
+        m, begin, width, where = slabs[s, 0], slabs[s, 1], slabs[s, 2], slabs[s, 3]
+        p0, p1 = pointers[m, i], pointers[m, i + 1]
+        if p0 == p1:
+            continue
+        steep = sloped[m]
+        for g in range(0, width, LANES):
+            a, b, d, e = zero, zero, zero, zero
+            if steep:
+                for p in range(p0, p1):
+                    v = load_at(x, (indices[p] * k + c) * padded + begin + g)
+                    a = a + v * entries[p, 0]
+                    b = b + v * entries[p, 1]
+                    d = d + v * entries[p, 2]
+                    e = e + v * entries[p, 3]
+                store_at(work, 2 * room + GUARD + g, d)
+                store_at(work, 3 * room + GUARD + g, e)
+            else:
+                for p in range(p0, p1):
+                    v = load_at(x, (indices[p] * k + c) * padded + begin + g)
+                    a = a + v * entries[p, 0]
+                    b = b + v * entries[p, 1]
+            store_at(work, GUARD + g, a)
+            store_at(work, room + GUARD + g, b)
+        for n in range(4):
+            store_at(work, n * room + GUARD + width, zero)
+        for g in range(0, width, LANES):
+            y = zero
+            for t in range(5):
+                y = y + load_at(bands, where + t * width + g) * load_at(work, GUARD + g + t - 2)
+                y = y + load_at(bands, where + (5 + t) * width + g) * load_at(work, room + GUARD + g + t - 2)
+                if steep:
+                    y = y - load_at(bands, where + (10 + t) * width + g) * load_at(work, 2 * room + GUARD + g + t - 2)
+                    y = y - load_at(bands, where + (15 + t) * width + g) * load_at(work, 3 * room + GUARD + g + t - 2)
+            store_at(out, to + begin + g, load_at(out, to + begin + g) + y * sign)
+
+
+class Columns:
+    """Gauss-Seidel over some rows of an operator, the column along z of each row solved exactly.
+
+    Args:
+        operator: the matrix.
+        rows: in the order of a forward sweep; their columns must conduct all along z.
+    """
+
+    def __init__(self, operator: Operator, rows: Ints):
+        self.operator, self.rows = operator, rows
+        layout, nz = operator.layout, len(operator.z)
+        owner = np.repeat(np.arange(layout.size), np.diff(layout.indptr))
+        diagonal = np.flatnonzero(owner == layout.indices)[rows]
+        band = np.zeros((len(rows), nz, 3))  # the diagonal and the two above it
+        for part in operator.parts:
+            mass, stiffness, mixed = banded(operator.z, part.weight)
+            band += part.stiffness[diagonal, None, None] * mass[None, :, 2:] + part.mass[diagonal, None, None] * stiffness[None, :, 2:]
+            if part.cross is not None:
+                turned = np.zeros_like(mixed)  # D1ᵀ
+                for d in range(5):
+                    at = np.arange(max(0, 2 - d), min(nz, nz + 2 - d))
+                    turned[at, d] = mixed[at + d - 2, 4 - d]
+                band -= part.cross[diagonal, None, None] * (mixed + turned)[None, :, 2:]
+        self._factor = _factor_columns(band)
+
+    def sweep(self, x: Floats, residual: Floats, backward: bool = False) -> None:
+        """One sweep on A x = residual, in place; right-hand sides are shared out to threads."""
+        o, k = self.operator, x.shape[1]
+        rows, factor = (self.rows[::-1].copy(), self._factor[::-1].copy()) if backward else (self.rows, self._factor)
+        count = min(threads(), k)
+        edges = np.linspace(0, k, count + 1).astype(int)
+
+        def some(i: int) -> None:
+            _sweep_columns(
+                rows, o._pointers, o._columns, o._entries, o._slabs, o._bands, o._sloped, x.reshape(-1), residual.reshape(-1), factor,
+                k, o.padded, int(edges[i]), int(edges[i + 1]),
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(some, range(count)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _factor_columns(band: Floats) -> Floats:
+    """LDLᵀ of matrices of two bands on the inner nodes: pivots inverted, then the entries of L one and two below."""
+    count, nz, _ = band.shape
+    out = np.zeros((count, nz, 3))
+    for i in range(count):
+        for z in range(1, nz - 1):
+            pivot = band[i, z, 0]
+            one = band[i, z, 1] if z < nz - 2 else 0.0
+            two = band[i, z, 2] if z < nz - 3 else 0.0
+            if z > 1:
+                before = out[i, z - 1, 1] / out[i, z - 1, 0]  # L D
+                pivot -= out[i, z - 1, 1] * before
+                one -= out[i, z - 1, 2] * before
+            if z > 2:
+                pivot -= out[i, z - 2, 2] * out[i, z - 2, 2] / out[i, z - 2, 0]
+            out[i, z, 0] = 1.0 / pivot
+            out[i, z, 1] = one / pivot
+            out[i, z, 2] = two / pivot
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sweep_columns(
+    rows: Ints, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    x: Floats, residual: Floats, factor: Floats, k: int, padded: int, first: int, last: int,
+) -> None:  # fmt: skip
+    widest = 0
+    for s in range(len(slabs)):
+        widest = max(widest, slabs[s, 2])
+    room = widest + 2 * GUARD
+    work, left = np.zeros(4 * room), np.zeros(padded)
+    nz = factor.shape[1]
+    for at in range(len(rows)):
+        i = rows[at]
+        for c in range(first, last):
+            base = (i * k + c) * padded
+            for g in range(0, padded, LANES):
+                store_at(left, g, load_at(residual, base + g))
+            _row(i, c, pointers, indices, entries, slabs, bands, sloped, x, left, 0, k, padded, -1.0, work, room)
+            # solve the column
+            for z in range(1, nz - 1):
+                if z > 1:
+                    left[z] -= factor[at, z - 1, 1] * left[z - 1]
+                if z > 2:
+                    left[z] -= factor[at, z - 2, 2] * left[z - 2]
+            for z in range(nz - 2, 0, -1):
+                left[z] *= factor[at, z, 0]
+                if z < nz - 2:
+                    left[z] -= factor[at, z, 1] * left[z + 1]
+                if z < nz - 3:
+                    left[z] -= factor[at, z, 2] * left[z + 2]
+                x[base + z] += left[z]
+
+
+def gram(x: Floats, y: Floats) -> Floats:
+    """xᵀ y of vectors (rows, k, padded nz), (k, k); x and y may have other numbers of right-hand sides."""
+    count = threads()
+    edges = np.linspace(0, len(x), count + 1).astype(int)
+    with ThreadPoolExecutor(count) as pool:
+        parts = pool.map(lambda i: np.matmul(x[edges[i] : edges[i + 1]], y[edges[i] : edges[i + 1]].transpose(0, 2, 1)).sum(axis=0), range(count))
+    out: Floats = sum(parts)
+    return out
+
+
+def combine(x: Floats, weights: Floats, out: Floats, sign: float = 1.0) -> None:
+    """out += sign x weights: right-hand sides of x (rows, k, padded nz) mixed by (k, m) and added to out (rows, m, padded nz)."""
+    count = threads()
+    edges = np.linspace(0, len(x), count + 1).astype(int)
+    mix = np.ascontiguousarray(sign * weights)
+
+    def some(i: int) -> None:
+        _combine(x[edges[i] : edges[i + 1]].reshape(-1), mix, out[edges[i] : edges[i + 1]].reshape(-1), x.shape[2])
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(some, range(count)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _combine(x: Floats, mix: Floats, out: Floats, padded: int) -> None:
+    k, m = mix.shape
+    for row in range(len(x) // (k * padded)):
+        for g in range(0, padded, LANES):
+            for to in range(m):
+                at = (row * m + to) * padded + g
+                y = load_at(out, at)
+                for c in range(k):
+                    y = y + load_at(x, (row * k + c) * padded + g) * mix[c, to]
+                store_at(out, at, y)
