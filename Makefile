@@ -22,7 +22,7 @@ demo: install
 
 # A compiled kernel is kept with the file that calls it: a change in what it was made of must not go unseen.
 test: install check
-	find $(KERNELS) -name 'cable_kernel*.nb[ic]' ! -newer $(KERNELS)/simd.py -delete
+	find $(KERNELS) -name '*.nb[ic]' ! -newer $(KERNELS)/simd.py -delete
 	find $(KERNELS) -name 'cable_kernel*.nb[ic]' ! -newer $(KERNELS)/kinetics.py -delete
 	$(BIN)/python -m pytest
 
