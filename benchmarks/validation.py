@@ -391,7 +391,7 @@ def plausibility() -> str:
 def of_field() -> str:
     """The table of the field."""
     parts = [f"Written by `python -m benchmarks.validation field` ({platform.machine()}, Epidura {_version()}). Accuracy: `standard` for impedances, "
-             "distances and the tip, `fast` without tips for the rest unless the line says otherwise.\n"]
+             "distances and the tip, `fast` for the rest, with tips only where spine or accuracies are compared."]
     for tissues, kinds in OF_FIELD.items():
         lines = [line for kind in kinds for line in kind(tissues)]
         judged = [line.good for line in lines if line.good is not None]
