@@ -38,8 +38,8 @@ STATION, OBLIQUE = 6e-3, 3e-3
 """Largest distance of stations of a shape that changes along the spine, m: without and with leads that lean."""
 
 TOLERANCE = {"fast": 1e-4, "standard": 1e-4, "reference": 1e-6}
-"""Of the conjugate gradients by accuracy, in the norm of the preconditioner. 1e-4 leaves V along fibres within 1e-5 and second
-differences within 1e-3 of the converged ones (docs/field.md)."""
+"""Of the conjugate gradients by accuracy, in the norm of the preconditioner. 1e-4 left V along fibres within 2e-5 and second
+differences within 1e-4 of the converged ones in two canals (docs/field.md)."""
 
 _CONSERVED = 1e-3  # largest relative difference of the current that was asked for and the one that flows
 
