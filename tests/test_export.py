@@ -24,7 +24,6 @@ from epidura.errors import BadCase, BadInput
 from epidura.numerics.section import Loop, Section, circle, mesh_section
 from epidura.product import DECLARED, Canal, Contact, Cord, LeadField, Shaft, Tissue
 from epidura.program import Program
-from epidura.recruitment import _mixing
 
 SIGMA = 0.25
 RADIUS = 0.65e-3
@@ -144,7 +143,7 @@ def test_second_differences_are_of_the_field_and_not_of_the_grid(canal, spacing)
 def test_a_program_is_a_mixture_of_its_contacts(values, lead_field, program):
     currents = 2e-3 * ex.drive(lead_field, program)
     assert currents.tolist() == [-2e-3, 1.5e-3]
-    assert np.array_equal(ex.drive(lead_field, program), _mixing(lead_field, [program])[0])  # what recruitment takes
+    assert np.array_equal(ex.drive(lead_field, program), program.drive([1, 2]))  # what recruitment takes
     volts = ex.potential(values, currents)
     p = values.potential.values
     assert np.allclose(volts.values, -2e-3 * p[0] + 1.5e-3 * p[1], rtol=1e-13, atol=1e-15, equal_nan=True)

@@ -176,8 +176,8 @@ def test_outlines_of_the_mesh_are_those_of_the_anatomy(spine):
         assert loops.shape[0] == len(stretch.z)
         for loop, level in zip(loops, stretch.levels, strict=True):
             if name == "grey-matter" and any("grey matter keeps" in warning for warning in canal.warnings):
-                # towards the conus the mesh cannot follow the horns all the way, and says so
-                assert area(loop) == pytest.approx(area(level.outlines[name]), rel=0.3)
+                # towards the conus the mesh cannot follow the horns all the way, and says so: 21 % of the area at L1
+                assert area(loop) == pytest.approx(area(level.outlines[name]), rel=0.25)
                 continue
             # the horns of the grey matter are thin against the edges of the coarsest mesh
             assert area(loop) == pytest.approx(area(level.outlines[name]), rel=0.03 if name == "grey-matter" else 0.01)

@@ -20,11 +20,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from epidura.errors import BadCase, BadInput, nearest
+from epidura.errors import BadInput, nearest
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Way
 from epidura.product import Canal, Floats, LeadField, Shaft, declare
-from epidura.program import CASE, Program
+from epidura.program import Program
 
 Ints = NDArray[np.int64]
 
@@ -80,15 +80,7 @@ def drive(lead_field: LeadField, program: Program) -> Floats:
     Raises:
         BadCase: a contact that does not exist.
     """
-    mixing = np.zeros(len(lead_field.contacts))
-    for number, fraction in program.contacts.items():
-        if number == CASE:
-            continue  # the far boundary takes what the contacts do not
-        if number not in lead_field.contacts:
-            raise BadCase(f"contacts.{number}", "there is no such contact", got=number,
-                          allowed=f"{lead_field.contacts[0]} to {lead_field.contacts[-1]}, or case")
-        mixing[lead_field.contacts.index(number)] = fraction
-    return mixing
+    return program.drive(lead_field.contacts)
 
 
 def contact_maps(lead_field: LeadField, contact: int | None = None) -> Maps:

@@ -28,7 +28,7 @@ from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
 from epidura.product import Canal, Contact, FieldError, Floats, LeadField, Shaft
 
-VERSION = "field-2"  # change it whenever the same canal gives other numbers
+VERSION = "field-3"  # change it whenever the same canal gives other numbers
 
 # The axis: elements at the edges of contacts, at tips, where tissues change, and elsewhere, m, for the reference accuracy; what
 # each costs in impedance and second difference is measured in tests/field.
@@ -41,7 +41,7 @@ TOLERANCE = {"fast": 1e-4, "standard": 1e-4, "reference": 1e-6}
 """Of the conjugate gradients by accuracy, in the norm of the preconditioner. 1e-4 left V along fibres within 2e-5 and second
 differences within 1e-4 of the converged ones in two canals (docs/field.md)."""
 
-_CONSERVED = 1e-3  # largest relative difference of the current that was asked for and the one that flows
+_CONSERVED = 1e-6  # largest relative difference of the current that was asked for and the one that flows; of an iteration 10 x its tolerance
 
 
 def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
@@ -55,7 +55,7 @@ def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
 
     Raises:
         BadGeometry: a canal without contacts, or whose section and shafts do not fit together.
-        Failed: current was not conserved to 1e-3, or the iteration did not converge.
+        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, or the iteration did not converge.
     """
     started = time.perf_counter()
     section = canal.section
@@ -245,7 +245,7 @@ def _iterated(canal: Canal, section: Section) -> _Kept:
         raise Failed(f"field: {failure}") from None
     flow = np.array([part.sum(axis=(0, 1)) for part in solved.currents])
     residual = float(np.abs(flow - np.eye(len(flow))).max())
-    _check(residual)
+    _check(residual, 10 * TOLERANCE[canal.accuracy])
     knots, coefficients = spline_along(z, solved.at_nodes())
     return solved.impedance, knots, coefficients, _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
 
@@ -278,9 +278,9 @@ def _touch(section: Section, ring: int, shaft: Shaft, contact: Contact, z: Float
     return Touch(nodes[touching(shaft, around - middle, contact.left, contact.right)], _on(z, contact.z0), _on(z, contact.z1))
 
 
-def _check(residual: float) -> None:
-    if not residual < _CONSERVED:
-        raise Failed(f"field: current is not conserved, {residual:.1e} of it is lost; allowed {_CONSERVED:.0e}")
+def _check(residual: float, allowed: float = _CONSERVED) -> None:
+    if not residual < allowed:
+        raise Failed(f"field: current is not conserved, {residual:.1e} of it is lost; allowed {allowed:.0e}")
 
 
 def _notes(section: Section, z: Floats, unknowns: int, iterations: int, residual: float) -> dict[str, float]:

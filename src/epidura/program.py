@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from epidura import waveform
@@ -133,6 +136,26 @@ class Program(Recipe):
             raise BadCase("contacts", "the cathodes do not carry the whole amplitude", got=f"{cathodes:g}",
                           allowed="cathodes that add up to -1 and anodes that add up to +1")
         return self
+
+    def drive(self, contacts: Sequence[int], where: str = "") -> NDArray[np.float64]:
+        """(contacts,) current into tissue at each contact per ampere of amplitude, in the first phase.
+
+        Args:
+            contacts: numbers of the contacts that there are, in order.
+            where: path of the program in a case, for the error.
+
+        Raises:
+            BadCase: a contact that does not exist.
+        """
+        out = np.zeros(len(contacts))
+        for number, fraction in self.contacts.items():
+            if number == CASE:
+                continue  # the far boundary takes what the contacts do not
+            if number not in contacts:
+                raise BadCase(f"{where}contacts.{number}", "there is no such contact", got=number,
+                              allowed=f"{contacts[0]} to {contacts[-1]}, or case")
+            out[list(contacts).index(number)] = fraction
+        return out
 
     def words(self) -> str:
         """One line for a person: contacts with polarity."""

@@ -18,13 +18,12 @@ from pydantic import Field
 
 from epidura import axon
 from epidura.axon import Axon
-from epidura.errors import BadCase
 from epidura.fibre import Population
 from epidura.fibre.base import fact
 from epidura.fibre.course import along, arc, follow
 from epidura.numerics.cable import Learner
 from epidura.product import Canal, Fibres, LeadField, declare
-from epidura.program import CASE, Program
+from epidura.program import Program
 from epidura.recipe import Recipe
 from epidura.shape import outline_at
 from epidura.tables import Number
@@ -202,8 +201,8 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
     rules, engine, progress = rules or Rules(), engine or Engine(), progress or (lambda words, share: None)
     fibres = place_fibres(lead_field.canal, populations)
     models = {population.kind: axon.family.read({"kind": population.axon}) for population in populations}
-    groups = [list(_groups(lead_field, fibres, models, program, mixing))
-              for program, mixing in zip(programs, _mixing(lead_field, programs), strict=True)]
+    groups = [list(_groups(lead_field, fibres, models, program, program.drive(lead_field.contacts, f"programs[{p}].")))
+              for p, program in enumerate(programs)]
     everyone = np.ones(len(fibres.diameter), bool)
     tasks = [_Task(groups[p], program.waveform.unit(), everyone, f"fibres, program {program.name}") for p, program in enumerate(programs)]
     found = np.stack(_search(tasks, engine, progress), axis=1)
@@ -239,20 +238,6 @@ def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], prog
             points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
             per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
             yield _Group(model, members, int(count), fibres.diameter[members], np.tensordot(mixing, per_contact, axes=1))
-
-
-def _mixing(lead_field: LeadField, programs: Sequence[Program]) -> Floats:
-    """(programs, contacts) current of each contact per ampere of amplitude in the first phase."""
-    mixing = np.zeros((len(programs), len(lead_field.contacts)))
-    for p, program in enumerate(programs):
-        for number, fraction in program.contacts.items():
-            if number == CASE:
-                continue  # the far boundary takes what the contacts do not
-            if number not in lead_field.contacts:
-                raise BadCase(f"programs[{p}].contacts.{number}", "there is no such contact", got=number,
-                              allowed=f"{lead_field.contacts[0]} to {lead_field.contacts[-1]}, or case")
-            mixing[p, lead_field.contacts.index(number)] = fraction
-    return mixing
 
 
 def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> float:

@@ -14,18 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epidura.numerics.section import Loop, Section, _quadratic, circle, mesh_section
-from epidura.numerics.sweep import (
-    PLANE_POINTS,
-    PLANE_WEIGHTS,
-    Sampler,
-    Solution,
-    axis,
-    plane_shapes,
-    solve_contacts,
-    solve_sources,
-    spline_coefficients,
-)
+from epidura.numerics.locate import SpineSampler
+from epidura.numerics.section import Loop, Section, _quadratic, circle, mesh_section, plane_shapes
+from epidura.numerics.spine import QUADRATURE, WEIGHTS, graded_axis
+from epidura.numerics.sweep import Solution, solve_contacts, solve_sources, spline_coefficients
 
 Floats = NDArray[np.float64]
 DATA = Path(__file__).parent / "data"
@@ -56,15 +48,15 @@ def bump(section: Section, z: Floats, centre: Sequence[float], radii: Sequence[f
     corners = corners[near]
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     size = 0.5 * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-    # each triangle in sixteen, each with the six-point rule
+    # each triangle in sixteen, each with the twelve-point rule
     fine = [(i, j, s) for i in range(4) for j in range(4 - i) for s in (1, -1) if s == 1 or i + j < 3]
     barycentric = []
     for i, j, s in fine:
         low = np.array([i, j]) / 4 if s == 1 else np.array([i + 1, j + 1]) / 4
-        uv = low + s * PLANE_POINTS[:, 1:] / 4
+        uv = low + s * QUADRATURE[:, 1:] / 4
         barycentric.append(np.column_stack((1 - uv.sum(1), uv)))
     where = np.concatenate(barycentric)
-    weight = np.tile(PLANE_WEIGHTS, len(fine)) / len(fine)
+    weight = np.tile(WEIGHTS, len(fine)) / len(fine)
     plane = np.einsum("qa,mai->mqi", where, corners)
     t, w = np.polynomial.legendre.leggauss(8)
     rhs = np.zeros((1, len(z), len(section.points)))
@@ -108,21 +100,27 @@ def both(lines: Floats) -> Floats:
     return np.concatenate((-lines[:0:-1], lines))
 
 
+def axis(edges: Sequence[float], half_length: float, fine: float, coarse: float, growth: float) -> Floats:
+    """An axis with elements of ``fine`` at the edges, growing on by ``growth`` from 20 mm beyond them to ``half_length`` away."""
+    ends = min(edges) - half_length, max(edges) + half_length
+    return graded_axis(np.array(edges), np.full(len(edges), fine), ends, coarse, growth, 20 * MM, growth)
+
+
 def with_middles(ends: Floats) -> Floats:
     z = np.empty(2 * len(ends) - 1)
     z[::2], z[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
     return z
 
 
-def flipped(sample: Sampler, fault: str) -> Callable[[Floats], Floats]:
+def flipped(sample: SpineSampler, fault: str) -> Callable[[Floats], Floats]:
     """Values (p,) at points (p, 3) in m; a current of the wrong sign and a wrong unit need no other solution."""
     unit, sign = 0.1 if fault == "unit slip" else 1.0, -1.0 if fault == "sign" else 1.0
     return lambda points: sign * sample(points * unit)[0]
 
 
-def sampler(section: Section, z: Floats, transverse: Sequence[float], longitudinal: Sequence[float], rhs: Floats) -> Sampler:
+def sampler(section: Section, z: Floats, transverse: Sequence[float], longitudinal: Sequence[float], rhs: Floats) -> SpineSampler:
     modal = solve_sources(section, z, transverse, longitudinal, rhs)
-    return Sampler(section, *spline_coefficients(modal))
+    return SpineSampler(section, None, *spline_coefficients(modal))
 
 
 # ---------------------------------------------------------------- a: point source, infinite media
@@ -141,7 +139,7 @@ def worst_point(medium: str, fault: str = "") -> float:
 
 
 @cache
-def _point_sampler(st: float, sz: float) -> Sampler:
+def _point_sampler(st: float, sz: float) -> SpineSampler:
     stretch = np.sqrt(sz / st)
     radius = 0.3 * MM / max(1.0, 1.0 / stretch)
     far = FAR
@@ -176,7 +174,7 @@ def worst_plane(medium: str, fault: str = "") -> float:
 
 
 @cache
-def _plane_sampler(upper: float, layer: float, lower: float) -> Sampler:
+def _plane_sampler(upper: float, layer: float, lower: float) -> SpineSampler:
     far = FAR
     x = away(1.2 * MM, 0.2 * MM, far, 1.35)
     up = away(1.2 * MM, 0.2 * MM, far, 1.35) + 2 * MM
@@ -254,7 +252,7 @@ def cylinder_axis(domain: str, scale: float = 1.0) -> Floats:
 
 
 @cache
-def _cylinder_sampler(case: str, domain: str, fault: str, scale: float) -> Sampler:
+def _cylinder_sampler(case: str, domain: str, fault: str, scale: float) -> SpineSampler:
     transverse, longitudinal = (list(s) for s in CYLINDERS[case])
     if fault == "swapped axes":
         transverse, longitudinal = longitudinal, transverse

@@ -86,7 +86,7 @@ def errors(frozen: bool) -> Floats:
         z = models.with_middles(np.linspace(-HALF, HALF, 24 * 2**level + 1) * MM)
         sample = models.sampler(section, z, SIGMA, SIGMA, models.bump(section, z, (8 * MM, 0, 0), (0.6 * MM,) * 3))
 
-        def v(shift: float, sample: models.Sampler = sample) -> Floats:
+        def v(shift: float, sample: models.SpineSampler = sample) -> Floats:
             at = np.repeat((HEIGHTS + shift)[None] * MM, len(angle), 0)
             x, y = (np.repeat((radius * f(angle))[:, None], len(HEIGHTS), 1) for f in (np.cos, np.sin))
             return 1e-3 * sample(np.column_stack((x.ravel(), y.ravel(), at.ravel())))[0].reshape(at.shape)

@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from epidura.numerics.ldlt import LANES, Factor, plan
+from epidura.numerics.locate import SpineSampler
 from epidura.numerics.section import Loop, Section, circle, mesh_section
-from epidura.numerics.sweep import (
-    Sampler,
-    Solution,
-    axis,
-    axis_matrices,
-    solve_contacts,
-    solve_sources,
-    spline_coefficients,
-    sweep,
-)
+from epidura.numerics.spine import axis_matrices
+from epidura.numerics.sweep import Solution, solve_contacts, solve_sources, spline_coefficients, sweep
 
 MM = 1e-3
 TRANSVERSE = [0.083, 1.7, 0.03, 0.04, 0.02]
@@ -49,7 +42,7 @@ def section() -> Section:
 
 @pytest.fixture(scope="session")
 def z() -> NDArray[np.float64]:
-    return axis([e * MM for band in BANDS for e in band[1:]], 50 * MM, 0.3 * MM, 1.5 * MM, 0.8)
+    return models.axis([e * MM for band in BANDS for e in band[1:]], 50 * MM, 0.3 * MM, 1.5 * MM, 0.8)
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +97,13 @@ def test_solution_satisfies_the_kronecker_system(section: Section, z: NDArray[np
         assert np.abs(residual[1:-1][:, s.free]).max() < 1e-9 * np.abs(load).max()
 
 
+def test_matrices_of_the_axis_are_those_of_quadratic_elements() -> None:
+    h = 0.7 * MM
+    stiffness, mass = axis_matrices(np.array([0.0, 0.5 * h, h]))
+    np.testing.assert_allclose(stiffness, np.array([[7.0, -8, 1], [-8, 16, -8], [1, -8, 7]]) / (3 * h), rtol=1e-12)
+    np.testing.assert_allclose(mass, np.array([[4.0, 2, -1], [2, 16, 2], [-1, 2, 4]]) * h / 30, rtol=1e-12)
+
+
 def nodal_loads(solution: Solution, z: NDArray[np.float64], section: Section) -> NDArray[np.float64]:
     rhs = np.zeros((len(BANDS), len(z), len(section.points)))
     for (along, ring), current in zip(solution.nodes, solution.currents, strict=True):
@@ -140,7 +140,7 @@ def _shared() -> tuple[Section, NDArray[np.float64], Solution]:
     """As the fixtures; hypothesis does not mix with them."""
     if not _MEMORY:
         section = small_section()
-        z = axis([e * MM for band in BANDS for e in band[1:]], 50 * MM, 0.3 * MM, 1.5 * MM, 0.8)
+        z = models.axis([e * MM for band in BANDS for e in band[1:]], 50 * MM, 0.3 * MM, 1.5 * MM, 0.8)
         bands = [(r, a * MM, b * MM) for r, a, b in BANDS]
         _MEMORY.append((section, z, solve_contacts(section, z, TRANSVERSE, LONGITUDINAL, bands)))
     return _MEMORY[0]
@@ -254,7 +254,7 @@ def test_sampling_is_exact_for_polynomials(section: Section, z: NDArray[np.float
 
     nodal = f(section.points[:, :1], section.points[:, 1:], z[None])
     spline = make_interp_spline(z, nodal, k=5, axis=1)
-    sample = Sampler(section, spline.t, np.ascontiguousarray(np.moveaxis(spline.c, 0, 1))[:, :, None])
+    sample = SpineSampler(section, None, spline.t, np.ascontiguousarray(np.moveaxis(spline.c, 0, 1))[:, :, None])
     rng = np.random.default_rng(3)
     radius, angle = 35 * MM * np.sqrt(rng.random(4000)), 2 * np.pi * rng.random(4000)
     points = np.column_stack((radius * np.cos(angle), radius * np.sin(angle), rng.uniform(z[0], z[-1], 4000)))
@@ -263,12 +263,12 @@ def test_sampling_is_exact_for_polynomials(section: Section, z: NDArray[np.float
 
 
 def test_single_precision_keeps_second_differences(solution: Solution, section: Section) -> None:
-    exact = Sampler(section, *spline_coefficients(solution.modal, np.float64))
-    short = Sampler(section, *spline_coefficients(solution.modal))
+    exact = SpineSampler(section, None, *spline_coefficients(solution.modal, np.float64))
+    short = SpineSampler(section, None, *spline_coefficients(solution.modal))
     h = np.linspace(-20, 20, 81) * MM
     points = np.column_stack((np.zeros_like(h), np.full_like(h, -4 * MM), h))
 
-    def second(s: Sampler) -> NDArray[np.float64]:
+    def second(s: SpineSampler) -> NDArray[np.float64]:
         shift = [0, 0, MM]
         return s(points + shift) - 2 * s(points) + s(points - shift)
 
@@ -280,8 +280,8 @@ def test_second_difference_does_not_feel_the_truncation(section: Section) -> Non
     edges = [-1.5 * MM, 1.5 * MM]
     got = []
     for half in (60 * MM, 250 * MM):
-        z = axis(edges, half, 0.3 * MM, 1.0 * MM, 0.6)
-        s = Sampler(section, *spline_coefficients(solve_contacts(section, z, TRANSVERSE, LONGITUDINAL, [(0, *edges)]).modal))
+        z = models.axis(edges, half, 0.3 * MM, 1.0 * MM, 0.6)
+        s = SpineSampler(section, None, *spline_coefficients(solve_contacts(section, z, TRANSVERSE, LONGITUDINAL, [(0, *edges)]).modal))
         h = np.arange(-20, 21) * MM
         got.append(np.diff(s(np.column_stack((0 * h, 0 * h - 4 * MM, h)))[0], 2))
     assert np.abs(got[0] - got[1]).max() < 0.01 * np.abs(got[1]).max()

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from epidura.numerics import locate
 from epidura.numerics.locate import SpineSampler, neighbours, spline_along
-from epidura.numerics.section import Section
+from epidura.numerics.section import Section, plane_shapes
 from epidura.numerics.spine import Way
-from epidura.numerics.sweep import plane_shapes
 
 Floats = NDArray[np.float64]
 MM = models.MM

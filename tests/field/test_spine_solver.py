@@ -60,7 +60,7 @@ def averaged(section: Section, z: Floats, last: NDArray[np.int64]) -> tuple[Oper
     st, sl = models.TRANSVERSE[:labels], models.LONGITUDINAL[:labels]
     operator = Operator(Spine(section, st[None], sl[None]), Layout(section, last), z)
     k, m, _ = plane_matrices(operator.layout, section, section.points, st, sl)
-    mass, stiffness, _ = (schwarz._dense(b) for b in banded(z, np.ones(((len(z) - 1) // 2, 2))))
+    mass, stiffness, _ = (spine.dense(b) for b in banded(z, np.ones(((len(z) - 1) // 2, 2))))
     return operator, (k, m, stiffness, mass)
 
 

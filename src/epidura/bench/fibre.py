@@ -553,15 +553,19 @@ def check_target(path: str | Path) -> Path:
     return target
 
 
-def save(rows: list[Row], path: str | Path) -> Path:
+def save(rows: list[Row], path: str | Path, what: str = "epidura bench fibre", used: dict[str, str] | None = None) -> Path:
     """Write rows, machine, versions and date as JSON; the whole file or nothing.
+
+    Args:
+        what: the command that made them.
+        used: versions; None: those of the fibre engine.
 
     Raises:
         BadInput: the file cannot be written.
     """
     target = check_target(path)
-    text = json.dumps({"what": "epidura bench fibre", "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
-                       "versions": versions(), "rows": [asdict(row) for row in rows]}, indent=2, allow_nan=False)
+    text = json.dumps({"what": what, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
+                       "versions": versions() if used is None else used, "rows": [asdict(row) for row in rows]}, indent=2, allow_nan=False)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:

@@ -7,7 +7,6 @@ more where other work has some of the cores. Meshes are made before the clock st
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -15,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epidura.bench import field_peers
-from epidura.bench.fibre import Row, _elsewhere, _joined, check_target, machine, versions
-from epidura.errors import BadInput, Failed
+from epidura.bench import fibre, field_peers
+from epidura.bench.fibre import Row, _elsewhere, _joined, versions
+from epidura.errors import Failed
 from epidura.product import Canal, LeadField
 
 Floats = NDArray[np.float64]
@@ -255,15 +253,16 @@ def paths(canal: Canal, fibres: int, points: int) -> Floats:
 
 def cylinders(which: int, times: int = 3) -> Figures:
     """Our solver on the point source in cylinders with the sizes ``OURS[which]``, mesh included; errors as those of the tetrahedra."""
-    from epidura.numerics.sweep import Sampler, solve_sources, spline_coefficients
+    from epidura.numerics.locate import SpineSampler
+    from epidura.numerics.sweep import solve_sources, spline_coefficients
 
     sigma = [*field_peers.SIGMA.values(), field_peers.SIGMA["fat"]]
     best: Figures = {}
 
-    def whole() -> tuple[Sampler, int]:
+    def whole() -> tuple[SpineSampler, int]:
         section, z, loads = _source(*OURS[which])
         modal = solve_sources(section, z, sigma, sigma, loads)
-        return Sampler(section, *spline_coefficients(modal)), modal.sweep.unknowns
+        return SpineSampler(section, None, *spline_coefficients(modal)), modal.sweep.unknowns
 
     for _ in range(times + 1):  # the first one loads kernels
         (sample, unknowns), spent = timed(whole)
@@ -275,8 +274,7 @@ def cylinders(which: int, times: int = 3) -> Figures:
 
 def _source(edges: tuple[float, ...], fine: float, coarse: float, growth: float) -> tuple[Any, Floats, Floats]:
     """Section, axis and loads (1, nz, nodes) of a ball of current of 1 A in cylinders; sizes in mm."""
-    from epidura.numerics.section import Loop, circle, mesh_section
-    from epidura.numerics.sweep import plane_shapes
+    from epidura.numerics.section import Loop, circle, mesh_section, plane_shapes
 
     radii, source, ball = list(field_peers.RADII.values()), 1e-3 * field_peers.SOURCE, 1e-3 * field_peers.BALL
     loops = [Loop(circle(0, 0, 1e-3 * r, 360), i, i + 1 if r < radii[-1] else -1, 1e-3 * edges[i]) for i, r in enumerate(radii)]
@@ -493,18 +491,7 @@ def save(rows: list[Row], path: str | Path) -> Path:
     Raises:
         BadInput: the file cannot be written.
     """
-    target = check_target(path)
-    text = json.dumps({"what": "epidura bench field", "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
-                       "versions": used(), "rows": [asdict(row) for row in rows]}, indent=2, allow_nan=False)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
-            beside = Path(work) / target.name
-            beside.write_text(text + "\n", encoding="utf-8")
-            os.replace(beside, target)
-    except OSError as failure:
-        raise BadInput(str(path), f"cannot be written to: {failure.strerror}", allowed="a file that can be written to") from None
-    return target
+    return fibre.save(rows, path, "epidura bench field", used())
 
 
 def used() -> dict[str, str]:

@@ -1,15 +1,13 @@
-"""Contacts in a spine that varies along z: conjugate gradients on all contacts at once, preconditioned by fast diagonalisation.
+"""Contacts in a spine that varies along z: conjugate gradients on all contacts at once, preconditioned by a Schwarz method.
 
-The preconditioner is a symmetric multiplicative Schwarz method of three kinds of solvers, each of which falls apart into
-modes of its own. The first covers the whole section with the average over z of shape and conductivity and holds the
-contacts at one potential each. The second are shells: regions whose conductivity changes along z by more than ``CONTRAST``
-(bone and disc), a profile along z times a value in the plane. The third are slabs: the stretches of z where such a region
-stands out from its average, over all of them and ``OVERLAP`` around. Shells and slabs hold what is really there: a solver
-that took less than half of a conductivity would make the whole indefinite. The regions follow from the conductivities;
-none is picked by hand.
+The preconditioner is symmetric and multiplicative, of two kinds of solvers. Columns: the line along z of a node of the plane is
+solved exactly, one node after the other (Gauss-Seidel), wherever the matrix departs from its average over z by more than
+``UNLIKE``: where tissue changes, where shape changes, where a lead runs obliquely. The whole: the section with the average over z of
+shape and conductivity, by fast diagonalisation, the contacts held at one potential each. The columns come first and, in reverse
+order, last. The regions follow from the matrix; none is picked by hand.
 
-The search directions of all contacts form one block: the solution of each contact then is the best in the space of all, and
-the impedance matrix is symmetric whatever the tolerance.
+The search directions of all contacts form one block. At the end the solution of each contact is replaced by the best one in the span of
+all of them (Galerkin), so that reciprocity and the energy identity hold to rounding whatever the tolerance.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 
 from epidura.numerics.modal import Bands, Modes
 from epidura.numerics.section import Section
-from epidura.numerics.spine import Columns, Layout, Operator, Spine, banded, combine, gram, hats, plane_matrices
+from epidura.numerics.spine import Columns, Layout, Operator, Spine, axis_matrices, combine, gram, hats, plane_matrices
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,6 +54,7 @@ class Solved:
         operator: what was solved.
         iterations: of the conjugate gradients (the most of any block).
         residual: relative, in the norm of the preconditioner.
+        touches: the contacts.
         currents: by contact (nodes, nz, contacts) A: current out of each of its nodes, for every unit solution.
     """
 
@@ -91,22 +90,33 @@ def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: 
     mask = _mask(layout, z, operator.padded, touches)
     first, final = min(t.z0 for t in touches), max(t.z1 for t in touches)
     precondition = Schwarz(operator, Bands(mask), (first, final))
-    values = np.zeros((layout.size, len(touches), len(z)))
+    count = len(touches)
+    values = np.zeros((layout.size, count, len(z)))
     iterations, residual = 0, 0.0
-    currents = [np.zeros((len(t.nodes), len(z), len(touches))) for t in touches]
-    for low in range(0, len(touches), BLOCK):
-        some = list(range(low, min(low + BLOCK, len(touches))))
+    blocks = [list(range(low, min(low + BLOCK, count))) for low in range(0, count, BLOCK)]
+    for some in blocks:
         x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit)
         values[:, some] = x[:, : len(some), : len(z)]
         iterations, residual = max(iterations, steps), max(residual, left)
-        flow = operator.apply(x, rows=np.unique(layout.row[ring]))
-        for t, part in zip(touches, currents, strict=True):
+    # Galerkin: the mixture X W⁻¹ L of all solutions, with the energies W = Xᵀ A X and the levels L = bᵀ X of the contacts
+    energy = np.empty((count, count))
+    flows = [np.zeros((len(t.nodes), len(z), count)) for t in touches]
+    for some in blocks:
+        padded = operator.zeros(-(-len(some) // 4) * 4)
+        padded[:, : len(some), : len(z)] = values[:, some]
+        product = operator.apply(padded)[:, : len(some), : len(z)]
+        energy[:, some] = gram(values, product)
+        for t, part in zip(touches, flows, strict=True):
             inside = (z >= t.z0 - 1e-12) & (z <= t.z1 + 1e-12)
-            part[:, inside, low : low + len(some)] = flow[layout.row[t.nodes], : len(some), : len(z)].transpose(0, 2, 1)[:, inside]
-    level = [np.argwhere(m)[0] for m in mask]
+            part[:, inside, some[0] : some[-1] + 1] = product[layout.row[t.nodes]].transpose(0, 2, 1)[:, inside]
     first_row = layout.size - mask.shape[1]
-    impedance = np.array([values[first_row + p, :, at] for p, at in level])
-    return Solved(values, impedance, operator, iterations, residual, tuple(touches), tuple(currents))
+    level = np.array([values[first_row + p, :, at] for p, at in (np.argwhere(m)[0] for m in mask)])
+    mix = np.linalg.solve(0.5 * (energy + energy.T), level.T)
+    for low in range(0, layout.size, 512):
+        values[low : low + 512] = np.matmul(mix.T, values[low : low + 512])
+    currents = tuple(part @ mix for part in flows)
+    impedance = level @ mix
+    return Solved(values, 0.5 * (impedance + impedance.T), operator, iterations, residual, tuple(touches), currents)
 
 
 def _whole_rings(section: Section, nodes: Ints) -> Ints:
@@ -154,7 +164,7 @@ class Schwarz:
         points = spine.section.points if spine.positions is None else np.tensordot(share, spine.positions, axes=1)
         bend = 0.0 if spine.bend is None else float(share @ spine.bend)
         k, m, _ = plane_matrices(layout, spine.section, points, transverse, longitudinal, None, bend)
-        mass, stiffness, _ = (_dense(b) for b in banded(operator.z, np.ones((len(length), 2))))
+        stiffness, mass = axis_matrices(operator.z)
         self.whole = Modes(layout.plan, k, m, stiffness, mass, operator.padded, bands)
         self.mask = None if bands is None else bands.mask
         self.columns: Columns | None = None
@@ -213,15 +223,6 @@ def _average(sigma: Floats, weight: Floats) -> Floats:
     if not (share > 0).all():
         raise ValueError(f"regions {np.flatnonzero(share == 0)} conduct nowhere; make them holes")
     return np.asarray((sigma * weight[:, None]).sum(axis=0) / share)
-
-
-def _dense(band: Floats) -> Floats:
-    nz = len(band)
-    out = np.zeros((nz, nz))
-    for d in range(5):
-        at = np.arange(max(0, 2 - d), min(nz, nz + 2 - d))
-        out[at, at + d - 2] = band[at, d]
-    return out
 
 
 def _conjugate(

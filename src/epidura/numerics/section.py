@@ -111,6 +111,12 @@ def mesh_section(loops: Sequence[Loop], sizes: Sequence[float], grading: float =
     return Section(points, quadratic, labels, np.sort(boundary), rings)
 
 
+def plane_shapes(barycentric: Floats) -> Floats:
+    """Quadratic shape functions of a triangle at barycentric coordinates (..., 3): (..., 6), in the order of its nodes."""
+    a, b, c = np.moveaxis(barycentric, -1, 0)
+    return np.stack([a * (2 * a - 1), b * (2 * b - 1), c * (2 * c - 1), 4 * a * b, 4 * b * c, 4 * c * a], axis=-1)
+
+
 def on_outline(points: Floats, outline: Floats) -> Ints:
     """Which of (n, 2) points lie on a closed polygon."""
     a, b = outline, np.roll(outline, -1, axis=0)

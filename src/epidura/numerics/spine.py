@@ -397,6 +397,22 @@ def banded(z: Floats, weight: Floats) -> Floats:
     return out
 
 
+def dense(band: Floats) -> Floats:
+    """(nz, nz) matrix of bands (nz, 5) as ``banded`` gives them."""
+    nz = len(band)
+    out = np.zeros((nz, nz))
+    for d in range(5):
+        at = np.arange(max(0, 2 - d), min(nz, nz + 2 - d))
+        out[at, at + d - 2] = band[at, d]
+    return out
+
+
+def axis_matrices(z: Floats) -> tuple[Floats, Floats]:
+    """Stiffness and mass of the quadratic axis, dense (nz, nz)."""
+    mass, stiffness, _ = banded(z, np.ones((len(z) // 2, 2)))
+    return dense(stiffness), dense(mass)
+
+
 @dataclass(frozen=True)
 class Part:
     """A plane matrix and where along z it counts.

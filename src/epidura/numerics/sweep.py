@@ -15,85 +15,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.linalg import cho_factor, cho_solve, eigh
 
 from epidura.numerics.ldlt import LANES, Factor, Plan, plan, threads
 from epidura.numerics.section import Section
-from epidura.numerics.spine import integrals, pattern
+from epidura.numerics.spine import axis_matrices, integrals, pattern
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-# six points, exact to degree 4 (Dunavant 1985): barycentric coordinates and weights
-_A, _B = 0.445948490915965, 0.091576213509771
-PLANE_POINTS = np.array([np.roll([1 - 2 * c, c, c], turn) for turn in range(3) for c in (_A, _B)])
-PLANE_WEIGHTS = np.array([0.223381589678011, 0.109951743655322] * 3)
-
-
-def plane_shapes(barycentric: Floats) -> Floats:
-    """Quadratic shape functions at barycentric coordinates (..., 3): (..., 6)."""
-    a, b, c = np.moveaxis(barycentric, -1, 0)
-    return np.stack([a * (2 * a - 1), b * (2 * b - 1), c * (2 * c - 1), 4 * a * b, 4 * b * c, 4 * c * a], axis=-1)
-
-
-def axis(edges: Sequence[float], half_length: float, fine: float, coarse: float, growth: float, reach: float = 0.02) -> Floats:
-    """Nodes of a quadratic axis, element ends and middles in turn, with element ends at every contact edge.
-
-    Elements are ``fine`` at the edges of contacts, where the current density is singular, and grow by ``growth`` per
-    metre away from them up to ``coarse``; farther than ``reach`` beyond the outermost edges they go on growing.
-
-    Args:
-        edges: z of the edges, m, any order; at least one.
-        half_length: from the outermost edges to the ends, m.
-        fine, coarse: element lengths, m.
-        growth: increase of the length per metre, dimensionless.
-        reach: m.
-    """
-    stops = np.unique(np.round(np.asarray(edges, dtype=float), 12))
-    if len(stops) == 0 or not 0 < fine <= coarse or growth <= 0 or half_length <= 0:
-        raise ValueError("an axis needs at least one edge, 0 < fine <= coarse, growth > 0 and half_length > 0")
-
-    def graded(length: float, two_sided: bool) -> Floats:
-        """Element ends from 0 to ``length``, fine at 0 (and at ``length``)."""
-        x = np.concatenate(([0.0], np.geomspace(1e-3 * fine, length, 4000)))
-        if two_sided:
-            x = np.unique(np.concatenate((x[x <= 0.5 * length], length - x[x <= 0.5 * length], [0.5 * length])))
-        distance = np.minimum(x, length - x) if two_sided else x
-        size = np.minimum(coarse, fine + growth * distance)
-        if not two_sided:
-            size = size + growth * np.maximum(0.0, x - reach)
-        number = np.concatenate(([0.0], np.cumsum(np.diff(x) * 0.5 * (1 / size[1:] + 1 / size[:-1]))))
-        count = max(1, int(np.ceil(number[-1] - 1e-9)))
-        out: Floats = np.interp(np.arange(count + 1) * number[-1] / count, number, x)
-        return out
-
-    tail = graded(half_length, two_sided=False)
-    pieces = [stops[0] - tail[::-1]]
-    for low, high in pairwise(stops):
-        pieces.append((low + graded(high - low, two_sided=True))[1:-1])
-        pieces.append(np.array([high]))
-    pieces.append((stops[-1] + tail)[1:])
-    ends = np.concatenate(pieces)
-    z = np.empty(2 * len(ends) - 1)
-    z[::2], z[1::2] = ends, 0.5 * (ends[1:] + ends[:-1])
-    return z
-
-
-def axis_matrices(z: Floats) -> tuple[Floats, Floats]:
-    """Stiffness and mass of the quadratic axis, dense (nz, nz)."""
-    n = len(z)
-    stiffness, mass = np.zeros((n, n)), np.zeros((n, n))
-    k = np.array([[7.0, -8.0, 1.0], [-8.0, 16.0, -8.0], [1.0, -8.0, 7.0]]) / 3.0
-    m = np.array([[4.0, 2.0, -1.0], [2.0, 16.0, 2.0], [-1.0, 2.0, 4.0]]) / 30.0
-    for i in range(0, n - 2, 2):
-        h = z[i + 2] - z[i]
-        stiffness[i : i + 3, i : i + 3] += k / h
-        mass[i : i + 3, i : i + 3] += m * h
-    return stiffness, mass
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -474,52 +405,6 @@ def _contact_currents(
     return currents, impedance, iterations, spread
 
 
-class Sampler:
-    """Potentials at points: quadratic in the plane, quintic splines along z.
-
-    Args:
-        section: mesh.
-        knots: (nz + 6,) of the splines.
-        coefficients: (n2, nz, k), float32 or float64; may be mapped from a file.
-    """
-
-    def __init__(self, section: Section, knots: Floats, coefficients: NDArray[np.floating]):
-        self.section, self.knots, self.coefficients = section, knots, coefficients
-        corners = section.points[section.triangles[:, :3]]
-        low, high = corners.min(axis=1), corners.max(axis=1)
-        cells = int(np.clip(np.sqrt(len(corners)) * 1.5, 4, 200))
-        middles = corners.mean(axis=1)
-        # lines at quantiles: many cells where triangles are small
-        self._lines = [np.unique(np.quantile(middles[:, i], np.linspace(0, 1, cells + 1)[1:-1])) for i in (0, 1)]
-        first = np.stack([np.searchsorted(line, low[:, i]) for i, line in enumerate(self._lines)], axis=1)
-        final = np.stack([np.searchsorted(line, high[:, i], side="right") for i, line in enumerate(self._lines)], axis=1)
-        self._start, self._bin = _fill_bins(first, final, len(self._lines[0]) + 1, len(self._lines[1]) + 1)
-        self._corners = np.ascontiguousarray(corners.reshape(-1, 6))
-
-    def __call__(self, points: Floats, lenient: bool = False) -> Floats:
-        """Values (k, p) at points (p, 3).
-
-        Args:
-            lenient: NaN for points outside instead of an error.
-
-        Raises:
-            ValueError: a point that is not in the mesh, or beyond its ends.
-        """
-        points = np.ascontiguousarray(points, dtype=float)
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise ValueError(f"points must have the shape (p, 3), got {points.shape}")
-        out = np.empty((len(points), self.coefficients.shape[2]))
-        outside = _sample(
-            points, self._lines[0], self._lines[1], self._start, self._bin, self._corners, self.section.triangles,
-            self.knots, self.coefficients, out, lenient,
-        )  # fmt: skip
-        if outside >= 0:
-            x, y, z = points[outside]
-            where = "beyond the ends of" if not self.knots[0] <= z <= self.knots[-1] else "outside"
-            raise ValueError(f"point {outside} at ({x:.6g}, {y:.6g}, {z:.6g}) m lies {where} the mesh")
-        return np.ascontiguousarray(out.T)
-
-
 def spline_coefficients(modal: Modal, dtype: type = np.float32) -> tuple[Floats, NDArray[np.floating]]:
     """Knots and coefficients (n2, nz, k) of quintic splines along z through the nodes.
 
@@ -534,95 +419,3 @@ def spline_coefficients(modal: Modal, dtype: type = np.float32) -> tuple[Floats,
         part = to_coefficients @ modal.values[:, low : low + 1000].reshape(modes, -1)
         out[low : low + 1000] = part.reshape(len(s.z), -1, k).transpose(1, 0, 2)
     return np.asarray(unit.t, dtype=float), out
-
-
-@njit(cache=True)
-def _fill_bins(first: Ints, final: Ints, wide: int, high: int) -> tuple[Ints, Ints]:
-    """Triangles by cell: where each cell starts, and the triangles."""
-    count = np.zeros(wide * high + 1, dtype=np.int64)
-    for t in range(len(first)):
-        for i in range(first[t, 0], final[t, 0] + 1):
-            for j in range(first[t, 1], final[t, 1] + 1):
-                count[i * high + j + 1] += 1
-    start = np.cumsum(count)
-    place = start.copy()
-    out = np.empty(start[-1], dtype=np.int64)
-    for t in range(len(first)):
-        for i in range(first[t, 0], final[t, 0] + 1):
-            for j in range(first[t, 1], final[t, 1] + 1):
-                out[place[i * high + j]] = t
-                place[i * high + j] += 1
-    return start, out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sample(
-    points: Floats, xs: Floats, ys: Floats, start: Ints, bins: Ints, corners: Floats, triangles: Ints,
-    knots: Floats, coefficients: NDArray[np.floating], out: Floats, lenient: bool,
-) -> int:  # fmt: skip
-    """Fill ``out``; the first point outside the mesh, or -1."""
-    slack = 1e-9
-    high = len(ys) + 1
-    pieces = len(knots) - 6
-    shape = np.empty(6)
-    basis = np.empty(6)
-    triangle = 0
-    for p in range(len(points)):
-        x, y, z = points[p, 0], points[p, 1], points[p, 2]
-        if not (z >= knots[0] and z <= knots[-1]):
-            if not lenient:
-                return p
-            for k in range(out.shape[1]):
-                out[p, k] = np.nan
-            continue
-        a = b = c = 0.0
-        found = False
-        cell = -2
-        at = 0
-        while True:
-            # the triangle of the point before first, then those of the cell
-            if cell >= 0:
-                if at >= start[cell + 1]:
-                    break
-                triangle = bins[at]
-                at += 1
-            x0, y0 = corners[triangle, 0], corners[triangle, 1]
-            x1, y1 = corners[triangle, 2] - x0, corners[triangle, 3] - y0
-            x2, y2 = corners[triangle, 4] - x0, corners[triangle, 5] - y0
-            area = x1 * y2 - x2 * y1
-            b = ((x - x0) * y2 - (y - y0) * x2) / area
-            c = ((y - y0) * x1 - (x - x0) * y1) / area
-            a = 1.0 - b - c
-            if a >= -slack and b >= -slack and c >= -slack:
-                found = True
-                break
-            if cell < 0:
-                cell = np.searchsorted(xs, x) * high + np.searchsorted(ys, y)
-                at = start[cell]
-        if not found:
-            if not lenient:
-                return p
-            for k in range(out.shape[1]):
-                out[p, k] = np.nan
-            continue
-        shape[0], shape[1], shape[2] = a * (2 * a - 1), b * (2 * b - 1), c * (2 * c - 1)
-        shape[3], shape[4], shape[5] = 4 * a * b, 4 * b * c, 4 * c * a
-        i = min(max(np.searchsorted(knots, z, side="right") - 1, 5), pieces - 1)
-        basis[0] = 1.0
-        for d in range(1, 6):  # Cox and de Boor
-            saved = 0.0
-            for r in range(d):
-                left, right = knots[i + r + 1 - d], knots[i + r + 1]
-                term = basis[r] / (right - left)
-                basis[r] = saved + (right - z) * term
-                saved = (z - left) * term
-            basis[d] = saved
-        for k in range(out.shape[1]):
-            out[p, k] = 0.0
-        for m in range(6):
-            node = triangles[triangle, m]
-            for q in range(6):
-                weight = shape[m] * basis[q]
-                for k in range(out.shape[1]):
-                    out[p, k] += weight * coefficients[node, i - 5 + q, k]
-    return -1
