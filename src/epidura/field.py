@@ -28,7 +28,7 @@ from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
 from epidura.product import Canal, Contact, FieldError, Floats, LeadField, Shaft
 
-VERSION = "field-3"  # change it whenever the same canal gives other numbers
+VERSION = "field-4"  # change it whenever the same canal gives other numbers
 
 # The axis: elements at the edges of contacts, at tips, where tissues change, and elsewhere, m, for the reference accuracy; what
 # each costs in impedance and second difference is measured in tests/field.

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh
 
+from epidura.numerics import simd
 from epidura.numerics.ldlt import Factor, Plan, threads
 from epidura.numerics.simd import fill, load, load_at, store_at
 
@@ -68,8 +69,8 @@ class Modes:
         self.eigenvalues, self.shapes, self.weights = eigenvalues, shapes, weights
         self.to_modes, self.to_z = shapes.astype(np.float32), np.ascontiguousarray(shapes.T.astype(np.float32))
         self.rings = plan.last
-        self._panels = np.empty((self.batches, plan.groups * LANES), dtype=np.float32)
-        self._inverse = np.empty((self.batches, plan.size * LANES), dtype=np.float32)  # of the pivots
+        self._panels = simd.zeros(self.batches * plan.groups * LANES, np.float32).reshape(self.batches, -1)
+        self._inverse = simd.zeros(self.batches * plan.size * LANES, np.float32).reshape(self.batches, -1)  # of the pivots
         self._last_panel = int(np.searchsorted(plan.column, plan.size - plan.last))
         block = self._factorise(stiffness, mass)
         self.surface: _Surface | None = None
@@ -104,25 +105,33 @@ class Modes:
         if k % 4:
             raise ValueError(f"right-hand sides are taken by fours, got {k}")
         x: Singles = (residual.astype(np.float32, copy=False).reshape(rows * k, padded) @ self.to_modes).reshape(rows, k, self.modes)
-        with_rings = self.surface is None
-        self._share(x, k, True, with_rings)
-        if self.surface is not None:
+        if self.surface is None:
+            self._share(x, (_forward, _backward), len(self.plan.column) - 1)
+        else:
+            self._share(x, (_forward,), self._last_panel)
             x[rows - self.rings :, :, : self.count] = self.surface.solve(x[rows - self.rings :, :, : self.count])
-        self._share(x, k, False, with_rings)
+            self._share(x, (_backward,), self._last_panel)
         out: Singles = (x.reshape(rows * k, self.modes) @ self.to_z).reshape(rows, k, padded)
         return out
 
-    def _share(self, x: Singles, k: int, forward: bool, with_rings: bool) -> None:
+    def _share(self, x: Singles, passes: tuple[Callable[..., None], ...], panels: int) -> None:
+        """Run the passes over the first ``panels`` panels, on each batch of modes."""
         p = self.plan
-        panels = len(p.column) - 1 if with_rings else self._last_panel
-        flat = x.reshape(-1)
-        work = _forward if forward else _backward
+        rows, k, _ = x.shape
+        count = min(threads(), self.batches)
 
-        def some(b: int) -> None:
-            work(p.column, p.row_start, p.rows, p.panel_start, self._panels[b], self._inverse[b], flat, k, self.modes, b * LANES, panels)
+        def some(start: int) -> None:
+            # the rows of x lie pages apart; in a copy of one batch they follow each other and stay in the cache
+            near = simd.zeros(rows * k * LANES, np.float32).reshape(rows, k, LANES)
+            for b in range(start, self.batches, count):
+                lanes = slice(b * LANES, (b + 1) * LANES)
+                near[:] = x[:, :, lanes]
+                for work in passes:
+                    work(p.column, p.row_start, p.rows, p.panel_start, self._panels[b], self._inverse[b], near.reshape(-1), k, panels)
+                x[:, :, lanes] = near
 
-        with ThreadPoolExecutor(threads()) as pool:
-            list(pool.map(some, range(self.batches)))
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(some, range(count)))
 
 
 @dataclass(frozen=True)
@@ -240,10 +249,10 @@ def _currents(block: Floats, shapes: Floats, mask: NDArray[np.bool_], held: NDAr
 @njit(cache=True, nogil=True, error_model="numpy")
 def _forward(
     column: Ints, row_start: Ints, rows: Ints, panel_start: Ints, panels: Singles, inverse: Singles,
-    x: Singles, k: int, modes: int, lane: int, many: int,
+    x: Singles, k: int, many: int,
 ) -> None:  # fmt: skip
-    """x <- D⁻¹ L⁻¹ x on the rows of the first ``many`` panels; what they leave on the others is theirs."""
-    stride = k * modes
+    """x (rows, k, lanes) <- D⁻¹ L⁻¹ x on the rows of the first ``many`` panels; what they leave on the others is theirs."""
+    stride = k * LANES
     for s in range(many):
         c0 = column[s]
         width, high = column[s + 1] - c0, row_start[s + 1] - row_start[s]
@@ -251,33 +260,33 @@ def _forward(
         for c in range(0, k, 4):
             for q in range(1, high):
                 top = min(q, width)
-                to = rows[row_start[s] + q] * stride + c * modes + lane
-                a, b, d, e = load_at(x, to), load_at(x, to + modes), load_at(x, to + 2 * modes), load_at(x, to + 3 * modes)
+                to = rows[row_start[s] + q] * stride + c * LANES
+                a, b, d, e = load_at(x, to), load_at(x, to + LANES), load_at(x, to + 2 * LANES), load_at(x, to + 3 * LANES)
                 for t in range(top):
                     v = load(panels, base + q * width + t)
-                    f = (c0 + t) * stride + c * modes + lane
+                    f = (c0 + t) * stride + c * LANES
                     a = a - v * load_at(x, f)
-                    b = b - v * load_at(x, f + modes)
-                    d = d - v * load_at(x, f + 2 * modes)
-                    e = e - v * load_at(x, f + 3 * modes)
+                    b = b - v * load_at(x, f + LANES)
+                    d = d - v * load_at(x, f + 2 * LANES)
+                    e = e - v * load_at(x, f + 3 * LANES)
                 store_at(x, to, a)
-                store_at(x, to + modes, b)
-                store_at(x, to + 2 * modes, d)
-                store_at(x, to + 3 * modes, e)
+                store_at(x, to + LANES, b)
+                store_at(x, to + 2 * LANES, d)
+                store_at(x, to + 3 * LANES, e)
         for t in range(width):
             v = load(inverse, c0 + t)
             for c in range(k):
-                to = (c0 + t) * stride + c * modes + lane
+                to = (c0 + t) * stride + c * LANES
                 store_at(x, to, load_at(x, to) * v)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _backward(
     column: Ints, row_start: Ints, rows: Ints, panel_start: Ints, panels: Singles, inverse: Singles,
-    x: Singles, k: int, modes: int, lane: int, many: int,
+    x: Singles, k: int, many: int,
 ) -> None:  # fmt: skip
     """x <- L⁻ᵀ x on the rows of the first ``many`` panels, the others given."""
-    stride = k * modes
+    stride = k * LANES
     zero = fill(inverse, 0.0)
     for s in range(many - 1, -1, -1):
         c0 = column[s]
@@ -285,17 +294,17 @@ def _backward(
         base = panel_start[s]
         for c in range(0, k, 4):
             for t in range(width - 1, -1, -1):
-                to = (c0 + t) * stride + c * modes + lane
+                to = (c0 + t) * stride + c * LANES
                 a, b, d, e = zero, zero, zero, zero
                 for q in range(t + 1, high):
                     v = load(panels, base + q * width + t)
-                    f = rows[row_start[s] + q] * stride + c * modes + lane
+                    f = rows[row_start[s] + q] * stride + c * LANES
                     a = a + v * load_at(x, f)
-                    b = b + v * load_at(x, f + modes)
-                    d = d + v * load_at(x, f + 2 * modes)
-                    e = e + v * load_at(x, f + 3 * modes)
+                    b = b + v * load_at(x, f + LANES)
+                    d = d + v * load_at(x, f + 2 * LANES)
+                    e = e + v * load_at(x, f + 3 * LANES)
                 store_at(x, to, load_at(x, to) - a)
-                store_at(x, to + modes, load_at(x, to + modes) - b)
-                store_at(x, to + 2 * modes, load_at(x, to + 2 * modes) - d)
-                store_at(x, to + 3 * modes, load_at(x, to + 3 * modes) - e)
+                store_at(x, to + LANES, load_at(x, to + LANES) - b)
+                store_at(x, to + 2 * LANES, load_at(x, to + 2 * LANES) - d)
+                store_at(x, to + 3 * LANES, load_at(x, to + 3 * LANES) - e)
 

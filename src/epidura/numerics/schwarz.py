@@ -12,12 +12,13 @@ all of them (Galerkin), so that reciprocity and the energy identity hold to roun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epidura.numerics.coarse import Coarse, functions
 from epidura.numerics.modal import Bands, Modes
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Columns, Layout, Operator, Spine, axis_matrices, combine, gram, hats, plane_matrices
@@ -27,6 +28,9 @@ Ints = NDArray[np.int64]
 
 UNLIKE = 1.3
 """Rows whose stiffness is so many times that of the average, or less than that share of it, are smoothed."""
+
+SLIGHT = 0.05
+"""Rows whose stiffness departs from the average by less than this share do not shape the coarse space."""
 
 FADE = 10e-3
 """Distance from the contacts at which the average over z counts half, m."""
@@ -91,13 +95,16 @@ def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: 
     first, final = min(t.z0 for t in touches), max(t.z1 for t in touches)
     precondition = Schwarz(operator, Bands(mask), (first, final))
     count = len(touches)
-    values = np.zeros((layout.size, count, len(z)))
     iterations, residual = 0, 0.0
     blocks = [list(range(low, min(low + BLOCK, count))) for low in range(0, count, BLOCK)]
+    found = []
     for some in blocks:
         x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit)
-        values[:, some] = x[:, : len(some), : len(z)]
+        found.append(x[:, : len(some), : len(z)])
         iterations, residual = max(iterations, steps), max(residual, left)
+    del precondition, x
+    values = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+    del found
     # Galerkin: the mixture X W⁻¹ L of all solutions, with the energies W = Xᵀ A X and the levels L = bᵀ X of the contacts
     energy = np.empty((count, count))
     flows = [np.zeros((len(t.nodes), len(z), count)) for t in touches]
@@ -167,41 +174,45 @@ class Schwarz:
         stiffness, mass = axis_matrices(operator.z)
         self.whole = Modes(layout.plan, k, m, stiffness, mass, operator.padded, bands)
         self.mask = None if bands is None else bands.mask
-        self.columns: Columns | None = None
-        self._out: Floats | None = None  # kept from call to call: fresh memory costs as much as a product
-        self._product = np.zeros(0)
-        rows = self._unlike(k, near > 0.1)
-        if len(rows):
-            self.columns = Columns(operator, rows)
+        held, lowest, highest = self._along(near > 0.1)
+        own = k[np.repeat(np.arange(layout.size), np.diff(layout.indptr)) == layout.indices]
+        rows = np.flatnonzero(((highest > UNLIKE * own) | (lowest < own / UNLIKE)) & ~held)
+        self.columns = Columns(operator, rows) if len(rows) else None
+        departure = np.maximum(highest - own, own - lowest)
+        found = functions(operator, k, np.where(departure > SLIGHT * own, departure, 0.0), held)
+        self.coarse = Coarse(operator, found) if found.shape[1] else None
 
-    def _unlike(self, average: Floats, counted: NDArray[np.bool_]) -> Ints:
-        """Rows whose stiffness somewhere near the contacts is far from that of the average: where shape or tissue changes."""
+    def _along(self, counted: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Floats, Floats]:
+        """Rows of contacts or of what conducts for part of the way only; the least and the largest stiffness of each row along z."""
         operator = self.operator
         layout, section = operator.layout, operator.spine.section
-        owner = np.repeat(np.arange(layout.size), np.diff(layout.indptr))
-        diagonal = np.flatnonzero(owner == layout.indices)
-        here = np.zeros((layout.size, len(counted)))
+        here = np.zeros((layout.size, int(counted.sum())))
         for part in operator.parts:
-            here += part.stiffness[diagonal, None] * part.weight.mean(axis=1)
-        ratio = here[:, counted] / average[diagonal, None]
-        barred = np.arange(layout.size) >= layout.size - layout.plan.last
+            weight = part.weight.mean(axis=1)[counted]
+            there = np.flatnonzero(weight)
+            if len(there):
+                here[:, there] += part.diagonal()[:, :1] * weight[there]
+        held = np.arange(layout.size) >= layout.size - layout.plan.last
         dead = (operator.spine.transverse == 0).any(axis=0)[section.labels]
         inside = layout.row[np.unique(section.triangles[dead])]
-        barred[inside[inside >= 0]] = True
-        return np.flatnonzero(((ratio.max(axis=1) > UNLIKE) | (ratio.min(axis=1) < 1.0 / UNLIKE)) & ~barred)
+        held[inside[inside >= 0]] = True
+        return held, here.min(axis=1), here.max(axis=1)
 
-    def __call__(self, residual: Floats) -> Floats:
-        """Loads (rows, k, padded) -> approximate potentials, constant on every contact; the array is used again by the next call."""
+    def __call__(self, residual: Floats, out: Floats | None = None, room: Floats | None = None) -> Floats:
+        """Loads (rows, k, padded) -> approximate potentials, constant on every contact.
+
+        Args:
+            out, room: arrays of this shape, for the result and to work in: fresh memory costs as much as a product.
+        """
+        out = np.empty_like(residual) if out is None else out
         if self.columns is None:
-            return self._level(self.whole.solve(residual).astype(float))
-        if self._out is None or self._out.shape != residual.shape:
-            self._out, self._product = np.zeros_like(residual), np.zeros_like(residual)
-        out = self._out
+            out[:] = self.whole.solve(residual)
+            return self._level(out)
+        room = np.empty_like(residual) if room is None else room
         out[:] = 0.0
         self.columns.sweep(out, residual)
-        self.operator.apply(out, out=self._product)
-        np.subtract(residual, self._product, out=self._product)
-        out += self.whole.solve(self._product)
+        self.columns.residual(out, residual, room)
+        out += self.whole.solve(room)
         self._level(out)
         self.columns.sweep(out, residual, backward=True)
         return out
@@ -226,12 +237,11 @@ def _average(sigma: Floats, weight: Floats) -> Floats:
 
 
 def _conjugate(
-    operator: Operator, precondition: Callable[[Floats], Floats], mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int
+    operator: Operator, precondition: Schwarz, mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int
 ) -> tuple[Floats, int, float]:
     """Block conjugate gradients for 1 A out of each of the contacts ``some``: solutions, steps, relative residual."""
     k = -(-len(some) // 4) * 4  # kernels take four right-hand sides at a time
-    x = operator.zeros(k)
-    r = operator.zeros(k)
+    x, r = operator.zeros(k), operator.zeros(k)
     first_row = operator.layout.size - mask.shape[1]
     ring, at = [np.nonzero(m) for m in mask], [np.argwhere(m)[0] for m in mask]
     for column, c in enumerate(some):
@@ -245,10 +255,19 @@ def _conjugate(
             r[first_row + p, :, first] = total
 
     used = len(some)
-    s = precondition(r)
-    start = np.diag(gram(r, s))[:used].copy()
-    p, q = s.copy(), np.zeros_like(s)
+    p, q, s, room = (operator.zeros(k) for _ in range(4))
+
+    def direction() -> Floats:
+        """The preconditioned residual, outside of the coarse space, in s."""
+        precondition(r, s, room)
+        if precondition.coarse is not None:
+            operator.apply(s, out=room)
+            precondition.coarse.project(s, room)
+        return s
+
+    start = np.diag(gram(r, direction()))[:used].copy()
     steps, left = 0, 1.0
+    p, s = s, p
     while steps < limit:
         operator.apply(p, out=q)
         energy = gram(p, q)[:used, :used]
@@ -259,14 +278,13 @@ def _conjugate(
         combine(q, step, r, -1.0)
         merge()
         steps += 1
-        s = precondition(r)
-        left = float(np.sqrt(np.maximum(np.diag(gram(r, s))[:used], 0.0) / start).max())
+        left = float(np.sqrt(np.maximum(np.diag(gram(r, direction()))[:used], 0.0) / start).max())
         if left < tolerance:
             break
         back = np.zeros((k, k))
         back[:used, :used] = inverse @ gram(q, s)[:used, :used]
         combine(p, back, s, -1.0)
-        p[:] = s
+        p, s = s, p
     else:
         raise ValueError(f"conjugate gradients reached {left:.1e} of {tolerance:.1e} in {limit} steps")
     return x, steps, left

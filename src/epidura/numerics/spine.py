@@ -20,6 +20,7 @@ symmetric and positive semidefinite. Where nothing changes along z one part does
 # mypy: disable-error-code="call-arg,no-any-return,var-annotated"
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -30,12 +31,16 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.sparse import csr_array, diags_array, kron
 
+from epidura.numerics import simd
 from epidura.numerics.ldlt import Plan, plan, threads
 from epidura.numerics.section import Section
 from epidura.numerics.simd import fill, load_at, store_at
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+Packed = tuple[Ints, Ints, Floats]
+"""Pointers (parts, rows + 1), columns and entries (entries, 4), as in ``Part``, of all parts one after the other."""
 
 LANES = 8
 GUARD = 8
@@ -415,21 +420,39 @@ def axis_matrices(z: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Part:
-    """A plane matrix and where along z it counts.
+    """The plane matrices K, M and C of one station and one group of regions, and where along z they count.
 
     Attributes:
         station: of the shape.
         group: which of ``Spine.groups``.
-        stiffness, mass, cross: K, M, C on the layout's pattern; ``cross`` None without slopes.
+        pointers: (rows + 1,) where each row begins; only entries that are not zero are kept.
+        columns: (entries,) of the plane matrices.
+        entries: (entries, 4) of K, M, C and Cᵀ.
+        sloped: whether C is there.
         weight: (elements, 2) at both ends of every element of the axis.
     """
 
     station: int
     group: int
-    stiffness: Floats
-    mass: Floats
-    cross: Floats | None
+    pointers: Ints
+    columns: Ints
+    entries: Floats
+    sloped: bool
     weight: Floats
+
+    def diagonal(self) -> Floats:
+        """(rows, 3) of K, M and C."""
+        size = len(self.pointers) - 1
+        own = np.flatnonzero(np.repeat(np.arange(size), np.diff(self.pointers)) == self.columns)
+        out = np.zeros((size, 3))
+        out[self.columns[own]] = self.entries[own, :3]
+        return out
+
+    def near(self, z: Floats) -> tuple[slice, Floats]:
+        """The nodes of the axis z that the part reaches, and its mass, stiffness and slope matrices there (3, nodes, 5)."""
+        there = np.flatnonzero(self.weight.any(axis=1))
+        span = slice(2 * int(there[0]), 2 * int(there[-1]) + 3)
+        return span, banded(z[span], self.weight[there[0] : there[-1] + 1])
 
 
 class Operator:
@@ -448,10 +471,13 @@ class Operator:
             raise ValueError("every station and edge must be an end of an element of the axis")
         self.interval = np.searchsorted(spine.edges, 0.5 * (ends[1:] + ends[:-1]))  # (elements,) row of the conductivities
         self.parts = self._parts(hats(spine.z, ends))
-        self._pointers, self._columns, self._entries = self._pack()
+        self._packed = self._pack()
+        # parts keep views of what is packed, no copies
+        bounds = np.cumsum([0, *(len(part.columns) for part in self.parts)])
+        self.parts = [replace(part, columns=self._packed[1][a:b], entries=self._packed[2][a:b])
+                      for part, (a, b) in zip(self.parts, pairwise(bounds), strict=True)]
         self._slabs, self._bands = self._windows()
-        self._sloped = np.array([part.cross is not None for part in self.parts])
-        self._every = np.arange(layout.size)
+        self._sloped = np.array([part.sloped for part in self.parts])
 
     def _parts(self, hats: list[tuple[int, Floats]]) -> list[Part]:
         spine, wanted = self.spine, []
@@ -469,36 +495,41 @@ class Operator:
                 if weight.any():
                     wanted.append((station, g, st, sl, weight))
         with ThreadPoolExecutor(threads()) as pool:
-            made = list(pool.map(lambda w: self._plane(w[0], w[2], w[3]), wanted))
-        return [Part(w[0], w[1], *matrices, w[4]) for w, matrices in zip(wanted, made, strict=True)]
+            return list(pool.map(lambda w: self._part(*w), wanted))
 
-    def _plane(self, s: int, transverse: Floats, longitudinal: Floats) -> tuple[Floats, Floats, Floats | None]:
-        spine = self.spine
+    def _part(self, s: int, group: int, transverse: Floats, longitudinal: Floats, weight: Floats) -> Part:
+        spine, layout = self.spine, self.layout
         points = spine.section.points if spine.positions is None else spine.positions[s]
         slopes = None if spine.slopes is None else spine.slopes[s]
         bend = 0.0 if spine.bend is None else float(spine.bend[s])
         try:
-            return plane_matrices(self.layout, spine.section, points, transverse, longitudinal, slopes, bend)
+            k, m, c = plane_matrices(layout, spine.section, points, transverse, longitudinal, slopes, bend)
         except ValueError as failure:
             raise ValueError(f"{failure} at z = {spine.z[s] * 1e3:.2f} mm") from None
+        there = np.flatnonzero((k != 0) | (m != 0))
+        entries = np.zeros((len(there), 4))
+        entries[:, 0], entries[:, 1] = k[there], m[there]
+        if c is not None:
+            entries[:, 2], entries[:, 3] = c[there], c[layout.twin][there]
+        return Part(s, group, np.searchsorted(there, layout.indptr), layout.indices[there], entries, c is not None, weight)
 
-    def _pack(self) -> tuple[Ints, Ints, Floats]:
-        """Of every part only the entries that are not zero: pointers (parts, rows + 1), columns, values (entries, 4)."""
-        layout = self.layout
-        pointers = np.zeros((len(self.parts), layout.size + 1), dtype=np.int64)
-        columns, values = [], []
+    def _pack(self, to: Ints | None = None) -> Packed:
+        """All parts one after the other; with ``to`` only what multiplies these rows of a vector."""
+        wanted = np.ones(self.layout.size, dtype=bool)
+        if to is not None:
+            wanted[:] = False
+            wanted[to] = True
+        pointers = np.zeros((len(self.parts), self.layout.size + 1), dtype=np.int64)
+        columns, entries = [], []
         used = 0
         for i, part in enumerate(self.parts):
-            there = np.flatnonzero((part.stiffness != 0) | (part.mass != 0))
-            entries = np.zeros((len(there), 4))
-            entries[:, 0], entries[:, 1] = part.stiffness[there], part.mass[there]
-            if part.cross is not None:
-                entries[:, 2], entries[:, 3] = part.cross[there], part.cross[layout.twin][there]
-            pointers[i] = used + np.searchsorted(there, layout.indptr)
-            columns.append(layout.indices[there])
-            values.append(entries)
-            used += len(there)
-        return pointers, np.concatenate(columns), np.concatenate(values)
+            kept = wanted[part.columns]
+            before = np.concatenate([[0], np.cumsum(kept)])
+            pointers[i] = used + before[part.pointers]
+            columns.append(part.columns[kept])
+            entries.append(part.entries[kept])
+            used += len(columns[-1])
+        return pointers, np.concatenate(columns), np.concatenate(entries)
 
     def _windows(self) -> tuple[Ints, Floats]:
         """Slabs (part, first z, width, where their bands start) and the bands, 20 per z: mass, stiffness, D1ᵀ, D1."""
@@ -524,35 +555,32 @@ class Operator:
                 slabs.append((i, begin, width, used))
                 bands.append(room.reshape(-1))
                 used += room.size
-        return np.array(slabs, dtype=np.int64), np.concatenate(bands)
+        return np.array(slabs, dtype=np.int64), simd.aligned(np.concatenate(bands))
 
     def zeros(self, k: int) -> Floats:
-        return np.zeros((self.layout.size, k, self.padded))
+        shape = self.layout.size, k, self.padded
+        return simd.zeros(math.prod(shape), float).reshape(shape)
 
-    def apply(self, x: Floats, rows: Ints | None = None, out: Floats | None = None) -> Floats:
-        """The product with vectors (rows, k, padded nz); only the given rows of it, the others are left as they are."""
-        if out is None:
-            out = np.zeros_like(x)
-        rows = self._every if rows is None else rows
+    def apply(self, x: Floats, out: Floats | None = None) -> Floats:
+        """The product with vectors (rows, k, padded nz)."""
+        out = np.empty_like(x) if out is None else out
+        self._run(self._packed, x, x, out, False)
+        return out
+
+    def _run(self, packed: Packed, x: Floats, load: Floats, out: Floats, subtract: bool) -> None:
+        """out = A x, or load - A x."""
         count = threads()
-        pieces = [rows[i::count] for i in range(count)]
 
-        def some(piece: Ints) -> None:
-            _apply(
-                piece, self._pointers, self._columns, self._entries, self._slabs, self._bands, self._sloped,
-                x.reshape(-1), out.reshape(-1), x.shape[1], self.padded,
-            )  # fmt: skip
+        def some(start: int) -> None:
+            _apply(start, count, *packed, self._slabs, self._bands, self._sloped, x.reshape(-1), load.reshape(-1), subtract, out.reshape(-1),
+                   x.shape[1], self.padded)
 
         with ThreadPoolExecutor(count) as pool:
-            list(pool.map(some, pieces))
-        return out
+            list(pool.map(some, range(count)))
 
     def matrix(self) -> csr_array:
         """The whole matrix, assembled, rows by plane node, then z without both ends: for AMG and tests."""
         size, nz = self.layout.size, len(self.z)
-
-        def plane(values: Floats) -> csr_array:
-            return csr_array((values, self.layout.indices, self.layout.indptr), shape=(size, size))
 
         def axial(band: Floats) -> csr_array:
             whole = diags_array([band[max(0, 2 - d) : nz - max(0, d - 2), d] for d in range(5)], offsets=[d - 2 for d in range(5)], shape=(nz, nz))
@@ -561,9 +589,10 @@ class Operator:
         total = csr_array((size * (nz - 2),) * 2)
         for part in self.parts:
             mass, stiffness, mixed = (axial(b) for b in banded(self.z, part.weight))
-            total = total + kron(plane(part.stiffness), mass) + kron(plane(part.mass), stiffness)
-            if part.cross is not None:
-                cross = kron(plane(part.cross), mixed.T)
+            k, m, c = (csr_array((part.entries[:, which], part.columns, part.pointers), shape=(size, size)) for which in range(3))
+            total = total + kron(k, mass) + kron(m, stiffness)
+            if part.sloped:
+                cross = kron(c, mixed.T)
                 total = total - cross - cross.T
         return total.tocsr()
 
@@ -591,21 +620,22 @@ def _padded(count: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply(
-    rows: Ints, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
-    x: Floats, out: Floats, k: int, padded: int,
+    first: int, count: int, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    x: Floats, load: Floats, subtract: bool, out: Floats, k: int, padded: int,
 ) -> None:  # fmt: skip
+    """out = A x, or load - A x, of every ``count``-th row from ``first`` on."""
     widest = 0
     for s in range(len(slabs)):
         widest = max(widest, slabs[s, 2])
     room = widest + 2 * GUARD
     work = np.zeros(4 * room)
     zero = fill(x, 0.0)
-    for at in range(len(rows)):
+    for i in range(first, pointers.shape[1] - 1, count):
         for c in range(k):
-            base = (rows[at] * k + c) * padded
+            base = (i * k + c) * padded
             for g in range(0, padded, LANES):
-                store_at(out, base + g, zero)
-            _row(rows[at], c, pointers, indices, entries, slabs, bands, sloped, x, out, base, k, padded, 1.0, work, room)
+                store_at(out, base + g, load_at(load, base + g) if subtract else zero)
+            _row(i, c, pointers, indices, entries, slabs, bands, sloped, x, out, base, k, padded, -1.0 if subtract else 1.0, work, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
@@ -662,20 +692,24 @@ class Columns:
 
     def __init__(self, operator: Operator, rows: Ints):
         self.operator, self.rows = operator, rows
-        layout, nz = operator.layout, len(operator.z)
-        owner = np.repeat(np.arange(layout.size), np.diff(layout.indptr))
-        diagonal = np.flatnonzero(owner == layout.indices)[rows]
-        band = np.zeros((len(rows), nz, 3))  # the diagonal and the two above it
+        band = np.zeros((len(rows), len(operator.z), 3))  # the diagonal and the two above it
         for part in operator.parts:
-            mass, stiffness, mixed = banded(operator.z, part.weight)
-            band += part.stiffness[diagonal, None, None] * mass[None, :, 2:] + part.mass[diagonal, None, None] * stiffness[None, :, 2:]
-            if part.cross is not None:
+            span, (mass, stiffness, mixed) = part.near(operator.z)
+            k, m, c = part.diagonal()[rows].T[:, :, None, None]
+            own = k * mass[None, :, 2:] + m * stiffness[None, :, 2:]
+            if part.sloped:
                 turned = np.zeros_like(mixed)  # D1ᵀ
                 for d in range(5):
-                    at = np.arange(max(0, 2 - d), min(nz, nz + 2 - d))
+                    at = np.arange(max(0, 2 - d), min(len(mixed), len(mixed) + 2 - d))
                     turned[at, d] = mixed[at + d - 2, 4 - d]
-                band -= part.cross[diagonal, None, None] * (mixed + turned)[None, :, 2:]
+                own -= c * (mixed + turned)[None, :, 2:]
+            band[:, span] += own
         self._factor = _factor_columns(band)
+        self._reach = operator._pack(rows)
+
+    def residual(self, x: Floats, load: Floats, out: Floats) -> None:
+        """out = load - A x for an x that is zero on all other rows."""
+        self.operator._run(self._reach, x, load, out, True)
 
     def sweep(self, x: Floats, residual: Floats, backward: bool = False) -> None:
         """One sweep on A x = residual, in place; right-hand sides are shared out to threads."""
@@ -686,7 +720,7 @@ class Columns:
 
         def some(i: int) -> None:
             _sweep_columns(
-                rows, o._pointers, o._columns, o._entries, o._slabs, o._bands, o._sloped, x.reshape(-1), residual.reshape(-1), factor,
+                rows, *o._packed, o._slabs, o._bands, o._sloped, x.reshape(-1), residual.reshape(-1), factor,
                 k, o.padded, int(edges[i]), int(edges[i + 1]),
             )  # fmt: skip
 
