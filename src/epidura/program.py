@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from epidura import waveform
 from epidura.errors import BadCase
 from epidura.recipe import Recipe
-from epidura.units import SI, format_quantity, parse
+from epidura.units import SI, Current, Time, format_quantity, parse
 
 if TYPE_CHECKING:
     from epidura.waveform import Waveform as AnyWaveform
@@ -35,14 +35,18 @@ class Amplitude:
     Attributes:
         current: A, or None.
         of_perception: multiple of the perception threshold, or None.
+        voltage: V between cathodes and anodes of a generator that controls voltage, or None.
     """
 
     current: float | None = None
     of_perception: float | None = None
+    voltage: float | None = None
 
     def __str__(self) -> str:
         if self.current is not None:
             return format_quantity(self.current, "current", "mA")
+        if self.voltage is not None:
+            return format_quantity(self.voltage, "voltage", "V")
         return "auto" if self.of_perception is None else f"{100 * self.of_perception:.12g} % of perception"
 
 
@@ -63,6 +67,11 @@ def _amplitude(value: object) -> Amplitude:
             raise BadCase("", "no share of the perception threshold", got=value,
                           allowed="'60 % of perception', above 0 %")
         return Amplitude(of_perception=number)
+    if isinstance(value, str) and value.strip().endswith("V"):
+        voltage = parse(value, "voltage")
+        if voltage <= 0:
+            raise BadCase("", "an amplitude is a positive voltage", got=value, allowed="above 0 V; polarity comes from the signs of the contacts")
+        return Amplitude(voltage=voltage)
     current = parse(value, "current")
     if current <= 0:
         raise BadCase("", "an amplitude is a positive current", got=value,
@@ -74,7 +83,7 @@ AmplitudeField = Annotated[
     Any,
     BeforeValidator(_amplitude),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["auto", "4.5 mA", "60 % of perception"]}),
+    WithJsonSchema({"type": "string", "examples": ["auto", "4.5 mA", "60 % of perception", "3.2 V"]}),
 ]
 
 
@@ -107,11 +116,10 @@ ContactsField = Annotated[
 ]
 
 
-class Program(Recipe):
-    """One program.
+class Train(Recipe):
+    """Pulses on some contacts.
 
     Attributes:
-        name: what people call it.
         waveform: its course in time.
         contacts: fraction of the amplitude at each contact in the first phase; cathodes are negative, anodes
             positive, both sides add up to 1 and together to 0. ``case`` is the generator's case. ``Case`` says how
@@ -119,7 +127,6 @@ class Program(Recipe):
         amplitude: of the first phase.
     """
 
-    name: str = Field(min_length=1)
     waveform: AnyWaveform
     contacts: ContactsField
     amplitude: AmplitudeField = Amplitude()
@@ -164,3 +171,74 @@ class Program(Recipe):
             return ", ".join(("case" if n == CASE else str(n)) + ("" if abs(f) == 1 else f" ({abs(f):.0%})")
                              for n, f in chosen)
         return f"cathode {side(-1)}; anode {side(+1)}"
+
+
+class Cycle(Recipe):
+    """Stimulation in turns with silence, as in microdosing.
+
+    Attributes:
+        on, off: length of each, s.
+    """
+
+    on: Time = Field(gt=0)
+    off: Time = Field(gt=0)
+
+    @property
+    def share(self) -> float:
+        """Of the time that stimulation is on."""
+        return self.on / (self.on + self.off)
+
+
+class Program(Train):
+    """One program: a train of pulses, or several that run together.
+
+    Attributes:
+        name: what people call it.
+        interleaved: more trains on the same leads. Their pulses never overlap: one that would has to wait (``schedule.impulses``).
+            So are differential target multiplexed and other stacked programs written.
+        sources: ``independent``, every contact has a current source and carries its fraction; ``single``, the contacts of one sign share
+            one source, or one voltage, and the tissue decides how the current splits between them: fractions then count by their signs only.
+        cycle: on and off in turns; without, always on.
+        ramp_up: how long the amplitude takes from 0 to its value whenever stimulation is switched on.
+        most: largest amplitude that the patient can set; none without.
+    """
+
+    name: str = Field(min_length=1)
+    interleaved: tuple[Train, ...] = Field(default=(), max_length=15)
+    sources: Literal["independent", "single"] = "independent"
+    cycle: Cycle | None = None
+    ramp_up: Time = Field(0.0, ge=0)
+    most: Current | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.most is not None and self.amplitude.current is not None and self.amplitude.current > self.most * (1 + BALANCE):
+            raise BadCase("amplitude", "above the most that the program allows", got=str(self.amplitude),
+                          allowed=f"up to {format_quantity(self.most, 'current', 'mA')}")
+        for i, train in enumerate(self.trains):
+            if train.amplitude.voltage is not None and self.sources == "independent":
+                raise BadCase("amplitude" if i == 0 else f"interleaved[{i - 1}].amplitude", "a voltage needs one source for all contacts",
+                              got=str(train.amplitude), allowed="a current", hint="say sources: single")
+        if self.cycle is not None and self.ramp_up > self.cycle.on:
+            raise BadCase("ramp_up", "is longer than stimulation is on", got=format_quantity(self.ramp_up, "time"),
+                          allowed=f"up to {format_quantity(self.cycle.on, 'time')}")
+        return self
+
+    @property
+    def trains(self) -> tuple[Train, ...]:
+        """All trains, the program's own first."""
+        return (self, *self.interleaved)
+
+    def alone(self, which: int) -> Program:
+        """The program with one of its trains only, named after both where there are several."""
+        if not self.interleaved:
+            return self
+        train = self.trains[which]
+        name = self.name if which == 0 else f"{self.name}, train {which + 1}"
+        return self.model_copy(update={"waveform": train.waveform, "contacts": train.contacts, "amplitude": train.amplitude, "interleaved": (),
+                                       "name": name})
+
+
+def rows(program: Program) -> tuple[Program, ...]:
+    """A program as programs of one train each."""
+    return tuple(program.alone(which) for which in range(len(program.trains)))

@@ -18,17 +18,18 @@ from pydantic import Field
 
 from epidura import axon
 from epidura.axon import Axon
+from epidura.delivery import Electronics, patterns, volts_per_ampere
 from epidura.fibre import Population
 from epidura.fibre.base import fact
 from epidura.fibre.course import along, arc, follow
 from epidura.numerics.cable import Learner
 from epidura.product import Canal, Fibres, LeadField, declare
-from epidura.program import Program
+from epidura.program import Program, rows
 from epidura.recipe import Recipe
 from epidura.shape import outline_at
 from epidura.tables import Number
 from epidura.waveform import Course
-from epidura.waveform.tonic import Tonic
+from epidura.waveform.base import Pulses
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -129,7 +130,7 @@ def place_fibres(canal: Canal, populations: Sequence[Population]) -> Fibres:
 class _Group:
     """Fibres of one axon model and one number of nodes, and the potential along them in one program.
 
-    ``potentials`` is (fibres, compartments) in V per ampere of amplitude.
+    ``potentials`` is (fibres, patterns, compartments) in V per ampere of amplitude.
     """
 
     model: Axon
@@ -138,9 +139,9 @@ class _Group:
     diameter: Floats
     potentials: Floats
 
-    def thresholds(self, course: Course, engine: Engine, chosen: NDArray[np.intp], learner: Learner) -> Floats:
+    def thresholds(self, courses: Sequence[Course], engine: Engine, chosen: NDArray[np.intp], learner: Learner) -> Floats:
         """(3, chosen) threshold and bracket, A."""
-        samples = course.step_means(engine.dt) if engine.scheme == "second-order" else course.at_step_starts(engine.dt)
+        samples = np.stack([c.step_means(engine.dt) if engine.scheme == "second-order" else c.at_step_starts(engine.dt) for c in courses])
         return self.model.thresholds(self.diameter[chosen], self.nodes, self.potentials[chosen], samples, dt=engine.dt,
                                      scheme=engine.scheme, precision=engine.precision, tolerance=engine.tolerance,
                                      ceiling=engine.ceiling, threads=1, learner=learner, device=engine.device)
@@ -148,10 +149,11 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Task:
-    """A search: some fibres, given by their indices, of a program's groups with one course."""
+    """A search: some fibres, given by their indices, of a program's groups with the course of each pattern."""
 
     groups: Sequence[_Group]
-    course: Course
+    courses: Sequence[Course]
+    shortest: float
     wanted: NDArray[np.bool_]
     words: str
 
@@ -161,16 +163,16 @@ def _search(tasks: Sequence[_Task], engine: Engine, progress: Progress) -> list[
     results = [np.full((3, task.wanted.size), np.nan) for task in tasks]
     parts = []
     for task, result in zip(tasks, results, strict=True):
-        learner = Learner.of(task.course.shortest)
+        learner = Learner.of(task.shortest)
         for group in task.groups:
             chosen = np.flatnonzero(task.wanted[group.members])
             parts += [(task, result, learner, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
     # the dearest first, so that no thread is left with a long one at the end
-    parts.sort(key=lambda part: -part[0].course.end * part[3].nodes * part[4].size)
+    parts.sort(key=lambda part: -part[0].courses[0].end * part[3].nodes * part[4].size)
 
     def work(part: tuple[_Task, Floats, Learner, _Group, NDArray[np.intp]]) -> None:
         task, result, learner, group, chosen = part
-        result[:, group.members[chosen]] = group.thresholds(task.course, engine, chosen, learner)
+        result[:, group.members[chosen]] = group.thresholds(task.courses, engine, chosen, learner)
 
     with ThreadPoolExecutor(max(1, engine.threads)) as pool:
         for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
@@ -179,8 +181,11 @@ def _search(tasks: Sequence[_Task], engine: Engine, progress: Progress) -> list[
 
 
 def recruit(lead_field: LeadField, populations: Sequence[Population] | Population, programs: Sequence[Program] | Program,
-            rules: Rules | None = None, engine: Engine | None = None, progress: Progress | None = None) -> xr.Dataset:
+            rules: Rules | None = None, engine: Engine | None = None, progress: Progress | None = None,
+            electronics: Electronics | None = None) -> xr.Dataset:
     """Thresholds of every fibre for every program, and what follows from them.
+
+    Each train of a program with several has a row of its own (``program.rows``): its pulses alone decide its thresholds.
 
     Args:
         lead_field: of the canal with its leads.
@@ -189,6 +194,7 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
         rules: when something is felt or uncomfortable.
         engine: numerical settings.
         progress: called with a sentence and a share from 0 to 1.
+        electronics: of the generator, which passive recharge and shared sources depend on.
 
     Returns:
         the product ``recruitment`` (see ``product.DECLARED``).
@@ -197,20 +203,22 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
         BadCase: a program names a contact that the leads do not have.
     """
     populations = [populations] if isinstance(populations, Population) else list(populations)
-    programs = [programs] if isinstance(programs, Program) else list(programs)
+    programs = [row for one in ([programs] if isinstance(programs, Program) else programs) for row in rows(one)]
     rules, engine, progress = rules or Rules(), engine or Engine(), progress or (lambda words, share: None)
     fibres = place_fibres(lead_field.canal, populations)
     models = {population.kind: axon.family.read({"kind": population.axon}) for population in populations}
-    groups = [list(_groups(lead_field, fibres, models, program, program.drive(lead_field.contacts, f"programs[{p}].")))
-              for p, program in enumerate(programs)]
+    seen = [patterns(program, lead_field, electronics, f"programs[{p}].") for p, program in enumerate(programs)]
+    groups = [list(_groups(lead_field, fibres, models, program, mixing)) for program, (mixing, _) in zip(programs, seen, strict=True)]
     everyone = np.ones(len(fibres.diameter), bool)
-    tasks = [_Task(groups[p], program.waveform.unit(), everyone, f"fibres, program {program.name}") for p, program in enumerate(programs)]
+    tasks = [_Task(groups[p], seen[p][1], program.waveform.pulse().shortest, everyone, f"fibres, program {program.name}")
+             for p, program in enumerate(programs)]
     found = np.stack(_search(tasks, engine, progress), axis=1)
     nodes = np.empty(found.shape[1:], int)
     for p, of_program in enumerate(groups):
         for group in of_program:
             nodes[p, group.members] = group.nodes
-    return _product(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress))
+    ohm = np.array([volts_per_ampere(program, lead_field, electronics) for program in programs])
+    return _product(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress), ohm)
 
 
 def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], program: Program, mixing: Floats) -> Iterator[_Group]:
@@ -237,7 +245,8 @@ def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], prog
             at = model.compartments(fibres.diameter[members], int(count)) + first[members, None]
             points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
             per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
-            yield _Group(model, members, int(count), fibres.diameter[members], np.tensordot(mixing, per_contact, axes=1))
+            potentials = np.moveaxis(np.tensordot(mixing, per_contact, axes=1), 0, 1)
+            yield _Group(model, members, int(count), fibres.diameter[members], potentials)
 
 
 def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> float:
@@ -280,10 +289,12 @@ def _discomfort(fibres: Fibres, thresholds: Floats, perception: float, rules: Ru
     return min(share_threshold(thresholds[r], fibres.weight[r], rules.discomfort_share) for r in each if r.any())
 
 
-def resolve_amplitude(program: Program, perception: float, discomfort: float) -> float:
-    """The amplitude that a program runs at, A; nan where it hangs on a perception threshold that is not reached."""
+def resolve_amplitude(program: Program, perception: float, discomfort: float, ohm: float = np.nan) -> float:
+    """The amplitude that a program runs at, A, ``ohm`` being its V per A; nan where it hangs on a perception threshold that is not reached."""
     if program.amplitude.current is not None:
         return float(program.amplitude.current)
+    if program.amplitude.voltage is not None:
+        return float(program.amplitude.voltage / ohm)
     if not np.isfinite(perception):
         return float("nan")
     if program.amplitude.of_perception is not None:
@@ -300,7 +311,7 @@ NEAR = (1.1, 1.3, 2.0, 5.0, np.inf)
 
 def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, programs: Sequence[Program], found: Floats, rules: Rules,
                        engine: Engine, progress: Progress) -> Floats:
-    """(programs, pulse widths) perception threshold, A; nan for waveforms that are not tonic.
+    """(programs, pulse widths) perception threshold, A; nan for waveforms that are not single pulses with a recharge of their own.
 
     Only fibres that can decide it are simulated: those within a factor of the perception threshold at the program's own
     width. The factor is enough if no fibre beyond it could come down to the new perception threshold even with the
@@ -312,14 +323,16 @@ def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, progr
     for p, program in enumerate(programs):
         own = found[0, p]
         perception = _dermatome_thresholds(fibres, own, rules, names).min(initial=np.inf)
-        if not isinstance(program.waveform, Tonic) or not np.isfinite(perception):
+        pulse = program.waveform
+        if not isinstance(pulse, Pulses) or pulse.carrier or pulse.passive or program.sources != "independent" or not np.isfinite(perception):
             continue
         at_width = np.full((len(PULSE_WIDTHS), own.size), np.inf)
         left, known = list(range(len(PULSE_WIDTHS))), np.zeros(own.size, bool)
         for factor in NEAR:
             near = column & (own <= factor * perception) & np.isfinite(own)
-            tasks = [_Task(groups[p], _with_width(program.waveform, PULSE_WIDTHS[w]), near & ~known,
-                           f"strength and duration, program {program.name}") for w in left]
+            courses = [_with_width(pulse, PULSE_WIDTHS[w]) for w in left]
+            tasks = [_Task(groups[p], (course,), course.shortest, near & ~known, f"strength and duration, program {program.name}")
+                     for course in courses]
             for w, thresholds in zip(left, _search(tasks, engine, progress), strict=True):
                 at_width[w, near & ~known] = thresholds[0, near & ~known]
                 result[p, w] = _dermatome_thresholds(fibres, at_width[w], rules, names).min(initial=np.inf)
@@ -331,13 +344,9 @@ def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, progr
     return result
 
 
-def _with_width(waveform: Tonic, width: float) -> Course:
-    """One pulse of another width; the rate is lowered where the longer pulse would not fit."""
-    from epidura.units import SI
-
-    slow = SI(min(waveform.frequency, 1.0 / (waveform.unit().end * width / waveform.pulse_width + waveform.interphase_gap)))
-    return Tonic(frequency=slow, pulse_width=SI(width), shape=waveform.shape, recharge_ratio=waveform.recharge_ratio,
-                 interphase_gap=SI(waveform.interphase_gap)).unit()
+def _with_width(waveform: Pulses, width: float) -> Course:
+    """One pulse of another width, whether or not it fits its rate."""
+    return waveform.model_copy(update={"pulse_width": width}).pulse()
 
 
 def fit_weiss(widths: Floats, thresholds: Floats) -> tuple[float, float]:
@@ -352,7 +361,7 @@ def fit_weiss(widths: Floats, thresholds: Floats) -> tuple[float, float]:
 
 
 def _product(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program], found: Floats, rules: Rules,
-             strength: Floats) -> xr.Dataset:
+             strength: Floats, ohm: Floats) -> xr.Dataset:
     """Everything that follows from the thresholds, as the declared dataset."""
     names = list(dict.fromkeys(fibres.segment[fibres.population == "dorsal-column"]))
     names = sorted(names, key=lambda name: ("CTLS".index(name[0]), int(name[1:])))
@@ -360,7 +369,7 @@ def _product(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program
     dermatome = np.stack([_dermatome_thresholds(fibres, found[0, p], rules, names) for p in range(len(programs))])
     perception = dermatome.reshape(len(programs), -1).min(axis=1, initial=np.inf)
     discomfort = np.array([_discomfort(fibres, found[0, p], perception[p], rules) for p in range(len(programs))])
-    programmed = np.array([resolve_amplitude(*each) for each in zip(programs, perception, discomfort, strict=True)])
+    programmed = np.array([resolve_amplitude(*each) for each in zip(programs, perception, discomfort, ohm, strict=True)])
     top = np.nanmax([1.6 * perception, 1.15 * discomfort, 1.1 * programmed], axis=0)
     top = np.where(np.isfinite(top), top, np.where(np.isfinite(perception), 2 * perception, 20e-3))
     amplitude = np.linspace(0.0, 1.0, STEPS) * top[:, None]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from epidura.errors import BadCase
 from epidura.recipe import Recipe
+from epidura.units import Frequency, Time, format_quantity
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +63,10 @@ class Course:
         kept = np.append(np.diff(times) > SNAP, True)
         return Course(times[kept], np.tile(self.values, count)[kept])
 
+    def phases(self) -> tuple[tuple[float, float], ...]:
+        """(duration in s, value) one after the other."""
+        return tuple(zip(np.diff(self.times).tolist(), self.values[:-1].tolist(), strict=True))
+
     def at_step_starts(self, dt: float) -> Floats:
         """Values at the start of each step up to the last edge, as NEURON samples them; (steps,)."""
         steps = int(np.ceil((self.end - SNAP) / dt))
@@ -83,13 +89,25 @@ class Waveform(Recipe):
     """Amplitude that ``auto`` takes, as a multiple of the perception threshold (data/waveforms.csv)."""
 
     @abstractmethod
+    def pulse(self) -> Course:
+        """What the current sources force, again and again: one pulse with its active recharge, or one packet.
+
+        Passive recharge is not in it, because it depends on what the contacts are joined through (``epidura.delivery``).
+        """
+
     def unit(self) -> Course:
-        """The stretch that decides whether a fibre fires: one pulse, one burst, or enough of a carrier."""
+        """The stretch that decides whether a fibre fires: one pulse, one burst, or enough of a carrier; without passive recharge."""
+        return self.pulse()
+
+    @property
+    def passive(self) -> bool:
+        """Whether the contacts are joined after every pulse or packet, so that its charge flows back by itself."""
+        return False
 
     @property
     @abstractmethod
     def period(self) -> float:
-        """Time from one unit to the next, s."""
+        """Time from one pulse or packet to the next, s."""
 
     @abstractmethod
     def words(self) -> str:
@@ -100,3 +118,51 @@ class Waveform(Recipe):
         if duration > period * (1 + 1e-9):
             raise BadCase("", f"{what} lasts longer than its period", got=f"{duration * 1e6:g} us",
                           allowed=f"up to {period * 1e6:g} us", hint="shorten the pulse or lower the frequency")
+
+
+class Pulses(Waveform):
+    """Equal pulses at one frequency.
+
+    Attributes:
+        frequency: pulses per second.
+        pulse_width: of the first phase.
+        shape: ``monophasic``; ``symmetric``, an equal phase of the other sign; ``asymmetric``, a longer and
+            weaker one of equal charge; ``passive``, the contacts are joined until the next pulse.
+        recharge_ratio: how many times longer and weaker the second phase of ``asymmetric`` is.
+        interphase_gap: silence between the two phases.
+    """
+
+    kind: str  # the first key of every kind
+    frequency: Frequency = Field(50.0, gt=0)
+    pulse_width: Time = Field(300e-6, gt=0)
+    shape: Literal["monophasic", "symmetric", "asymmetric", "passive"] = "asymmetric"
+    recharge_ratio: float = Field(10.0, ge=1)
+    interphase_gap: Time = Field(0.0, ge=0)
+
+    carrier: ClassVar[float] = 0.0
+    """How long a train of pulses is simulated to decide whether a fibre fires, s; 0: one pulse."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        self.pulse_fits(self.pulse().end, self.period, "a pulse with its recharge")
+        return self
+
+    def pulse(self) -> Course:
+        ratio = {"symmetric": 1.0, "asymmetric": self.recharge_ratio}.get(self.shape, 0.0)
+        if ratio == 0.0:
+            return Course.of((self.pulse_width, 1.0))
+        return Course.of((self.pulse_width, 1.0), (self.interphase_gap, 0.0), (self.pulse_width * ratio, -1.0 / ratio))
+
+    def unit(self) -> Course:
+        return self.pulse().repeated(max(1, round(self.carrier * self.frequency)), self.period)
+
+    @property
+    def passive(self) -> bool:
+        return self.shape == "passive"
+
+    @property
+    def period(self) -> float:
+        return 1.0 / self.frequency
+
+    def words(self) -> str:
+        return f"{self.kind.replace('-', ' ')}, {format_quantity(self.frequency, 'frequency')}, {format_quantity(self.pulse_width, 'time', 'us')}, {self.shape}"

@@ -18,8 +18,8 @@ class Burst(Waveform):
         intra_frequency: pulses per second inside a packet.
         pulses: pulses in a packet.
         pulse_width: of each pulse.
-        recharge: ``passive``, one long weak phase after the packet; ``active``, after every pulse.
-        recharge_time: length of the passive phase; its height follows from the charge.
+        recharge: ``passive``, the contacts are joined from the end of a packet to the next one; ``active``, an equal phase of the other sign
+            after every pulse.
 
     Source: data/waveforms.csv, burst (BurstDR): 40 Hz, 500 Hz, 5 pulses of 1000 us, passive recharge after
     the burst, 60-90 % of the perception threshold.
@@ -31,7 +31,6 @@ class Burst(Waveform):
     pulses: int = Field(5, ge=1, le=64)
     pulse_width: Time = Field(1e-3, gt=0)
     recharge: Literal["passive", "active"] = "passive"
-    recharge_time: Time = Field(5e-3, gt=0)
 
     paraesthesia: ClassVar[bool] = False
     usual_amplitude: ClassVar[float] = 0.75
@@ -40,17 +39,19 @@ class Burst(Waveform):
     def _fits(self) -> Self:
         width = self.pulse_width if self.recharge == "passive" else 2 * self.pulse_width
         self.pulse_fits(width, 1.0 / self.intra_frequency, "a pulse inside the burst")
-        self.pulse_fits(self.unit().end, self.period, "a burst with its recharge")
+        self.pulse_fits(self.pulse().end, self.period, "a burst with its recharge")
         return self
 
-    def unit(self) -> Course:
+    def pulse(self) -> Course:
         gap = 1.0 / self.intra_frequency - self.pulse_width
         if self.recharge == "active":
             pulse = [(self.pulse_width, 1.0), (self.pulse_width, -1.0), (gap - self.pulse_width, 0.0)]
             return Course.of(*(pulse * self.pulses)[: 3 * self.pulses - 1])
-        height = -self.pulses * self.pulse_width / self.recharge_time
-        train = [(self.pulse_width, 1.0), (gap, 0.0)] * self.pulses
-        return Course.of(*train, (self.recharge_time, height))
+        return Course.of(*([(self.pulse_width, 1.0), (gap, 0.0)] * self.pulses)[:-1])
+
+    @property
+    def passive(self) -> bool:
+        return self.recharge == "passive"
 
     @property
     def period(self) -> float:

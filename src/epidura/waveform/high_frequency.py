@@ -35,14 +35,14 @@ class HighFrequency(Waveform):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        self.pulse_fits(self._pulse().end, self.period, "a pulse with its recharge")
+        self.pulse_fits(self.pulse().end, self.period, "a pulse with its recharge")
         return self
 
-    def _pulse(self) -> Course:
+    def pulse(self) -> Course:
         return Course.of((self.pulse_width, 1.0), (self.interphase_gap, 0.0), (self.pulse_width, -1.0))
 
     def unit(self) -> Course:
-        return self._pulse().repeated(max(1, round(self.train * self.frequency)), self.period)
+        return self.pulse().repeated(max(1, round(self.train * self.frequency)), self.period)
 
     @property
     def period(self) -> float:

@@ -47,7 +47,7 @@ class Sampled(Waveform):
         self.pulse_fits(self.times[-1], self.period, "the waveform")
         return self
 
-    def unit(self) -> Course:
+    def pulse(self) -> Course:
         return Course(np.array(self.times), np.array(self.values))
 
     @property

@@ -1,0 +1,213 @@
+"""What the electrodes see, over every type of stimulation."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epidura.delivery import Delivery, Electronics, deliver, patterns, volts_per_ampere
+from epidura.errors import BadCase
+from epidura.program import Program
+from epidura.recipe import read_recipe
+from epidura.waveform import family
+
+AREA = 12e-6
+SAMPLED = {"times": ["0 us", "100 us", "300 us"], "values": [1, -0.5, 0]}
+
+
+@cache
+def field(count: int = 6) -> Any:
+    """Contacts in a row in tissue: impedances that fall with the distance."""
+    at = np.arange(count)
+    impedance = 350.0 / (1.0 + 0.8 * np.abs(at[:, None] - at)) + 250.0 * np.eye(count)
+    contacts = tuple(SimpleNamespace(number=k + 1, area=AREA) for k in range(count))
+    return SimpleNamespace(contacts=tuple(range(1, count + 1)), impedance=impedance, canal=SimpleNamespace(contacts=contacts))
+
+
+def program(waveform: Any = "tonic", contacts: Any = None, **more: Any) -> Program:
+    given_wave = {"kind": waveform, **(SAMPLED if waveform == "sampled" else {})} if isinstance(waveform, str) else waveform
+    made: Program = read_recipe(Program, {"name": "p", "waveform": given_wave, "contacts": contacts or {3: -1, 2: 0.5, 5: 0.5},
+                                          "amplitude": "2 mA", **more})
+    return made
+
+
+def integral(d: Delivery, values: Any) -> Any:
+    return (values.T * d.duration).sum(axis=-1)
+
+
+@pytest.mark.parametrize("kind", family.members)
+class TestEveryType:
+    def test_charge_is_balanced(self, kind: str) -> None:
+        d = deliver(program(kind), field())
+        assert not d.added.any()
+        assert not d.direct_current.any()
+        net = integral(d, d.record.current)
+        assert np.abs(net).max() < 1e-9 * d.charge_per_phase.max()
+        assert np.abs(d.record.current.sum(axis=1)).max() < 1e-12
+
+    def test_nothing_is_driven_outside_the_pulses(self, kind: str) -> None:
+        made = program(kind)
+        d = deliver(made, field())
+        assert d.record.edges[0] == 0.0
+        assert d.record.edges[-1] == pytest.approx(made.waveform.period)
+        assert d.duration[d.driven].sum() == pytest.approx(sum(t for t, v in made.waveform.pulse().phases() if v != 0), rel=1e-9)
+        quiet = ~d.driven & (d.record.edges[:-1] < made.waveform.pulse().end - 1e-9)
+        assert not d.record.current[quiet].any()
+        if not made.waveform.passive:
+            assert not d.record.current[~d.driven].any()
+
+    def test_energy_against_numerical_integration(self, kind: str) -> None:
+        d = deliver(program(kind), field())
+        at = [n - 1 for n in d.contacts]
+        series = field().impedance[np.ix_(at, at)]
+        heat = 0.0
+        fine = 400
+        for start, end, current, on in zip(d.record.edges[:-1], d.record.edges[1:], d.record.current, d.driven, strict=True):
+            heat += (end - start) / fine * sum(float(current @ series @ current) for _ in range(fine)) if on else 0.0
+        stored_change = d.energy - heat  # passive: what the capacitors got during the pulse and burn afterwards
+        assert d.heat == pytest.approx(d.energy, rel=1e-6)  # over a cycle the capacitors keep nothing
+        if not program(kind).waveform.passive:
+            assert stored_change == pytest.approx(0.0, abs=1e-9 * heat)
+        else:
+            assert stored_change > 0
+
+    @settings(deadline=None, max_examples=8)
+    @given(factor=st.floats(0.01, 50))
+    def test_everything_scales_with_the_amplitude(self, kind: str, factor: float) -> None:
+        one, other = deliver(program(kind), field()), deliver(program(kind), field(), [2e-3 * factor])
+        np.testing.assert_allclose(other.record.current, factor * one.record.current, rtol=1e-6, atol=1e-12 * factor)
+        assert other.compliance == pytest.approx(factor * one.compliance, rel=1e-6)
+        assert other.energy == pytest.approx(factor**2 * one.energy, rel=1e-6)
+        assert other.shannon == pytest.approx(one.shannon + 2 * np.log10(factor), abs=1e-6)
+
+    def test_fibres_see_what_the_electrodes_see(self, kind: str) -> None:
+        made = program(kind)
+        d = deliver(made, field(), [1.0])
+        mixing, courses = patterns(made, field())
+        edges = courses[0].times
+        seen = sum(row[None] * course.values[:, None] for row, course in zip(mixing, courses, strict=True))
+        # charges along one cycle, at all edges of both
+        at = np.unique(np.concatenate([edges[edges <= d.cycle], d.record.edges[d.record.edges <= edges[-1]]]))
+        ours = np.concatenate([np.zeros((1, len(mixing[0]))), np.cumsum(seen[:-1] * np.diff(edges)[:, None], axis=0)])
+        for k, number in enumerate(d.contacts):
+            want = np.interp(d.record.edges, d.record.edges, d.record.charge[:, k])
+            got = np.interp(d.record.edges, edges, ours[:, number - 1])
+            inside = d.record.edges <= min(edges[-1], d.cycle) + 1e-12
+            np.testing.assert_allclose(got[inside], want[inside], atol=0.02 * np.abs(want).max())
+            pulses = d.record.edges <= made.waveform.pulse().end + 1e-12
+            np.testing.assert_allclose(got[pulses], want[pulses], atol=1e-9 * np.abs(want).max())
+        assert at.size > 1
+
+
+def test_the_worked_examples_of_the_limits() -> None:
+    """evidence/electrical_limits.csv: charge, density and k of a cathode of 0.12 cm2 that carries all."""
+    for kind, more, milliampere, charge, density, k in (
+        ({"kind": "tonic", "pulse_width": "300 us"}, {}, 5, 1.5, 12.5, 1.27),
+        ({"kind": "tonic", "pulse_width": "450 us"}, {}, 8, 3.6, 30.0, 2.03),
+        ({"kind": "burst"}, {}, 2, 2.0, 16.67, 1.52),
+        ({"kind": "high-frequency"}, {}, 3, 0.09, 0.75, -1.17),
+        ({"kind": "high-density"}, {}, 3, 0.27, 2.25, -0.22),
+    ):
+        d = deliver(program(kind, {3: -1, 5: 1}, amplitude=f"{milliampere} mA", **more), field())
+        assert d.charge_per_phase.max() * 1e6 == pytest.approx(charge)
+        assert np.nanmax(d.charge_density) * 1e2 == pytest.approx(density, abs=0.005)
+        assert d.shannon == pytest.approx(k, abs=0.005)
+
+
+def test_doubling_the_frequency_doubles_the_power() -> None:
+    powers = [(lambda d: d.energy / d.cycle)(deliver(program({"kind": "tonic", "frequency": f"{f} Hz"}), field())) for f in (40, 80)]
+    assert powers[1] == pytest.approx(2 * powers[0], rel=1e-12)
+
+
+def test_compliance_of_a_bipole_is_ohms_law() -> None:
+    d = deliver(program("tonic", {3: -1, 5: 1}), field(), electronics=Electronics(capacitor=np.inf, resistance=10.0))
+    z = field().impedance
+    ohm = z[2, 2] + z[4, 4] - 2 * z[2, 4] + 20
+    assert d.compliance == pytest.approx(2e-3 * ohm)
+    assert volts_per_ampere(program("tonic", {3: -1, 5: 1}), field(), Electronics(np.inf, 10.0)) == pytest.approx(ohm)
+    # a capacitor adds what it has been charged with at the end of the pulse
+    with_one = deliver(program("tonic", {3: -1, 5: 1}), field(), electronics=Electronics(capacitor=5e-6, resistance=10.0))
+    assert with_one.compliance == pytest.approx(2e-3 * ohm + 2 * 2e-3 * 300e-6 / 5e-6, rel=1e-9)
+
+
+def test_the_case_as_anode() -> None:
+    d = deliver(program("tonic", {3: -1, "case": 1}), field(), electronics=Electronics(np.inf))
+    assert d.contacts == (3, 0)
+    assert np.isnan(d.area[1])
+    assert d.compliance == pytest.approx(2e-3 * field().impedance[2, 2])
+    mixing, _ = patterns(program("tonic", {3: -1, "case": 1}), field())
+    np.testing.assert_array_equal(mixing, [[0, 0, -1, 0, 0, 0]])
+
+
+def test_one_source_lets_the_tissue_split_the_current() -> None:
+    made = program("tonic", {2: -0.5, 3: -0.5, 6: 1}, sources="single")
+    mixing, courses = patterns(made, field(), Electronics(np.inf))
+    share = mixing[0]
+    assert share[1] + share[2] == pytest.approx(-1)
+    assert share[5] == pytest.approx(1)
+    volts = field().impedance @ share
+    assert volts[1] == pytest.approx(volts[2])  # both cathodes at one potential
+    assert share[1] != pytest.approx(share[2])
+    assert len(courses) == 1
+    d = deliver(made, field(), electronics=Electronics(np.inf))
+    np.testing.assert_allclose(d.record.current[0], 2e-3 * share[[1, 2, 5]])
+
+
+def test_a_voltage_drives_what_the_load_takes_and_sags_with_the_capacitors() -> None:
+    made = program({"kind": "tonic", "shape": "passive"}, {3: -1, 5: 1}, sources="single", amplitude="3 V")
+    electronics = Electronics(capacitor=4e-6)
+    ohm = volts_per_ampere(made, field(), electronics)
+    d = deliver(made, field(), electronics=electronics)
+    tau = ohm * 2e-6
+    rest = 20e-3 - 300e-6
+    # settled: q = V C (1 - a) / (1 - a b), with a and b what is left of a deviation after the pulse and after the rest
+    a, b = np.exp(-300e-6 / tau), np.exp(-rest / tau)
+    top = 3.0 * 2e-6 * (1 - a) / (1 - a * b)
+    assert d.charge_per_phase[0] == pytest.approx(top - top * b, rel=1e-9)
+    assert d.compliance == pytest.approx(3.0)
+    _, courses = patterns(made, field(), electronics)
+    assert courses[0].values[0] < 1.0  # mean of the first piece of a current that begins at 1 A and sags
+    assert courses[0].values[0] > 0.9
+
+
+def test_passive_recharge_of_three_contacts_needs_more_than_one_pattern() -> None:
+    made = program({"kind": "tonic", "shape": "passive"}, {1: -1, 2: 0.8, 6: 0.2})
+    mixing, courses = patterns(made, field(), Electronics(capacitor=2e-6))
+    assert len(mixing) == len(courses) == 2
+    np.testing.assert_allclose(mixing[0], [-1, 0.8, 0, 0, 0, 0.2])
+    assert courses[0].values[0] == pytest.approx(1.0)
+    assert courses[1].values[0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_interleaved_trains_share_one_cycle() -> None:
+    base = {"kind": "tonic", "shape": "symmetric", "pulse_width": "150 us"}
+    prime = {"waveform": {**base, "frequency": "300 Hz"}, "contacts": {4: -1, 5: 1}, "amplitude": "1 mA"}
+    made = program(base, {1: -1, 2: 1}, interleaved=[prime])
+    d = deliver(made, field())
+    assert d.cycle == pytest.approx(20e-3)
+    assert d.contacts == (1, 2, 4, 5)
+    flows = np.abs(d.record.current) > 0
+    assert not (flows[:, :2].any(axis=1) & flows[:, 2:].any(axis=1)).any()
+    assert d.charge_per_phase == pytest.approx([0.3e-6, 0.3e-6, 0.15e-6, 0.15e-6])
+    assert d.pulses_per_second == pytest.approx(350)
+
+
+def test_charge_that_stays_is_reported() -> None:
+    d = deliver(program({"kind": "tonic", "shape": "monophasic"}, {3: -1, 5: 1}), field())
+    assert d.direct_current == pytest.approx([-2e-3 * 300e-6 * 50, 2e-3 * 300e-6 * 50])
+
+
+@pytest.mark.parametrize(("made", "words"), [
+    (lambda: program(amplitude="auto"), "programs.amplitude: is not known without the fibres; got 'auto'"),
+    (lambda: program(contacts={9: -1, 2: 1}), "programs.contacts.9: there is no such contact; got 9; allowed: 1 to 6, or case"),
+])
+def test_what_is_refused(made: Any, words: str) -> None:
+    with pytest.raises(BadCase) as failure:
+        deliver(made(), field(), where="programs.")
+    assert str(failure.value).startswith(words)
