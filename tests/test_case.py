@@ -18,6 +18,7 @@ from epidura import anatomy, axon, fibre, lead, waveform
 from epidura.canal import place_leads
 from epidura.case import Case, json_schema, read, to_text, write
 from epidura.errors import BadCase, BadGeometry, BadInput, BadUnit
+from epidura.interface import Interface
 from epidura.lead.percutaneous import models
 from epidura.patient import Indication
 from epidura.tables import table
@@ -94,6 +95,9 @@ def cases(draw: st.DrawFn) -> dict[str, object]:
         ), min_size=1, max_size=2, unique_by=lambda one: one["kind"]),
         "rules": st.fixed_dictionaries({}, optional={"felt_fibres": st.floats(0.01, 100), "discomfort_share": st.floats(0.01, 1),
                                                      "discomfort_ratio": st.floats(1, 10)}),
+        "interface": st.fixed_dictionaries({}, optional={
+            "magnitude": st.builds("{!r} S s^n/m2".format, st.floats(0.01, 10)), "exponent": st.floats(0.5, 1),
+            "charge_transfer": st.one_of(st.none(), st.builds("{!r} ohm m2".format, st.floats(5, 1e3)))}),
     }))
 
 
@@ -133,6 +137,37 @@ def test_equal_quantities_make_equal_keys_and_others_do_not():
               tiny("rules", value={"felt_fibres": 1.5})]
     keys = {case.key(), *(read(other).key() for other in others)}
     assert len(keys) == len(others) + 1
+
+
+def test_the_interface_is_an_option():
+    """Absent, all defaults, and written out: each is kept; an absent one leaves text and key as they were before there was any."""
+    absent, default = read(TINY), read({**TINY, "interface": {}})
+    written = read({**TINY, "interface": {"magnitude": "0.5 S s^n/m2", "exponent": 0.8, "charge_transfer": None}})
+    assert absent.interface is None
+    assert default.interface == Interface()
+    assert (written.interface.magnitude, written.interface.exponent, written.interface.charge_transfer) == (0.5, 0.8, None)
+    for case in (absent, default, written):
+        again = read(to_text(case))
+        assert again == case
+        assert again.key() == case.key()
+        assert again.but(title="Tiny") == case
+    assert len({absent.key(), default.key(), written.key()}) == 3
+    assert "interface" not in to_text(absent)
+    assert "interface" not in absent.model_dump(mode="json")
+    assert "charge_transfer: null" in to_text(written)
+    assert default.but(interface=None) == absent
+    assert read("interface: {exponent: 0.7}\n" + to_text(absent)).interface == Interface(exponent=0.7)
+
+
+def test_the_schema_describes_the_interface():
+    schema = json.loads(json.dumps(json_schema()))
+    assert "interface" not in schema["required"]
+    one = schema["$defs"]["Interface"]
+    assert set(one["properties"]) == set(Interface.model_fields)
+    assert (one["properties"]["exponent"]["minimum"], one["properties"]["exponent"]["maximum"]) == (0.5, 1)
+    assert one["properties"]["magnitude"]["examples"] == ["0.64 S s^n/m2"]
+    # as the reader has it, null is no interface
+    assert schema["properties"]["interface"] == {"$ref": "#/$defs/Interface"}
 
 
 def test_the_key_is_the_same_in_every_process():
@@ -187,6 +222,15 @@ WAVE = (*PROGRAM, "waveform")
 
 REFUSED = [
     # where in the case, what is put there, kind of error, path in the message, words in the message
+    (("interface",), {"exponent": 1.2}, BadCase, "interface.exponent", ["less than or equal to 1", "got 1.2"]),
+    (("interface",), {"exponnt": 0.9}, BadCase, "interface.exponnt",
+     ["unknown key", "allowed: magnitude, exponent, charge_transfer", "did you mean 'exponent'?"]),
+    (("interface",), {"magnitude": 0.64}, BadUnit, "interface.magnitude", ["not a positive number in S s^n/m2", "got 0.64"]),
+    (("interface",), {"charge_transfer": "20 ohm"}, BadUnit, "interface.charge_transfer", ["in ohm m2", "such as '20 ohm m2'"]),
+    (("interface",), {"charge_transfer": "1e-5 ohm m2"}, BadCase, "interface.charge_transfer",
+     ["too small for a phase that ends after 300 us", "got '1e-05 ohm m2'", "from 0.000147 ohm m2 on"]),
+    (("interface",), None, BadCase, "interface", ["nothing stands here", "write {} for the interface of platinum"]),
+    (("interface",), "platinum", BadCase, "interface", ["not a mapping of keys", "got 'platinum'"]),
     (("pateint",), 1, BadCase, "pateint", ["unknown key", "got 1", "allowed: title, about, patient", "did you mean 'patient'?"]),
     (("leads", 0, "latral"), "1 mm", BadCase, "leads[0].latral", ["unknown key", "got '1 mm'", "did you mean 'lateral'?"]),
     ((*WAVE, "pulsewidth"), "1 us", BadCase, "programs[0].waveform.pulsewidth", ["unknown key", "did you mean 'pulse_width'?"]),

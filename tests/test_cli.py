@@ -329,6 +329,31 @@ def test_run_writes_case_report_products_and_summary(first, case_file):
         assert product.impedance.attrs["units"] == "ohm"
 
 
+def test_a_case_with_an_interface(tmp_path, cache, first):
+    """The field, the thresholds and all that was printed without one stay as they were."""
+    path = tmp_path / "interface.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "interface": {}}), "utf-8")
+    done = epidura("run", path, "--out", "out", "--json", *FAST, cwd=tmp_path, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    printed, before = json.loads(done.stdout), first[1]
+    assert printed.keys() - before.keys() == {"interface"}
+    (program,) = printed["programs"]
+    added = program.pop("interface")
+    assert [program] == before["programs"]
+    assert printed["impedance_ohm"] == before["impedance_ohm"]
+    assert added["pairs"][0]["contacts"] == [4, 5]
+    assert added["pairs"][0]["tissue_ohm"] < added["pairs"][0]["measured_ohm"]
+    assert added["tissue_voltage_V"] == pytest.approx(added["pairs"][0]["tissue_ohm"] * program["amplitude_mA"] * 1e-3, rel=1e-5)
+    text = epidura("run", path, "--out", "out", *FAST, cwd=tmp_path, cache=cache)
+    assert "contact interface, tissue alone -> with it: impedances at 1000 Hz" in text.stdout
+    assert added["field"] in " ".join(text.stdout.split())
+    with xr.open_zarr(tmp_path / "out" / "products.zarr", group="interface", consolidated=False) as product:
+        assert float(product.voltage[0]) == pytest.approx(added["voltage_V"], abs=1e-6)
+    cited = epidura("cite", path, "--json", cwd=tmp_path)
+    assert [row["evidence"] for row in json.loads(cited.stdout) if "Cantrell" in row["source"]] == ["recall", "recall"]
+
+
 def test_a_second_run_replaces_the_first_and_gives_the_same(tmp_path, cache, case_file, first):
     for _ in range(2):
         done = epidura("run", case_file, "--out", "deep/out", *FAST, cwd=tmp_path, cache=cache)

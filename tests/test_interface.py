@@ -10,11 +10,25 @@ from scipy.integrate import quad
 from scipy.special import gamma
 
 from epidura.errors import BadInput
-from epidura.interface import Interface, areas, interface_share, measured, measured_pair, numbers, supplied
+from epidura.interface import (
+    FAR_BELOW,
+    Interface,
+    areas,
+    at_contacts,
+    first_phase,
+    interface_share,
+    measured,
+    measured_pair,
+    numbers,
+    pulse_frequency,
+    supplied,
+    verdict,
+)
 from epidura.product import Contact, LeadField
+from epidura.program import Program
 from epidura.recipe import read_recipe
 from epidura.units import SI
-from epidura.waveform import Course
+from epidura.waveform import Course, family
 
 AREA = 12e-6
 ALONE = Interface(charge_transfer=None)
@@ -38,6 +52,19 @@ def test_defaults_come_from_the_table_and_say_that_they_are_unverified():
     # R T / (n F I0) as in the table's note
     wanted = 8.314462618 * 298 / (2 * 96485.33 * 6.41e-4)
     assert Interface().charge_transfer == pytest.approx(wanted, rel=3e-3)
+
+
+def test_only_defaults_have_a_source():
+    def names(one: Interface) -> set[str]:
+        assert all(number.unverified for number in one.numbers())
+        return {number.name.split(" (")[0] for number in one.numbers()}
+
+    told = "frequency at which impedances with the interface are told"
+    assert names(Interface()) == {"constant-phase impedance", "constant-phase exponent", "charge-transfer resistance", told}
+    assert names(ALONE) == {"constant-phase impedance", "constant-phase exponent", told}
+    assert names(Interface(magnitude=SI(0.5), exponent=0.8)) == {"charge-transfer resistance", told}
+    again = read_recipe(Interface, Interface().model_dump(mode="json"))
+    assert names(again) == names(Interface())  # defaults that were written out are still those of the table
 
 
 def test_the_text_of_an_interface_is_read_back():
@@ -175,7 +202,80 @@ def test_how_far_an_even_and_an_arcsine_density_differ():
         assert difference == pytest.approx(length**2 / (48 * d**2), rel=0.25)
 
 
+PULSES = [
+    # waveform, end of the first phase, what flows before it, time for which the interface is charged
+    ({"kind": "tonic", "pulse_width": "300 us"}, 300e-6, 1.0, 300e-6),
+    ({"kind": "tonic", "pulse_width": "200 us", "shape": "monophasic"}, 200e-6, 1.0, 200e-6),
+    ({"kind": "high-frequency"}, 30e-6, 1.0, 30e-6), ({"kind": "burst"}, 1e-3, 1.0, 5e-3), ({"kind": "burst", "recharge": "active"}, 1e-3, 1.0, 1e-3),
+    # a phase of two heights, the second one the weaker: 100 us at 1 and 100 us at 0.5
+    ({"kind": "sampled", "times": ["0 us", "100 us", "200 us", "350 us"], "values": [1, 0.5, -1, 0]}, 200e-6, 0.5, 150e-6),
+    # silence first, and a second phase that takes more charge than the first gave: 0.1 - 0.4 = -0.3 ms at 2
+    ({"kind": "sampled", "times": ["0 us", "50 us", "150 us", "350 us"], "values": [0, 1, -2, 0]}, 150e-6, 1.0, 150e-6),
+]
+
+
+@pytest.mark.parametrize(("written", "end", "flowing", "charged"), PULSES)
+def test_what_of_a_course_counts(written, end, flowing, charged):
+    course = family.read(written).unit()
+    assert first_phase(course) == pytest.approx((end, flowing))
+    assert pulse_frequency(course) == pytest.approx(1 / (2 * np.pi * charged))
+
+
+def program(name: str, contacts: dict[object, float], **waveform: object) -> Program:
+    return read_recipe(Program, {"name": name, "contacts": contacts, "waveform": {"kind": "tonic", "pulse_width": "300 us", **waveform}})
+
+
+def test_what_the_interface_adds_to_programs(lead_field):
+    """Every number by hand: law of the power, complex impedances, sums over the matrix of the tissue."""
+    programs = [program("pair", {1: -1, 3: 1}), program("three", {1: -0.4, 2: 1, 3: -0.6}), program("case", {2: -1, "case": 1}),
+                program("silent", {1: -1, 2: 1})]
+    currents = [2e-3, 3e-3, 1e-3, np.inf]
+    found = at_contacts(lead_field, ALONE, programs, currents)
+    assert found.attrs["product"] == "interface"
+    assert list(found.program.values) == ["pair", "three", "case", "silent"]
+    assert (float(found.frequency), found.frequency.attrs["units"]) == (1000, "Hz")
+    area = np.array([1e-6, 2e-6, 3e-6])
+    own = 1.57 / area * (2 * np.pi * 1e3) ** -0.91 * np.exp(-0.5j * np.pi * 0.91)
+    for a in range(3):
+        for b in range(3):
+            tissue = TISSUE[a, a] if a == b else TISSUE[a, a] + TISSUE[b, b] - 2 * TISSUE[a, b]
+            extra = own[a] if a == b else own[a] + own[b]
+            assert float(found.tissue_impedance[a, b]) == pytest.approx(tissue)
+            assert float(found.measured_impedance[a, b]) == pytest.approx(abs(tissue + extra))
+    per_ampere = 1.57 * 300e-6**0.91 / gamma(1.91) / area  # V across each interface after 300 us
+    # from 1 to 3: the four entries of the matrix, and both interfaces
+    assert float(found.tissue_voltage[0]) == pytest.approx(2e-3 * 520)
+    assert float(found.voltage[0]) == pytest.approx(2e-3 * (520 + per_ampere[0] + per_ampere[2]))
+    assert float(found.voltage[0]) == pytest.approx(abs(float(supplied(lead_field, ALONE, (1, 3), 2e-3, Course.of((1.0, 1.0)), 300e-6))))
+    # with three, the anode 2 stands above the lower of the cathodes
+    volts = 3e-3 * (np.array([[300 * -0.4 + 70 - 50 * 0.6], [70 * -0.4 + 310 - 80 * 0.6], [50 * -0.4 + 80 - 320 * 0.6]])[:, 0])
+    assert float(found.tissue_voltage[1]) == pytest.approx(volts[1] - min(volts[0], volts[2]))
+    both = volts + 3e-3 * np.array([-0.4, 1, -0.6]) * per_ampere
+    assert float(found.voltage[1]) == pytest.approx(both[1] - min(both[0], both[2]))
+    # the case is at 0 V
+    assert float(found.tissue_voltage[2]) == pytest.approx(1e-3 * 310)
+    assert float(found.voltage[2]) == pytest.approx(1e-3 * (310 + per_ampere[1]))
+    assert np.isnan([float(found.voltage[3]), float(found.tissue_voltage[3])]).all()
+    # Wagner number at w t = 1, where |Z| is K t^n / A
+    assert found.pulse_frequency.values == pytest.approx(1 / (2 * np.pi * 300e-6))
+    assert found.wagner.values == pytest.approx(np.tile(1.57 * 300e-6**0.91 / area / np.diag(TISSUE), (4, 1)))
+    assert found.drive.values.tolist() == [[-1, 0, 1], [-0.4, 1, -0.6], [0, -1, 0], [-1, 1, 0]]
+    assert found.phase.values == pytest.approx(300e-6)
+
+
+def test_a_verdict_says_how_good_the_field_is():
+    assert (FAR_BELOW, verdict(0.1)) == (0.1, verdict(0.0))
+    assert "a good model" in verdict(0.1)
+    assert "not a good" not in verdict(0.1)
+    assert verdict(0.1001) == verdict(0.999)
+    assert "a fair model" in verdict(0.5)
+    assert verdict(1.0) == verdict(50.0)
+    assert "not a good model" in verdict(1.0)
+
+
 @pytest.mark.parametrize(("call", "words"), [
+    (lambda f: at_contacts(f, ALONE, [program("far", {1: -1, 4: 1})], [1e-3]), r"programs\[0\].contacts.4: there is no such contact"),
+    (lambda f: at_contacts(f, Interface(charge_transfer=SI(1e-5)), [program("long", {1: -1, 2: 1})], [1e-3]), "time: is too long"),
     (lambda f: measured(f, ALONE, 0.0), "frequency: is not a list of frequencies"), (lambda f: measured(f, ALONE, -1.0), "above 0 Hz"),
     (lambda f: measured(f, ALONE, np.nan), "frequency"), (lambda f: measured(f, ALONE, np.ones((2, 2))), "frequency"),
     (lambda f: measured_pair(f, ALONE, (1, 1), 1.0), "contacts: are not two different contacts"),

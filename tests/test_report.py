@@ -9,10 +9,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from scipy.special import gamma
 from tiny_case import TINY
 
 import epidura as ep
-from epidura.report import DISCLAIMER, references, render
+from epidura.interface import at_contacts, verdict
+from epidura.report import DISCLAIMER, interface_lines, references, render
+from epidura.result import used_numbers
 from epidura.study import versions
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source", "area", "base", "col", "embed", "track", "wbr"}
@@ -203,6 +206,81 @@ def test_versions_timings_key_and_disclaimer_are_there(page, result):
     assert " ".join(DISCLAIMER.split()) in page.words
     for warning in result.warnings:
         assert warning in page.words
+
+
+@pytest.fixture(scope="module")
+def interfaced(result):
+    """The same run with the interface of platinum."""
+    case = result.case.but(interface={})
+    found = at_contacts(result.lead_field, case.interface, case.programs, result.recruitment.programmed_amplitude.values)
+    return type(result)(**{**vars(result), "case": case, "interface": found, "numbers": used_numbers(case, result.canal)})
+
+
+def test_the_interface_has_its_section(interfaced, page):
+    """What is told by hand from the law; the report without an interface has no word of it."""
+    covered = Page(render(interfaced))
+    assert "Contact interface" in covered.text["h2"]
+    assert covered.stack == []
+    z, contacts = interfaced.lead_field.impedance, {contact.number: contact for contact in interfaced.canal.contacts}
+    area, amplitude = contacts[4].area, interfaced.recruitment.programmed_amplitude.values
+    own = 1.57 / area * (2 * np.pi * 1e3) ** -0.91 * np.exp(-0.5j * np.pi * 0.91)
+    tissue = z[3, 3] + z[4, 4] - 2 * z[3, 4]
+    assert f"4 to 5: {tissue:.0f} → {abs(tissue + 2 * own):.0f} Ω" in covered.words
+    assert f"4: {z[3, 3]:.0f} → {abs(z[3, 3] + own):.0f} Ω" in covered.words
+    volts = amplitude[0] * np.array([tissue, tissue + 2 * 1.57 * 300e-6**0.91 / gamma(1.91) / area])
+    assert f"{volts[0]:.2f} → {volts[1]:.2f} V at 300 µs" in covered.words
+    # two pulses of 1 ms against the case at 2 mA
+    volts = 2e-3 * np.array([z[3, 3], z[3, 3] + 1.57 * 1e-3**0.91 / gamma(1.91) / area])
+    assert f"{volts[0]:.2f} → {volts[1]:.2f} V at 1000 µs" in covered.words
+    wagner = 1.57 * 2e-3**0.91 / area / z[3, 3]
+    assert f"4: {wagner:.2g} at {1 / (2 * np.pi * 2e-3):.0f} Hz" in covered.words
+    assert f"Wagner number {wagner:.2g}, {verdict(wagner)}" in covered.words
+    assert "Programs with the case: the case of the generator is the far boundary" in covered.words
+    assert "at 1000 Hz" in covered.words
+    assert "constant-phase impedance (platinum in saline) 1.57 ohm m2 s^-n, from memory, source not read" in covered.words
+    assert "the interface is in the next section" in covered.words
+    for words in ("Contact interface", "Wagner", "next section"):
+        assert words not in page.words
+
+
+def test_the_numbers_of_the_interface_are_told_as_unverified(interfaced, result):
+    cells = {" ".join(text.split()) for text in Page(render(interfaced)).text["td"]}
+    added = [number for number in interfaced.numbers if number not in result.numbers]
+    assert sorted(number.value for number in added) == [0.91, 1.57, 20, 1000]
+    for number in added:
+        assert number.unverified
+        assert {number.name, number.source} <= cells
+    assert not any("Cantrell" in row["source"] for row in references(result.case))
+    rows = [row for row in references(interfaced.case) if "Cantrell" in row["source"]]
+    assert {(row["evidence"], row["doi"]) for row in rows} == {("recall", "10.1088/1741-2560/5/1/006")}
+    # what the case states itself has no source in the tables
+    stated = interfaced.case.but(interface={"magnitude": "0.5 S s^n/m2", "exponent": 0.8, "charge_transfer": None})
+    assert not any("Cantrell" in row["source"] for row in references(stated))
+    page = Page(render(type(result)(**{**vars(interfaced), "case": stated, "numbers": used_numbers(stated, result.canal)})))
+    assert "0.5 S sⁿ/m², n = 0.8, without charge transfer" in page.words
+
+
+def test_the_interface_in_lines_for_a_terminal(interfaced, result):
+    assert interface_lines(result) == []
+    lines = interface_lines(interfaced)
+    assert "at 1000 Hz" in lines[0]
+    assert len(lines) == 1 + len(result.case.programs)
+    for program, line in zip(interfaced.summary()["programs"], lines[1:], strict=True):
+        one = program["interface"]
+        assert program["name"] in line
+        assert one["field"] in line
+        assert ("4-case" in line) == one["uses_case"] == ("far boundary" in line)
+        assert f"{one['tissue_voltage_V']:.2f} -> {one['voltage_V']:.2f} V" in line
+
+
+def test_a_program_without_an_amplitude_has_no_voltage_in_the_report(interfaced):
+    case = interfaced.case
+    silent = at_contacts(interfaced.lead_field, case.interface, case.programs, [np.nan, np.inf, 2e-3])
+    one = type(interfaced)(**{**vars(interfaced), "interface": silent})
+    page = Page(render(one))
+    section = page.words.split("Contact interface")[1].split("Unverified numbers")[0]
+    assert section.count("not reached") == 2
+    assert " V" not in interface_lines(one)[1].split(";")[0]
 
 
 def test_every_program_has_its_body_map(html, page):

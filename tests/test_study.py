@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
+from scipy.special import gamma
 from tiny_case import TINY, tiny
 
 import epidura as ep
@@ -87,3 +89,75 @@ def test_a_run_says_how_good_its_field_is(case, monkeypatch):
         assert "field check" not in other.timings
         assert "not compared with another one" in field_words(other)
         assert "docs/field.md" in field_words(other)
+
+
+def with_interface(monkeypatch, **changes: object) -> ep.Result:
+    """A run of the tiny case at 3 mA, once between 4 and 5 and once, in packets, against the case; 600 ohm around each contact."""
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: point_sources(canal))
+    first = TINY["programs"][0]
+    packets = {"name": "packets", "waveform": {"kind": "burst"}, "contacts": {4: -1, "case": 1}, "amplitude": "3 mA"}
+    programs = [{**first, "amplitude": "3 mA"}, packets]
+    return ep.run(ep.read({**TINY, "programs": programs, **changes}), cache=False, accuracy="fast")
+
+
+def test_a_run_says_what_the_interface_adds(monkeypatch, tmp_path):
+    """Numbers by hand from the power law (charge transfer is 0.3 % of it at 32 Hz); kept in the summary and on disk."""
+    result = with_interface(monkeypatch, interface={})
+    area = next(contact.area for contact in result.canal.contacts if contact.number == 4)
+    own = 1.57 / area * (2 * np.pi * 1e3) ** -0.91 * np.exp(-0.5j * np.pi * 0.91)
+    summary = result.summary()
+    assert summary["interface"]["measured_at_Hz"] == 1000
+    assert summary["interface"]["charge_transfer"] == "20.0 ohm m2"
+    assert len(summary["interface"]["unverified"]) == 4
+    pair, packets = (program["interface"] for program in summary["programs"])
+    (between,) = pair["pairs"]
+    assert between["contacts"] == [4, 5]
+    assert between["tissue_ohm"] == pytest.approx(1000)
+    assert between["measured_ohm"] == pytest.approx(abs(1000 + 2 * own), rel=1e-4)
+    assert [row["contact"] for row in pair["to_case"]] == [4, 5]
+    assert pair["to_case"][0]["measured_ohm"] == pytest.approx(abs(600 + own), rel=1e-4)
+    assert pair["tissue_voltage_V"] == pytest.approx(3)
+    assert pair["voltage_V"] == pytest.approx(3 + 2 * 3e-3 * 1.57 * 300e-6**0.91 / gamma(1.91) / area, rel=1e-4)
+    assert pair["pulse_frequency_Hz"] == pytest.approx(1 / (2 * np.pi * 300e-6))
+    wagner = 1.57 * 300e-6**0.91 / area / 600
+    assert pair["wagner"] == pytest.approx({"4": wagner, "5": wagner}, rel=1e-3)
+    assert pair["field"].startswith(f"Wagner number {wagner:.2g}, below 1 but not far below")
+    assert not pair["uses_case"]
+    assert "case" not in pair
+    assert packets["pairs"] == []
+    assert packets["uses_case"]
+    assert "far boundary" in packets["case"]
+    assert packets["voltage_V"] == pytest.approx(1.8 + 3e-3 * 1.57 * 1e-3**0.91 / gamma(1.91) / area, rel=1e-3)
+    # five pulses of 1 ms before the recharge
+    assert packets["wagner"]["4"] == pytest.approx(1.57 * 5e-3**0.91 / area / 600, rel=5e-3)
+    assert packets["wagner"]["4"] > 1
+    assert [words for words in summary["warnings"] if "Wagner" in words] == [
+        f"program packets: Wagner number {packets['wagner']['4']:.2g} of its contacts, not below 1: current leaves the contacts more evenly than in "
+        "the field, which is not a good model close to them"]
+    assert "interface" in result.timings
+    assert {number.table for number in result.numbers} >= {"interface.csv"}
+    folder = ep.save(result, tmp_path / "out")
+    assert ep.read(folder / "case.yaml") == result.case
+    with xr.open_zarr(folder / "products.zarr", group="interface", consolidated=False) as again:
+        xr.testing.assert_allclose(again.load(), result.interface)
+        assert again.attrs["key"] == result.case.key()
+        assert again.voltage.attrs["units"] == "V"
+
+
+def test_without_an_interface_a_run_is_as_it_was(monkeypatch, tmp_path):
+    bare, covered = with_interface(monkeypatch), with_interface(monkeypatch, interface={})
+    assert bare.interface is None
+    assert "interface" not in bare.summary()
+    assert not any("interface" in program for program in bare.summary()["programs"])
+    assert "interface" not in bare.timings
+    assert not any(number.table == "interface.csv" for number in bare.numbers)
+    assert not (ep.save(bare, tmp_path / "out") / "products.zarr" / "interface").exists()
+    xr.testing.assert_identical(bare.recruitment, covered.recruitment)  # it changes no threshold
+
+
+def test_a_program_without_an_amplitude_has_no_voltages(monkeypatch):
+    result = with_interface(monkeypatch, interface={})
+    silent = result.interface.assign(voltage=result.interface.voltage * np.nan, tissue_voltage=result.interface.tissue_voltage * np.nan)
+    program = replace(result, interface=silent).summary()["programs"][0]["interface"]
+    assert program["voltage_V"] is None
+    assert program["pairs"][0]["measured_ohm"] > 1000

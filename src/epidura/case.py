@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from epidura import anatomy, axon, fibre, lead, waveform
 from epidura.errors import BadCase, nearest
+from epidura.interface import LATEST, Interface, first_phase
 from epidura.patient import Patient
 from epidura.program import CASE, Program
 from epidura.recipe import Recipe, read_recipe
@@ -37,6 +38,13 @@ def _default_fibres() -> tuple[Any, ...]:
     return tuple(fibre.family.read({"kind": kind}) for kind in ("dorsal-column", "dorsal-root"))
 
 
+def _left_out(schema: dict[str, Any]) -> None:
+    """In the schema: what may be left out, but not be null."""
+    (reference,) = (one for one in schema.pop("anyOf") if "$ref" in one)
+    schema.pop("default")
+    schema.update(reference)
+
+
 class Case(Recipe):
     """Everything that a run depends on.
 
@@ -51,6 +59,8 @@ class Case(Recipe):
         fibres: one population or several.
         programs: at least one.
         rules: from which share of firing fibres on something is felt or uncomfortable.
+        interface: the double layer of the contacts; ``{}`` is that of platinum. Without one, contacts are bare. It adds to
+            impedances and voltages and changes nothing else.
     """
 
     title: str = Field(min_length=1)
@@ -62,6 +72,12 @@ class Case(Recipe):
         default_factory=_default_fibres, min_length=1)
     programs: tuple[Program, ...] = Field(min_length=1)
     rules: Rules = Rules()
+    interface: Interface | None = Field(None, json_schema_extra=_left_out)
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the key ``interface`` where there is none, so that keys of cases are what they were before it existed."""
+        return {name: value for name, value in handler(self).items() if name != "interface" or value is not None}
 
     @property
     def contact_count(self) -> int:
@@ -83,6 +99,12 @@ class Case(Recipe):
             if population.axon not in axon.family.members:
                 raise BadCase(f"fibres[{i}].axon", "there is no axon of this kind", got=population.axon,
                               allowed=axon.family.allowed(), hint=nearest(population.axon, axon.family.members))
+        if self.interface is not None and self.interface.charge_transfer is not None:
+            longest = max(first_phase(program.waveform.unit())[0] for program in self.programs)
+            if longest > self.interface.latest:
+                least = (longest / LATEST) ** self.interface.exponent / self.interface.magnitude
+                raise BadCase("interface.charge_transfer", f"is too small for a phase that ends after {longest * 1e6:g} us",
+                              got=f"{self.interface.charge_transfer:g} ohm m2", allowed=f"from {least:.3g} ohm m2 on")
         return self
 
 
@@ -155,6 +177,9 @@ def _parse(text: str, name: str) -> dict[str, Any]:
 
 
 def _from_mapping(value: dict[str, Any]) -> Case:
+    if "interface" in value and value["interface"] is None:
+        # in YAML a key with nothing after it; it would be read as no interface, where one was meant
+        raise BadCase("interface", "nothing stands here", allowed="a mapping of keys", hint="write {} for the interface of platinum, or leave it out")
     case: Case = read_recipe(Case, value)
     return case
 

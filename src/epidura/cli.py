@@ -106,7 +106,7 @@ def _run(path: Path, folder: Path | None, device: str, accuracy: str, as_json: b
 
 
 def _show(result: Result, saved: Path) -> None:
-    from epidura.report import field_words
+    from epidura.report import field_words, interface_lines
 
     summary = result.summary()
     table = Table(title=summary["title"], title_justify="left")
@@ -121,6 +121,8 @@ def _show(result: Result, saved: Path) -> None:
     for warning in summary["warnings"]:
         out.print(f"note: {warning}", markup=False)
     out.print(field_words(result), style="dim", markup=False)
+    for line in interface_lines(result):
+        out.print(line, style="dim", markup=False)
     spent = ", ".join(f"{verb} {seconds:.1f} s" for verb, seconds in result.timings.items())
     out.print(f"{spent}\nreport: {saved / 'report.html'}", markup=False, soft_wrap=True)
 

@@ -12,20 +12,25 @@ without current shunts less through its interface is not in this bound.
 The numbers are for small signals. At clinical currents the interface of platinum is no longer linear and its impedance is
 lower (Wei & Grill 2009 J Neural Eng 6:046008, 10.1088/1741-2560/6/4/046008, abstract; Cantrell 2008, abstract), so that
 voltages from here are an upper estimate.
+
+In a case it is an option, ``interface:``; ``at_contacts`` is what a run then adds to its result.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from epidura.errors import BadInput, BadUnit
-from epidura.product import Floats, LeadField
+from epidura.product import Floats, LeadField, declare
+from epidura.program import BALANCE, Program
 from epidura.recipe import Recipe
 from epidura.tables import Number, table
 from epidura.units import SI
@@ -36,17 +41,30 @@ Complexes = NDArray[np.complex128]
 PLATINUM = "platinum in saline"
 TERMS, LATEST = 100, 8.0
 """Terms of the series of a step, and the latest time, in time constants of charge transfer, at which they give 10 digits."""
+QUANTITIES = {"magnitude": "constant-phase impedance", "exponent": "constant-phase exponent", "charge_transfer": "charge-transfer resistance"}
+"""Field of ``Interface`` to the quantity of data/interface.csv that its default comes from."""
+FAR_BELOW = 0.1
+"""Wagner number up to which a contact is called equipotential; the theory says only 'far below 1', so this is a judgement."""
 
 
 def numbers() -> tuple[Number, ...]:
     """The numbers of data/interface.csv that the default interface is made of."""
-    rows = [row for row in table("interface") if row["material"] == PLATINUM]
-    return tuple(table("interface").number(f"{row['quantity']} ({PLATINUM})", "value", row["unit"], quantity=row["quantity"], material=PLATINUM)
-                 for row in rows)
+    return tuple(_number(quantity) for quantity in QUANTITIES.values())
 
 
-def _default(quantity: str) -> float:
-    return table("interface").number(quantity, "value", "", quantity=quantity, material=PLATINUM).value
+def _number(quantity: str) -> Number:
+    row = table("interface").row(quantity=quantity, material=PLATINUM)
+    return table("interface").number(f"{quantity} ({PLATINUM})", "value", row["unit"], quantity=quantity, material=PLATINUM)
+
+
+def measuring_frequency() -> Number:
+    """Hz at which impedances are told with the interface in them."""
+    return table("interface").number("frequency at which impedances with the interface are told", "value", "Hz",
+                                     quantity="measuring frequency", material="any")
+
+
+def _default(field: str) -> float:
+    return _number(QUANTITIES[field]).value
 
 
 def _reader(unit: str, example: str) -> BeforeValidator:
@@ -84,9 +102,20 @@ class Interface(Recipe):
     Source: Cantrell et al. 2008 J Neural Eng 5:54, eqs. 3 and 5, 10.1088/1741-2560/5/1/006.
     """
 
-    magnitude: Magnitude = Field(default_factory=lambda: 1.0 / _default("constant-phase impedance"))
-    exponent: float = Field(default_factory=lambda: _default("constant-phase exponent"), ge=0.5, le=1)
-    charge_transfer: SpecificResistance | None = Field(default_factory=lambda: _default("charge-transfer resistance"))
+    magnitude: Magnitude = Field(default_factory=lambda: 1.0 / _default("magnitude"))
+    exponent: float = Field(default_factory=lambda: _default("exponent"), ge=0.5, le=1)
+    charge_transfer: SpecificResistance | None = Field(default_factory=lambda: _default("charge_transfer"))
+
+    def numbers(self) -> tuple[Number, ...]:
+        """The sources of the fields that were left at their defaults, and of the frequency at which impedances are told."""
+        default = Interface()
+        kept = tuple(_number(quantity) for field, quantity in QUANTITIES.items() if getattr(self, field) == getattr(default, field))
+        return (*kept, measuring_frequency())
+
+    @property
+    def latest(self) -> float:
+        """Time up to which ``step`` is exact, s."""
+        return math.inf if self.charge_transfer is None else LATEST * (self.magnitude * self.charge_transfer) ** (1 / self.exponent)
 
     def impedance(self, area: float, frequency: float | Floats) -> Complexes:
         """(n,) ohm of a contact of ``area`` m2 at ``frequency`` (n,) Hz.
@@ -116,11 +145,10 @@ class Interface(Recipe):
         alone = power / (self.magnitude * _area(area))
         if self.charge_transfer is None:
             return np.asarray(alone / math.gamma(1 + n))
-        product = self.magnitude * self.charge_transfer
-        x = power / product
+        x = power / (self.magnitude * self.charge_transfer)
         if not (x <= LATEST**n).all():
             raise BadInput("time", "is too long for the response with charge transfer", got=f"{np.max(time):.3g} s",
-                           allowed=f"up to {LATEST * product ** (1 / n):.3g} s")
+                           allowed=f"up to {self.latest:.3g} s")
         # (1 - E_n(-x)) / x; by logarithms, since Gamma overflows
         weights = [(-1.0) ** k * math.exp(-math.lgamma(1 + n * (k + 1))) for k in range(TERMS)]
         return np.asarray(alone * np.polynomial.polynomial.polyval(x, weights))
@@ -191,6 +219,90 @@ def interface_share(lead_field: LeadField, interface: Interface, frequency: floa
     """
     own = np.stack([np.abs(interface.impedance(area, frequency)) for area in areas(lead_field)], axis=1)
     return np.asarray(own / np.diag(lead_field.impedance))
+
+
+def first_phase(course: Course) -> tuple[float, float]:
+    """End of the first phase, s, and what flows just before it, per ampere of amplitude; a phase ends where the sign changes."""
+    sign = np.sign(course.values)
+    begin = int(np.flatnonzero(sign)[0])
+    end = begin + int(np.flatnonzero(sign[begin:] != sign[begin])[0])
+    return float(course.times[end]), float(course.values[end - 1])
+
+
+def pulse_frequency(course: Course) -> float:
+    """Hz at which |Z| of the interface stands for a course: 1 / (2 pi t), t the time for which it has been charged at most.
+
+    There a capacitor has as many ohms as it has volts per ampere after t; a constant-phase element has 1 / Gamma(1 + n) times as
+    many volts, 4 % more with n = 0.91. t is the largest charge that has flowed one way, over the strongest current: the pulse
+    width where each pulse is recharged, that of all pulses together where a packet is recharged at its end.
+    """
+    charge = np.cumsum(course.values[:-1] * np.diff(course.times))
+    return float(np.abs(course.values).max() / (2 * np.pi * np.abs(charge).max()))
+
+
+def at_contacts(lead_field: LeadField, interface: Interface, programs: Sequence[Program], amplitudes: Sequence[float] | Floats) -> xr.Dataset:
+    """What the interface adds to impedances and voltages, and how far the field may do without it.
+
+    Args:
+        lead_field: of the tissue alone.
+        interface: of every contact.
+        programs: at least one.
+        amplitudes: (programs,) A; without a finite one a program has no voltages.
+
+    Returns:
+        the product ``interface`` (see ``product.DECLARED``). The generator's case is the far boundary; its own interface is not in it.
+
+    Raises:
+        BadInput: a program with a contact that does not exist, or a first phase that outlasts ``Interface.latest``.
+    """
+    frequency = measuring_frequency().value
+    drive = np.array([program.drive(lead_field.contacts, f"programs[{i}].") for i, program in enumerate(programs)])
+    amplitude = np.where(np.isfinite(amplitudes), amplitudes, np.nan)
+    courses = [program.waveform.unit() for program in programs]
+    voltages = [_voltages(lead_field, interface, *each) for each in zip(drive, amplitude, courses, strict=True)]
+    frequencies = np.array([pulse_frequency(course) for course in courses])
+    numbers = list(lead_field.contacts)
+    return declare(
+        "interface",
+        {
+            "frequency": frequency, "tissue_impedance": _between(lead_field.impedance),
+            "measured_impedance": np.abs(_between(measured(lead_field, interface, frequency)[0])),
+            "drive": drive, "amplitude": amplitude, "phase": [first_phase(course)[0] for course in courses],
+            "tissue_voltage": [one[0] for one in voltages], "voltage": [one[1] for one in voltages],
+            "pulse_frequency": frequencies, "wagner": interface_share(lead_field, interface, frequencies),
+        },
+        {"program": [program.name for program in programs], "contact": numbers, "contact_": numbers},
+    )
+
+
+def _between(z: NDArray[np.generic]) -> NDArray[np.generic]:
+    """(contacts, contacts) ohm between two contacts of an impedance matrix, on the diagonal from one to the far boundary."""
+    own = np.diag(z)
+    return np.asarray(np.where(np.eye(len(z), dtype=bool), z, own[:, None] + own[None, :] - z - z.T))
+
+
+def _voltages(lead_field: LeadField, interface: Interface, drive: Floats, amplitude: float, course: Course) -> tuple[float, float]:
+    """V of the highest above the lowest active contact at the end of the first phase: in the tissue, and with the interfaces."""
+    end, flowing = first_phase(course)
+    tissue = lead_field.impedance @ (drive * amplitude * flowing)
+    own = [float(interface.voltage(area, current, course, end)) for area, current in zip(areas(lead_field), drive * amplitude, strict=True)]
+    active = drive != 0
+    far = [0.0] if returns_far(drive) else []
+    return float(np.ptp([*tissue[active], *far])), float(np.ptp([*(tissue + own)[active], *far]))
+
+
+def returns_far(drive: Floats) -> bool:
+    """Whether a program with this drive (contacts,) uses the generator's case."""
+    return bool(abs(np.sum(drive)) > BALANCE)
+
+
+def verdict(wagner: float) -> str:
+    """Whether the field, solved with equipotential contacts, is a good model at this Wagner number, in words."""
+    if wagner <= FAR_BELOW:
+        return f"far below 1 (up to {FAR_BELOW:g}): contacts as equipotentials, as in the field, are a good model"
+    if wagner < 1:
+        return "below 1 but not far below: current leaves the contacts somewhat more evenly than in the field, which is a fair model"
+    return "not below 1: current leaves the contacts more evenly than in the field, which is not a good model close to them"
 
 
 def areas(lead_field: LeadField) -> Floats:

@@ -79,6 +79,25 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "weight": (("fibre",), "1"),
         "nodes": (("program", "fibre"), "1"),
     },
+    "interface": {
+        # magnitude at `frequency` between two contacts, on the diagonal from one to the generator's case: tissue alone, with interfaces
+        "tissue_impedance": (("contact", "contact_"), "ohm"),
+        "measured_impedance": (("contact", "contact_"), "ohm"),
+        "frequency": ((), "Hz"),
+        # into the tissue in the first phase, per ampere of amplitude; what is left goes through the case
+        "drive": (("program", "contact"), "1"),
+        "amplitude": (("program",), "A"),
+        # at the end of the first phase, which is at `phase`: highest above lowest active contact
+        "phase": (("program",), "s"),
+        "tissue_voltage": (("program",), "V"),
+        "voltage": (("program",), "V"),
+        # |Z| of the interface over the resistance of the tissue, at the frequency that stands for the pulse
+        "pulse_frequency": (("program",), "Hz"),
+        "wagner": (("program", "contact"), "1"),
+        "program": (("program",), ""),
+        "contact": (("contact",), ""),
+        "contact_": (("contact_",), ""),
+    },
     "excitation": {
         "threshold": (("fibre",), "A"),
         "threshold_lower": (("fibre",), "A"),

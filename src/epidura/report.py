@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from epidura import figures
 from epidura.bodymap import body_map
 from epidura.canal import build_canal
-from epidura.result import used_numbers
+from epidura.result import CASE_WORDS, used_numbers
 from epidura.tables import Number
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def render(result: Result) -> str:
 
     style = (files("epidura") / "data" / "report.css").read_text("utf-8")
     body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.programs))),
-                      _strength(result), _leads(result), _impedances(result), _unverified(result), _references(result), _foot(result)])
+                      _strength(result), _leads(result), _impedances(result) + _interface(result), _unverified(result), _references(result),
+                      _foot(result)])
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
             f"<title>{escape(result.case.title)} · Epidura</title>\n<style>{style}</style>\n<script>{get_plotlyjs()}</script>\n"
             f"</head><body><main>\n{body}\n</main></body></html>\n")
@@ -230,10 +231,61 @@ def _impedances(result: Result) -> str:
         columns.setdefault(column, []).append([f"<b>{number}</b>", f"{500 * (here.z0 + here.z1):+.1f} mm", f"{z[k, k]:.0f} Ω", pair])
     tables = "".join(f'<div><h3>{escape(_column_name(result, *column))}</h3>'
                      f"{_table(('contact', 'height', 'to the case', 'to the next'), rows)}</div>" for column, rows in columns.items())
+    also = "" if result.interface is None else "; the interface is in the next section"
     return (f'<section><h2>Contact impedances</h2><div class="columns">{tables}</div>'
             f'<p class="small">Height of the middle of the contact above the middle of {escape(result.canal.vertebra)}. '
             "Access resistance of the tissue with the layer around the lead. The interface of metal and tissue and the wires, "
-            f"which a generator also measures, are not part of it.</p><p>{escape(field_words(result))}</p></section>")
+            f"which a generator also measures, are not part of it{also}.</p><p>{escape(field_words(result))}</p></section>")
+
+
+def _interface(result: Result) -> str:
+    """What the interface of the contacts adds, program by program; nothing where the case has none."""
+    recipe, programs = result.case.interface, [program.get("interface") for program in result.summary()["programs"]]
+    if recipe is None or result.interface is None:
+        return ""
+
+    def lines(rows: list[dict[str, Any]], name: Callable[[dict[str, Any]], str]) -> str:
+        return whole("<br>".join(f'{name(row)}: {row["tissue_ohm"]:.0f} → {row["measured_ohm"]:.0f} Ω' for row in rows)) or "–"
+
+    def whole(cell: str) -> str:
+        return cell.replace(" ", "\u00a0")  # lines are not broken inside
+
+    rows = []
+    for program, one in zip(result.case.programs, programs, strict=True):
+        volts = (f"{one['tissue_voltage_V']:.2f} → {one['voltage_V']:.2f} V<br>at {one['phase_ends_us']:g} µs"
+                 if np.isfinite(float(result.interface.amplitude.sel(program=program.name))) else "not reached")
+        wagner = (f"{number}: {value:.2g}" for number, value in one["wagner"].items())
+        rows.append([escape(program.name), lines(one["pairs"], lambda row: " to ".join(map(str, row["contacts"]))),
+                     lines(one["to_case"], lambda row: str(row["contact"])), whole(volts),
+                     whole("<br>".join([*wagner, f"at {one['pulse_frequency_Hz']:.0f} Hz"])),
+                     escape(one["field"])])
+    table = _table(("program", "between contacts", "to the case", "voltage, first phase", "Wagner number", "field as solved"), rows, "leads")
+    beside = "without charge transfer" if recipe.charge_transfer is None else f"with {recipe.charge_transfer:.3g} Ω m² of charge transfer beside it"
+    unsure = "; ".join(f"{escape(' '.join((n.name, f'{n.value:g}', n.unit if n.unit != '1' else '')).strip())}, {EVIDENCE_WORDS[n.evidence]}"
+                       for n in recipe.numbers() if n.unverified)
+    far = f" Programs with the case: {CASE_WORDS}." if any(one["uses_case"] for one in programs) else ""
+    return (f"\n<section><h2>Contact interface</h2><p>Each contact has a constant-phase element of {recipe.magnitude:.3g} S sⁿ/m², "
+            f"n = {recipe.exponent:g}, {beside}, in series with the tissue. It changes no threshold: contacts are equipotential in the field.</p>"
+            f'{table}<p class="small">Tissue alone → with the interface. Impedances: magnitude at {float(result.interface.frequency):g} Hz. '
+            "Voltage: highest above lowest contact in use at the end of the first phase, at the amplitude that the program runs at, interfaces at "
+            "rest before. Wagner number: impedance of the interface over the resistance of the tissue around the contact, at 1 / (2π t), t the "
+            "longest time for which a pulse or packet charges the interface one way. The model is for small signals; at clinical currents the "
+            f"impedance of platinum is lower, so these are upper estimates.{far}</p><p>Not verified: {unsure}.</p></section>")
+
+
+def interface_lines(result: Result) -> list[str]:
+    """What the interface adds, a line per program, without HTML; none where the case has no interface."""
+    if result.interface is None:
+        return []
+    found = [f"contact interface, tissue alone -> with it: impedances at {float(result.interface.frequency):g} Hz, voltage at the end of the first "
+             "phase"]
+    for program in result.summary()["programs"]:
+        one = program["interface"]
+        pairs = [f"{'-'.join(map(str, pair['contacts']))} {pair['tissue_ohm']:.0f} -> {pair['measured_ohm']:.0f} ohm" for pair in one["pairs"]]
+        to_case = [f"{row['contact']}-case {row['tissue_ohm']:.0f} -> {row['measured_ohm']:.0f} ohm" for row in one["to_case"] if one["uses_case"]]
+        volts = [] if one["voltage_V"] is None else [f"{one['tissue_voltage_V']:.2f} -> {one['voltage_V']:.2f} V"]
+        found.append(f"  {program['name']}: {', '.join([*pairs, *to_case, *volts])}; {one['field']}{'; ' + CASE_WORDS if one['uses_case'] else ''}")
+    return found
 
 
 def _column_name(result: Result, lead: int, left: float | None) -> str:

@@ -9,8 +9,11 @@ import xarray as xr
 
 from epidura import axon
 from epidura.case import Case
+from epidura.interface import returns_far, verdict
 from epidura.product import Canal, FieldError, LeadField
 from epidura.tables import Number
+
+CASE_WORDS = "the case of the generator is the far boundary of the model: what its own surface and interface add is not in these numbers"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Result:
         warnings: what a reader should know.
         numbers: every number from the tables that was used.
         field_error: how far the field differs from a coarser one on the fibres in use; None: not compared.
+        interface: what the interface of the contacts adds; None: the case has none.
     """
 
     case: Case
@@ -40,10 +44,11 @@ class Result:
     warnings: tuple[str, ...] = ()
     numbers: tuple[Number, ...] = ()
     field_error: FieldError | None = None
+    interface: xr.Dataset | None = None
 
     def summary(self) -> dict[str, Any]:
-        """The main figures as plain values, amplitudes in mA."""
-        return {
+        """The main figures as plain values, amplitudes in mA; ``interface`` only where the case has one."""
+        found = {
             "title": self.case.title,
             "key": self.case.key(),
             "programs": [self._program(i) for i in range(len(self.case.programs))],
@@ -55,13 +60,18 @@ class Result:
             "versions": self.versions,
             "warnings": list(self.warnings),
         }
+        if self.interface is not None and self.case.interface is not None:
+            unverified = [f"{n.name}: {n.value:g} {n.unit}".removesuffix(" 1") for n in self.case.interface.numbers() if n.unverified]
+            found["interface"] = {**self.case.interface.model_dump(mode="json"), "measured_at_Hz": float(self.interface.frequency),
+                                  "unverified": unverified}
+        return found
 
     def _program(self, i: int) -> dict[str, Any]:
         at = self.recruitment.isel(program=i)
         pain = self.case.patient.pain.dermatomes() if self.case.patient else {}
         amplitude = float(at.programmed_amplitude)
         felt, widest = self.felt(i, amplitude), self.felt(i, float(at.discomfort_threshold))
-        return {
+        found = {
             "name": self.case.programs[i].name,
             "perception_threshold_mA": _milli(at.perception_threshold),
             "discomfort_threshold_mA": _milli(at.discomfort_threshold),
@@ -72,12 +82,36 @@ class Result:
             "pain_covered": _finite(len(felt & pain.keys()) / len(pain)) if pain else None,
             "pain_covered_at_discomfort": _finite(len(widest & pain.keys()) / len(pain)) if pain else None,
         }
+        return found if self.interface is None else {**found, "interface": _at_interface(self.interface.isel(program=i))}
 
     def felt(self, program: int, amplitude: float) -> set[tuple[str, str]]:
         """(dermatome, side) that are felt at an amplitude in A."""
         thresholds = self.recruitment.dermatome_threshold.isel(program=program)
         return {(str(d), str(s)) for d in thresholds.dermatome.values for s in thresholds.body_side.values
                 if float(thresholds.sel(dermatome=d, body_side=s)) <= amplitude}
+
+
+def _at_interface(at: xr.Dataset) -> dict[str, Any]:
+    """What the interface adds for one program: only the contacts in use."""
+    drive = {int(number): float(value) for number, value in zip(at.contact.values, at.drive.values, strict=True) if value != 0}
+    wagner = {number: float(at.wagner.sel(contact=number)) for number in drive}
+    far = returns_far(at.drive.values)
+
+    def ohm(a: int, b: int) -> dict[str, float | None]:
+        return {f"{name}_ohm": _finite(float(at[f"{name}_impedance"].sel(contact=a, contact_=b))) for name in ("tissue", "measured")}
+
+    return {
+        "pairs": [{"contacts": [a, b], **ohm(a, b)} for a in drive for b in drive if drive[a] < 0 < drive[b]],
+        "to_case": [{"contact": a, **ohm(a, a)} for a in drive],
+        "uses_case": far,
+        "phase_ends_us": _finite(float(at.phase) * 1e6),
+        "tissue_voltage_V": _finite(float(at.tissue_voltage)),
+        "voltage_V": _finite(float(at.voltage)),
+        "pulse_frequency_Hz": _finite(float(at.pulse_frequency)),
+        "wagner": {str(number): _finite(value) for number, value in wagner.items()},
+        "field": f"Wagner number {max(wagner.values()):.2g}, {verdict(max(wagner.values()))}",
+        **({"case": CASE_WORDS} if far else {}),
+    }
 
 
 def _milli(value: Any) -> float | None:
@@ -95,6 +129,8 @@ def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
             *(n for population in case.fibres for n in population.numbers()), *case.rules.numbers()]
     for kind in dict.fromkeys(population.axon for population in case.fibres):
         used += axon.family.read({"kind": kind}).numbers()
+    if case.interface is not None:
+        used += case.interface.numbers()
     if case.patient:
         used += case.patient.pain.numbers()
     return tuple(dict.fromkeys(used))

@@ -22,6 +22,7 @@ from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
 from epidura.field import field_error, solve_field
+from epidura.interface import at_contacts, verdict
 from epidura.numerics import cable_cuda
 from epidura.product import Canal, FieldError, Floats, LeadField
 from epidura.recruitment import Engine, place_fibres, recruit
@@ -74,9 +75,13 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
             error = check(case, lead_field, cache=cache)
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
+    interface = None
+    if case.interface is not None:
+        with _timed("interface", timings):
+            interface = at_contacts(lead_field, case.interface, case.programs, recruitment.programmed_amplitude.values)
     numbers = used_numbers(case, canal)
-    warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment))
-    return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error)
+    warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
+    return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface)
 
 
 def check(case: Case, lead_field: LeadField, cache: bool = True) -> FieldError | None:
@@ -122,6 +127,15 @@ def _program_warnings(recruitment: xr.Dataset) -> list[str]:
             found.append(f"program {program}: roots become uncomfortable ({discomfort * 1e3:.2f} mA) before a dermatome of the dorsal columns "
                          f"is felt ({perception * 1e3:.2f} mA); it has no usage range")
     return found
+
+
+def _interface_warnings(interface: xr.Dataset | None) -> list[str]:
+    """Programs for which contacts are no equipotentials."""
+    if interface is None:
+        return []
+    largest = interface.wagner.where(interface.drive != 0).max("contact")
+    return [f"program {name}: Wagner number {float(value):.2g} of its contacts, {verdict(float(value))}"
+            for name, value in zip(interface.program.values, largest.values, strict=True) if value >= 1]
 
 
 def pick_device(device: str) -> tuple[Literal["cpu", "cuda"], tuple[str, ...]]:
@@ -209,7 +223,10 @@ def save(result: Result, folder: str | Path) -> Path:
                  "versions": json.dumps(result.versions), "timings": json.dumps(result.timings),
                  "warnings": json.dumps(result.warnings)}
         store = work / "products.zarr"
-        for name, product in (("recruitment", result.recruitment), ("lead_field", result.lead_field.impedances())):
+        products = {"recruitment": result.recruitment, "lead_field": result.lead_field.impedances()}
+        if result.interface is not None:
+            products["interface"] = result.interface
+        for name, product in products.items():
             _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
         (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")
         (work / "report.html").write_text(render(result), encoding="utf-8")
