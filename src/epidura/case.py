@@ -17,7 +17,7 @@ from epidura import anatomy, axon, fibre, lead, waveform
 from epidura.errors import BadCase, nearest
 from epidura.interface import LATEST, Interface, first_phase
 from epidura.patient import Patient
-from epidura.program import CASE, Program
+from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe, read_recipe
 from epidura.recruitment import Rules
 
@@ -84,14 +84,20 @@ class Case(Recipe):
         """How many contacts all leads have together."""
         return sum(len(one.shape().contacts) for one in self.leads)
 
+    @property
+    def rows(self) -> tuple[Program, ...]:
+        """The programs as the results list them: one row a train."""
+        return tuple(row for program in self.programs for row in rows(program))
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         count = self.contact_count
         for i, program in enumerate(self.programs):
-            for number in program.contacts:
-                if number != CASE and not 1 <= number <= count:
-                    raise BadCase(f"programs[{i}].contacts.{number}", "there is no such contact", got=number,
-                                  allowed=f"1 to {count}, or case")
+            for k, train in enumerate(program.trains):
+                for number in train.contacts:
+                    if number != CASE and not 1 <= number <= count:
+                        place = f"programs[{i}]." + (f"interleaved[{k - 1}]." if k else "")
+                        raise BadCase(f"{place}contacts.{number}", "there is no such contact", got=number, allowed=f"1 to {count}, or case")
         _unique("programs", [program.name for program in self.programs])
         kinds = [population.kind for population in self.fibres]
         _unique("fibres", kinds)

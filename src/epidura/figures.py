@@ -56,7 +56,7 @@ def _plain(name: str) -> str:
 
 def polarity(result: Result, program: int, contact: int) -> str:
     """Colour of a contact in a program."""
-    fraction = result.case.programs[program].contacts.get(contact, 0.0)
+    fraction = result.case.rows[program].contacts.get(contact, 0.0)
     return CATHODE if fraction < 0 else ANODE if fraction > 0 else IDLE
 
 
@@ -125,7 +125,7 @@ def _driving(result: Result, program: int, z: Floats) -> Floats:
 def program_potential(result: Result, program: int, points: Floats) -> Floats:
     """(p,) V at the programmed amplitude in the first phase; at 1 mA where that amplitude is not known."""
     amplitude = float(result.recruitment.programmed_amplitude[program])
-    fractions = result.case.programs[program].contacts
+    fractions = result.case.rows[program].contacts
     mixing = np.array([fractions.get(number, 0.0) for number in result.lead_field.contacts])
     return np.asarray((amplitude if np.isfinite(amplitude) else 1e-3) * mixing @ result.lead_field.sample(points))
 
@@ -153,7 +153,7 @@ def _lead_3d(figure: go.Figure, result: Result, program: int, shaft: Shaft, low:
     # the contacts of a paddle look away from the back: its body lets them be seen
     clear = 1.0 if shaft.half_width is None else 0.35
     for number in np.unique(cells.contact):
-        share = result.case.programs[program].contacts.get(int(number), 0.0)
+        share = result.case.rows[program].contacts.get(int(number), 0.0)
         words = _plain(shaft.name) if number < 0 else f"contact {number}" + (f" ({share:+.0%})" if share else "")
         colour = "#d0d5db" if number < 0 else polarity(result, program, int(number))
         mine = quads[cells.contact == number]
@@ -216,7 +216,7 @@ def _lead_in_plane(figure: go.Figure, result: Result, program: int | None, shaft
     if there and shaft.encapsulation > 0:
         _filled(figure, centre + around(_padded(shaft))[0], LAYER, "encapsulation", legend=False, **place)
     rim, lateral = around(shaft)
-    fractions = {} if program is None else result.case.programs[program].contacts
+    fractions = {} if program is None else result.case.rows[program].contacts
     rings = [fractions.get(c.number, 0.0) for c in shaft.contacts if c.left is None]
     fill = CATHODE if min(rings, default=0.0) < 0 else ANODE if max(rings, default=0.0) > 0 else "#d0d5db"
     _filled(figure, centre + rim, fill if there else "rgba(0,0,0,0)", words, hover=True, legend=False, **place)
@@ -304,7 +304,7 @@ def strength_duration(result: Result) -> go.Figure | None:
     widths = PULSE_WIDTHS * 1e6
     fine = np.geomspace(widths[0], widths[-1], 200)
     palette = (FELT, "#7c3aed", HURTS, "#1f6feb", "#be185d")
-    for i, program in enumerate(result.case.programs):
+    for i, program in enumerate(result.case.rows):
         at = result.recruitment.isel(program=i)
         if not np.isfinite(float(at.rheobase)):
             continue
@@ -327,7 +327,7 @@ def strength_duration(result: Result) -> go.Figure | None:
 def usage_ranges(result: Result) -> go.Figure:
     """Perception to discomfort for every program, with the programmed amplitude."""
     figure = go.Figure(layout={"template": "none"})
-    names = [_plain(program.name) for program in result.case.programs]
+    names = [_plain(program.name) for program in result.case.rows]
     low = result.recruitment.perception_threshold.values * 1e3
     high = result.recruitment.discomfort_threshold.values * 1e3
     known = np.isfinite(low) & np.isfinite(high) & (high > low)

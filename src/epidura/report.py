@@ -53,7 +53,7 @@ def render(result: Result) -> str:
     from plotly.offline import get_plotlyjs
 
     style = (files("epidura") / "data" / "report.css").read_text("utf-8")
-    body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.programs))),
+    body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.rows))),
                       _strength(result), _leads(result), _impedances(result) + _interface(result), _unverified(result), _references(result),
                       _foot(result)])
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
@@ -116,7 +116,7 @@ def _beside(x: float) -> str:
 
 def _summary(result: Result) -> str:
     rows = []
-    for i, program in enumerate(result.case.programs):
+    for i, program in enumerate(result.case.rows):
         at = result.recruitment.isel(program=i)
         perception, discomfort = float(at.perception_threshold), float(at.discomfort_threshold)
         ratio = f"{discomfort / perception:.2f}" if np.isfinite(discomfort / perception) else "–"
@@ -142,7 +142,7 @@ def _covered(result: Result, program: int) -> str:
 
 
 def _program(result: Result, i: int) -> str:
-    program, at = result.case.programs[i], result.recruitment.isel(program=i)
+    program, at = result.case.rows[i], result.recruitment.isel(program=i)
     amplitude = float(at.programmed_amplitude)
     felt = result.felt(i, amplitude)
     pain = result.case.patient.pain.dermatomes() if result.case.patient else {}
@@ -251,7 +251,7 @@ def _interface(result: Result) -> str:
         return cell.replace(" ", "\u00a0")  # lines are not broken inside
 
     rows = []
-    for program, one in zip(result.case.programs, programs, strict=True):
+    for program, one in zip(result.case.rows, programs, strict=True):
         volts = (f"{one['tissue_voltage_V']:.2f} → {one['voltage_V']:.2f} V<br>at {one['phase_ends_us']:g} µs"
                  if np.isfinite(float(result.interface.amplitude.sel(program=program.name))) else "not reached")
         wagner = (f"{number}: {value:.2g}" for number, value in one["wagner"].items())

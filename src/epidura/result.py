@@ -51,7 +51,7 @@ class Result:
         found = {
             "title": self.case.title,
             "key": self.case.key(),
-            "programs": [self._program(i) for i in range(len(self.case.programs))],
+            "programs": [self._program(i) for i in range(len(self.case.rows))],
             "impedance_ohm": self.lead_field.impedance.diagonal().round(3).tolist(),
             "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
             "device": self.device,
@@ -72,7 +72,7 @@ class Result:
         amplitude = float(at.programmed_amplitude)
         felt, widest = self.felt(i, amplitude), self.felt(i, float(at.discomfort_threshold))
         found = {
-            "name": self.case.programs[i].name,
+            "name": self.case.rows[i].name,
             "perception_threshold_mA": _milli(at.perception_threshold),
             "discomfort_threshold_mA": _milli(at.discomfort_threshold),
             "amplitude_mA": _milli(at.programmed_amplitude),

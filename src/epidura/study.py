@@ -78,7 +78,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     interface = None
     if case.interface is not None:
         with _timed("interface", timings):
-            interface = at_contacts(lead_field, case.interface, case.programs, recruitment.programmed_amplitude.values)
+            interface = at_contacts(lead_field, case.interface, case.rows, recruitment.programmed_amplitude.values)
     numbers = used_numbers(case, canal)
     warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
     return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface)

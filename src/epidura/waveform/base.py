@@ -165,4 +165,5 @@ class Pulses(Waveform):
         return 1.0 / self.frequency
 
     def words(self) -> str:
-        return f"{self.kind.replace('-', ' ')}, {format_quantity(self.frequency, 'frequency')}, {format_quantity(self.pulse_width, 'time', 'us')}, {self.shape}"
+        return (f"{self.kind.replace('-', ' ')}, {format_quantity(self.frequency, 'frequency')}, "
+                f"{format_quantity(self.pulse_width, 'time', 'us')}, {self.shape}")
