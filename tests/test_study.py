@@ -54,7 +54,7 @@ def test_the_field_is_checked_beside_the_contacts(case, canal):
 def test_the_error_is_the_difference_from_the_coarser_field(case, canal, monkeypatch):
     built: list[str] = []
 
-    def solve(coarse: Canal, cache: object = None) -> LeadField:
+    def solve(coarse: Canal, cache: object = None, device: str = "cpu") -> LeadField:
         built.append(coarse.accuracy)
         return point_sources(coarse, 1.02)
 
@@ -70,9 +70,25 @@ def test_the_coarsest_field_is_not_checked(case, canal):
         study.check(case, point_sources(replace(canal, accuracy="fast")))
 
 
+def test_a_run_on_cuda_says_where_its_field_was_computed(case, monkeypatch):
+    asked: list[str] = []
+
+    def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
+        asked.append(device)
+        return point_sources(canal)
+
+    monkeypatch.setattr(study, "solve_field", solve)
+    monkeypatch.setattr(study, "pick_device", lambda device: (device, ()))
+    assert study.ITERATED in ep.run(case, device="cuda", cache=False).warnings
+    assert asked == ["cuda", "cuda"]  # the field, and the coarser one that it is checked with
+    assert study.ITERATED not in ep.run(case, device="cpu", cache=False, check_field=False).warnings
+    monkeypatch.setattr(study, "direct", lambda canal: True)
+    assert study.ITERATED not in ep.run(case, device="cuda", cache=False, check_field=False).warnings
+
+
 def test_a_run_says_how_good_its_field_is(case, monkeypatch):
     """In the result, in the summary, in the report and in the timings; not when it is switched off."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, **_: point_sources(canal))
     monkeypatch.setattr(study, "check", lambda *_, **__: FieldError(0.0012, 0.034, 0.0056))
     result = ep.run(case, cache=False)
     assert result.summary()["accuracy"] == "standard"

@@ -21,7 +21,7 @@ import xarray as xr
 from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
-from epidura.field import field_error, solve_field
+from epidura.field import direct, field_error, solve_field
 from epidura.interface import at_contacts, verdict
 from epidura.numerics import cable_cuda
 from epidura.product import Canal, FieldError, Floats, LeadField
@@ -36,6 +36,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 COARSER = {"standard": "fast", "reference": "standard"}
 """What an accuracy of the field is compared with to say how good it is."""
+
+ITERATED = "the electric field was computed on the cpu: cuda serves only canals without tips in which nothing changes along the spine"
+"""What a run on cuda says of a field that is iterated."""
 
 CHECKED = 64
 """Most fibres on which two fields are compared."""
@@ -67,12 +70,12 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         canal = build_canal(case.anatomy, case.leads, accuracy=accuracy)
     with _timed("field", timings):
         progress("electric field", 0.0)
-        lead_field = solve_field(canal, cache=cache_folder() if cache else None)
+        lead_field = solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
     error = None
     if check_field and accuracy in COARSER:
         with _timed("field check", timings):
             progress("check of the field", 0.0)
-            error = check(case, lead_field, cache=cache)
+            error = check(case, lead_field, cache=cache, device=chosen)
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
     interface = None
@@ -80,11 +83,13 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         with _timed("interface", timings):
             interface = at_contacts(lead_field, case.interface, case.rows, recruitment.programmed_amplitude.values)
     numbers = used_numbers(case, canal)
+    if chosen == "cuda" and not direct(canal):
+        fallen_back = (*fallen_back, ITERATED)
     warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
     return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface)
 
 
-def check(case: Case, lead_field: LeadField, cache: bool = True) -> FieldError | None:
+def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "cpu") -> FieldError | None:
     """How far the lead field of a case differs from one of the next coarser accuracy, on some of the fibres of the case.
 
     None where no fibre runs beside the contacts.
@@ -98,7 +103,7 @@ def check(case: Case, lead_field: LeadField, cache: bool = True) -> FieldError |
     paths = checked_paths(case, lead_field.canal)
     if not paths:
         return None
-    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None)
+    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None, device=device)
     return field_error(lead_field, coarse, paths)
 
 
@@ -141,7 +146,7 @@ def _interface_warnings(interface: xr.Dataset | None) -> list[str]:
 def pick_device(device: str) -> tuple[Literal["cpu", "cuda"], tuple[str, ...]]:
     """The device that a run takes, and what to say where it is not the one that was asked for.
 
-    ``auto`` is the cpu: the GPU kernel gives the same thresholds in emulation, but has not been timed on a GPU.
+    ``auto`` is the cpu: the GPU kernels give the same thresholds and fields in emulation, but have not been timed on a GPU.
 
     Raises:
         BadInput: an unknown device.
