@@ -87,3 +87,15 @@ def test_a_run_says_how_good_its_field_is(case, monkeypatch):
         assert "field check" not in other.timings
         assert "not compared with another one" in field_words(other)
         assert "docs/field.md" in field_words(other)
+
+
+def test_a_run_says_that_multigrid_took_over(case, monkeypatch):
+    """In the warnings, which report, summary and command line show."""
+    notes = {"fallback": 1.0, "stalled_at": 0.02, "stalled_after": 100.0, "iterations": 31.0}
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: replace(point_sources(canal), notes=notes))
+    result = ep.run(case, cache=False, check_field=False)
+    words = "the field's first method stalled at a residual of 2.0e-02 after 100 steps; multigrid reached 1e-04 in 31 iterations"
+    assert words in result.summary()["warnings"]
+    from epidura.report import render
+
+    assert "stalled at a residual of 2.0e-02" in render(result)

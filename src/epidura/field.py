@@ -1,8 +1,8 @@
 """The lead field of a canal: volts per ampere of every contact, solved once and kept.
 
 A canal that is the same at every height is solved directly (``numerics.sweep``), any other by preconditioned conjugate
-gradients (``numerics.schwarz``). Results are kept under a key made of everything that decides them, so a second run of the
-same geometry and tissues reads files instead of solving.
+gradients (``numerics.schwarz``); where those stall, with multigrid (``numerics.multigrid``). Results are kept under a key made of
+everything that decides them, so a second run of the same geometry and tissues reads files instead of solving.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from epidura.canal import ACCURACY, FAR, touching
 from epidura.errors import BadGeometry, Failed
 from epidura.numerics.locate import SpineSampler, spline_along
-from epidura.numerics.schwarz import Touch, solve_touches
+from epidura.numerics.multigrid import solve_multigrid
+from epidura.numerics.schwarz import NotConverged, Touch, solve_touches
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
@@ -48,14 +49,15 @@ def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
     """Solve, or read from ``cache``, the lead field of every contact of a canal.
 
     V = 0 ten metres away; contacts are equipotential, contacts without current float. ``notes``: nodes (of the section),
-    levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1) and residual (of the current, relative).
+    levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1), residual (of the current, relative) and fallback (1 where
+    the iteration stalled and multigrid took over, with ``stalled_at``, the relative residual it reached in ``stalled_after`` steps).
 
     Args:
         cache: folder that holds ``fields/<key>/``; nothing is kept without.
 
     Raises:
         BadGeometry: a canal without contacts, or whose section and shafts do not fit together.
-        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, or the iteration did not converge.
+        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, or neither the iteration nor multigrid converged.
     """
     started = time.perf_counter()
     section = canal.section
@@ -239,15 +241,33 @@ def _direct(canal: Canal, section: Section) -> _Kept:
 def _iterated(canal: Canal, section: Section) -> _Kept:
     z = axis_of(canal)
     touches = [_touch(section, ring, shaft, c, z) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
+    spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy]
+    stalled: dict[str, float] = {}
     try:
-        solved = solve_touches(spine_of(canal, z), z, touches, TOLERANCE[canal.accuracy])
+        solved = solve_touches(spine, z, touches, tolerance)
+    except NotConverged as first:
+        stalled = {"fallback": 1.0, "stalled_at": first.residual, "stalled_after": float(first.steps)}
+        try:
+            solved = solve_multigrid(spine, z, touches, tolerance)
+        except ValueError as second:
+            raise Failed(f"field: {first}; multigrid instead: {second}") from None
     except ValueError as failure:
         raise Failed(f"field: {failure}") from None
     flow = np.array([part.sum(axis=(0, 1)) for part in solved.currents])
     residual = float(np.abs(flow - np.eye(len(flow))).max())
     _check(residual, 10 * TOLERANCE[canal.accuracy])
     knots, coefficients = spline_along(z, solved.at_nodes())
-    return solved.impedance, knots, coefficients, _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
+    notes = _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
+    return solved.impedance, knots, coefficients, {**notes, **stalled}
+
+
+def solver_warnings(lead_field: LeadField) -> tuple[str, ...]:
+    """What a reader should know of how a lead field was solved, in words."""
+    notes = lead_field.notes
+    if not notes.get("fallback"):
+        return ()
+    return (f"the field's first method stalled at a residual of {notes['stalled_at']:.1e} after {notes['stalled_after']:.0f} steps; multigrid "
+            f"reached {TOLERANCE[lead_field.canal.accuracy]:.0e} in {notes['iterations']:.0f} iterations",)
 
 
 def spine_of(canal: Canal, z: Floats) -> Spine:
@@ -285,7 +305,7 @@ def _check(residual: float, allowed: float = _CONSERVED) -> None:
 
 def _notes(section: Section, z: Floats, unknowns: int, iterations: int, residual: float) -> dict[str, float]:
     return {"nodes": float(len(section.points)), "levels": float(len(z)), "unknowns": float(unknowns), "iterations": float(iterations),
-            "residual": residual}
+            "residual": residual, "fallback": 0.0}
 
 
 def _on(z: Floats, value: float) -> float:

@@ -21,7 +21,7 @@ import xarray as xr
 from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
-from epidura.field import field_error, solve_field
+from epidura.field import field_error, solve_field, solver_warnings
 from epidura.numerics import cable_cuda
 from epidura.product import Canal, FieldError, Floats, LeadField
 from epidura.recruitment import Engine, place_fibres, recruit
@@ -75,7 +75,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
     numbers = used_numbers(case, canal)
-    warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment))
+    warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment))
     return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error)
 
 
