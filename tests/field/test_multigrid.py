@@ -86,7 +86,7 @@ def test_linear_matrix_knows_the_tissue() -> None:
 
 
 def test_a_field_that_stalls_is_solved_by_multigrid(canal: Canal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(module.TOLERANCE, canal.accuracy, 1e-7)
+    monkeypatch.setitem(module.TOLERANCE, canal.accuracy, 1e-6)
     want = solve_field(canal)
     assert want.notes["fallback"] == 0.0
     assert solver_warnings(want) == ()
@@ -98,12 +98,12 @@ def test_a_field_that_stalls_is_solved_by_multigrid(canal: Canal, monkeypatch: p
     path = np.column_stack([0 * h, 0 * h - 2.3 * MM, h])
     v, second = (np.abs(d(got) - d(want)).max() / np.abs(d(want)).max() for d in (
         lambda f: f.sample(path), lambda f: np.diff(f.sample(path)[:, ::2], 2, axis=1)))  # fmt: skip
-    assert v < 1e-6
-    assert second < 1e-5
+    assert v < 1e-5
+    assert second < 1e-4
     (words,) = solver_warnings(got)
     assert f"stalled at a residual of {got.notes['stalled_at']:.1e} after 2 steps" in words
-    assert f"multigrid reached 1e-07 in {got.notes['iterations']:.0f} iterations" in words
-    assert got.notes["stalled_at"] > 1e-7
+    assert f"multigrid reached 1e-06 in {got.notes['iterations']:.0f} iterations" in words
+    assert got.notes["stalled_at"] > 1e-6
     again = solve_field(canal, tmp_path)  # a kept field still says so
     assert again.notes["cached"] == 1.0
     assert solver_warnings(again) == (words,)
