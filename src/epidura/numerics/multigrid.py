@@ -3,7 +3,7 @@
 The matrix that multigrid coarsens is assembled, with every contact merged into one unknown, and it is not that of the quadratic elements:
 it is that of linear elements on the same nodes, every triangle cut into four and every element of the axis into two, with lumped masses
 and without the slopes. Both have the same energy to within a small factor however stretched the elements are (Orszag 1980,
-doi:10.1016/0021-9991(80)90005-4), but the linear one has nine entries a row instead of 44, hardly any positive one off the diagonal,
+doi:10.1016/0021-9991(80)90005-4), but the linear one has nine entries a row instead of 44, few of them positive off the diagonal,
 and that is what multigrid is made for. The conjugate gradients take the product with the quadratic elements, so the
 answer is that of ``schwarz`` and only the way to it differs: nothing here averages over z, needs columns that conduct all along, or
 shares search directions between contacts.
@@ -39,7 +39,7 @@ TURN = 4
 
 ENTRY_BYTES, GROWTH = 12, 6.0
 """Of an entry of a sparse matrix, and how many times those of the linear matrix are held at the peak: triplets and their sum while it is
-assembled (16 bytes each, twice), then all levels with interpolations (2.4 times the first level in the models tried)."""
+assembled (16 bytes each, twice), then all levels with interpolations (3.5 times the first in two models)."""
 
 _CUTS = np.array([[0, 3, 5], [3, 1, 4], [5, 4, 2], [3, 4, 5]])  # of a triangle of six nodes
 
