@@ -109,7 +109,7 @@ def test_a_run_says_how_good_its_field_is(case, monkeypatch):
 
 def with_interface(monkeypatch, **changes: object) -> ep.Result:
     """A run of the tiny case at 3 mA, once between 4 and 5 and once, in packets, against the case; 600 ohm around each contact."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": point_sources(canal))
     first = TINY["programs"][0]
     packets = {"name": "packets", "waveform": {"kind": "burst"}, "contacts": {4: -1, "case": 1}, "amplitude": "3 mA"}
     programs = [{**first, "amplitude": "3 mA"}, packets]
@@ -177,3 +177,15 @@ def test_a_program_without_an_amplitude_has_no_voltages(monkeypatch):
     program = replace(result, interface=silent).summary()["programs"][0]["interface"]
     assert program["voltage_V"] is None
     assert program["pairs"][0]["measured_ohm"] > 1000
+
+
+def test_a_run_says_that_multigrid_took_over(case, monkeypatch):
+    """In the warnings, which report, summary and command line show."""
+    notes = {"fallback": 1.0, "stalled_at": 0.02, "stalled_after": 100.0, "iterations": 31.0}
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": replace(point_sources(canal), notes=notes))
+    result = ep.run(case, cache=False, check_field=False)
+    words = "the field's first method stalled at a residual of 2.0e-02 after 100 steps; multigrid reached 1e-04 in 31 iterations"
+    assert words in result.summary()["warnings"]
+    from epidura.report import render
+
+    assert "stalled at a residual of 2.0e-02" in render(result)

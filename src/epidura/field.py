@@ -1,8 +1,8 @@
 """The lead field of a canal: volts per ampere of every contact, solved once and kept.
 
 A canal that is the same at every height is solved directly (``numerics.sweep``), any other by preconditioned conjugate
-gradients (``numerics.schwarz``). Results are kept under a key made of everything that decides them, so a second run of the
-same geometry and tissues reads files instead of solving.
+gradients (``numerics.schwarz``); where those stall, with multigrid (``numerics.multigrid``). Results are kept under a key made of
+everything that decides them, so a second run of the same geometry and tissues reads files instead of solving.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from epidura.canal import ACCURACY, FAR, touching
 from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.numerics import device as devices
 from epidura.numerics.locate import SpineSampler, spline_along
-from epidura.numerics.schwarz import Touch, solve_touches
+from epidura.numerics.multigrid import solve_multigrid
+from epidura.numerics.schwarz import NotConverged, Touch, solve_touches
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
@@ -49,8 +50,9 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu") ->
     """Solve, or read from ``cache``, the lead field of every contact of a canal.
 
     V = 0 ten metres away; contacts are equipotential, contacts without current float. ``notes``: nodes (of the section),
-    levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1), cuda (1 if this call solved it there, else 0) and
-    residual (of the current, relative).
+    levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1), cuda (1 if this call solved it there, else 0), residual (of the
+    current, relative) and fallback (1 where the iteration stalled and multigrid took over, with ``stalled_at``, the relative residual it
+    reached in ``stalled_after`` steps).
 
     Args:
         cache: folder that holds ``fields/<key>/``; nothing is kept without. A kept field serves any device.
@@ -60,8 +62,8 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu") ->
     Raises:
         BadInput: an unknown device, or cuda where there is none.
         BadGeometry: a canal without contacts, or whose section and shafts do not fit together.
-        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, the iteration did not converge, or the device
-            has too little memory.
+        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, neither the iteration nor multigrid converged, or the
+            device has too little memory.
     """
     started = time.perf_counter()
     chosen = _device(device)
@@ -269,15 +271,33 @@ def _direct(canal: Canal, section: Section, device: devices.Device | None) -> _K
 def _iterated(canal: Canal, section: Section) -> _Kept:
     z = axis_of(canal)
     touches = [_touch(section, ring, shaft, c, z) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
+    spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy]
+    stalled: dict[str, float] = {}
     try:
-        solved = solve_touches(spine_of(canal, z), z, touches, TOLERANCE[canal.accuracy])
+        solved = solve_touches(spine, z, touches, tolerance)
+    except NotConverged as first:
+        stalled = {"fallback": 1.0, "stalled_at": first.residual, "stalled_after": float(first.steps)}
+        try:
+            solved = solve_multigrid(spine, z, touches, tolerance)
+        except ValueError as second:
+            raise Failed(f"field: {first}; multigrid instead: {second}") from None
     except ValueError as failure:
         raise Failed(f"field: {failure}") from None
     flow = np.array([part.sum(axis=(0, 1)) for part in solved.currents])
     residual = float(np.abs(flow - np.eye(len(flow))).max())
     _check(residual, 10 * TOLERANCE[canal.accuracy])
     knots, coefficients = spline_along(z, solved.at_nodes())
-    return solved.impedance, knots, coefficients, _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
+    notes = _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
+    return solved.impedance, knots, coefficients, {**notes, **stalled}
+
+
+def solver_warnings(lead_field: LeadField) -> tuple[str, ...]:
+    """What a reader should know of how a lead field was solved, in words."""
+    notes = lead_field.notes
+    if not notes.get("fallback"):
+        return ()
+    return (f"the field's first method stalled at a residual of {notes['stalled_at']:.1e} after {notes['stalled_after']:.0f} steps; multigrid "
+            f"reached {TOLERANCE[lead_field.canal.accuracy]:.0e} in {notes['iterations']:.0f} iterations",)
 
 
 def spine_of(canal: Canal, z: Floats) -> Spine:
@@ -315,7 +335,7 @@ def _check(residual: float, allowed: float = _CONSERVED) -> None:
 
 def _notes(section: Section, z: Floats, unknowns: int, iterations: int, residual: float) -> dict[str, float]:
     return {"nodes": float(len(section.points)), "levels": float(len(z)), "unknowns": float(unknowns), "iterations": float(iterations),
-            "residual": residual}
+            "residual": residual, "fallback": 0.0}
 
 
 def _on(z: Floats, value: float) -> float:

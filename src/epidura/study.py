@@ -21,7 +21,7 @@ import xarray as xr
 from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.errors import BadInput
-from epidura.field import direct, field_error, solve_field
+from epidura.field import direct, field_error, solve_field, solver_warnings
 from epidura.interface import at_contacts, verdict
 from epidura.numerics import cable_cuda
 from epidura.product import Canal, FieldError, Floats, LeadField
@@ -85,7 +85,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     numbers = used_numbers(case, canal)
     if chosen == "cuda" and not direct(canal):
         fallen_back = (*fallen_back, ITERATED)
-    warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
+    warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
     return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface)
 
 
