@@ -227,7 +227,7 @@ def patterns(program: Program, lead_field: LeadField, electronics: Electronics |
     pulse = list(_driven(train, program.sources, level, numbers, network))
     rest = train.waveform.period - train.waveform.pulse().end
     start, _ = network.settled([*pulse, _rest(train, rest, numbers)])
-    count = max(1, round(train.waveform.unit().end / train.waveform.period + 0.5))
+    count = 1 + round((train.waveform.unit().end - train.waveform.pulse().end) / train.waveform.period)
     phases: list[Phase] = []
     for k in range(count):
         phases += [*pulse, _rest(train, rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
