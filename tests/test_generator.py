@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from epidura import delivery
 from epidura.delivery import deliver
 from epidura.errors import BadInput
 from epidura.generator import Generator, generator, limits, names, recharge_of, require_balanced, resistance, width_of
@@ -22,6 +23,13 @@ from epidura.waveform import family
 
 SAMPLED = {"times": ["0 us", "100 us", "300 us"], "values": [1, -0.5, 0]}
 DAY = 86400.0
+
+
+@pytest.fixture(autouse=True)
+def small_capacitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers by hand below are for 4 uF, at which the capacitors weigh more than with the default."""
+    monkeypatch.setattr(delivery, "_capacitor", lambda: 4e-6)
+
 
 
 def field(count: int = 6, own: float = 250.0, shared: float = 350.0) -> Any:
