@@ -327,20 +327,20 @@ def _programs(file: ProgramFile, path: str, wanted: _Wanted, plot: Path | None, 
     program_file.check_contacts(file.programs, leads)
     lead_field = _quick_field(anatomy, leads, wanted.accuracy, wanted.as_json)
     sheets = [sheet.examine(one, lead_field, own, where) for where, one in chosen.items()]
-    about = [" + ".join(f"{one.shape().name}, tip at {one.tip_vertebra}" for one in leads) + f"; canal at {anatomy.vertebra}",
-             "" if own is None else f"generator {own.manufacturer} {own.model}"]
+    about = "; ".join(filter(None, [" + ".join(f"{one.shape().name}, tip at {one.tip_vertebra}" for one in leads) + f"; canal at {anatomy.vertebra}",
+                                    "" if own is None else f"generator {own.manufacturer} {own.model}"]))
     written = {}
     if bench is not None:
         (one,) = sheets
         written["table"] = str(_write_table(one, lead_field, bench))
     if plot is not None:
-        text = program_page.page(file.title, [file.about, *about], sheets)
+        text = program_page.page(file.title, [file.about, about], sheets)
         written["plot"] = str(program_file.write_whole(plot, text, program_page.MARK))
     if wanted.as_json:
         print(json.dumps({"file": path, "title": file.title, "leads": [one.model_dump(mode="json") for one in leads], "vertebra": anatomy.vertebra,
                           "accuracy": wanted.accuracy, "generator": model, "programs": [one.summary() for one in sheets], **written}, indent=2))
         return
-    out.print(f"{file.title}\n{'; '.join(filter(None, about))}", style="bold", markup=False, highlight=False)
+    out.print(f"{file.title}\n{about}", style="bold", markup=False, highlight=False)
     for one in sheets:
         _show_sheet(one.summary(), one.generator)
     for what, where in written.items():
@@ -381,6 +381,9 @@ def _around(file: ProgramFile, wanted: _Wanted) -> tuple[Any, tuple[Any, ...]]:
     try:
         one = lead_room.family.read({"model": wanted.lead, "tip_vertebra": vertebra})
     except BadInput as failure:
+        if failure.where not in ("", "model"):  # a lead that needs more than its model
+            raise BadInput("lead", "a lead of this model needs more than its name", got=wanted.lead,
+                           hint=f"describe it under leads in the file: {failure.where} is missing") from None
         raise BadInput("lead", failure.problem, got=failure.got, allowed=failure.allowed, hint=failure.hint) from None
     contacts = one.shape().contacts
     middle = 0.5 * (min(pad.start for pad in contacts) + max(pad.end for pad in contacts))
@@ -400,14 +403,14 @@ def _quick_field(anatomy: Any, leads: tuple[Any, ...], accuracy: str, quiet: boo
 def _write_table(one: Sheet, lead_field: LeadField, bench: _Bench) -> Path:
     from epidura import samples
     from epidura.delivery import deliver_stretch
+    from epidura.sheet import train_words
 
     delivery = one.delivery
     if bench.duration is not None:
         electronics = None if one.generator is None else one.generator.electronics()
         delivery = deliver_stretch(one.program, lead_field, electronics=electronics, duration=bench.duration)
     made = samples.sampled(delivery, bench.rate, resolution=bench.resolution, volts=bench.volts)
-    words = "; ".join(f"{train.waveform.words()}, {train.words()}, {train.amplitude}" for train in one.program.trains)
-    return samples.write(made, f"{one.program.name}: {words}", bench.path)
+    return samples.write(made, f"{one.program.name}: {'; '.join(train_words(one.program))}", bench.path)
 
 
 def _show_sheet(sheet: dict[str, Any], generator: Generator | None) -> None:
@@ -416,9 +419,7 @@ def _show_sheet(sheet: dict[str, Any], generator: Generator | None) -> None:
         out.print(words, style=style or None, markup=False, highlight=False)
 
     say(f"\n{sheet['name']}", "bold")
-    for train in sheet["trains"]:
-        say(f"  {train['waveform']}; {train['contacts']}; {train['amplitude']}")
-    for line in sheet["schedule"]:
+    for line in (*sheet["words"], *sheet["schedule"]):
         say(f"  {line}")
     contacts = Table()
     keys = ("contact", "cathodic mA", "anodic mA", "lowest V", "highest V", "charge/phase uC", "density uC/cm2", "residual nC", "direct uA")

@@ -250,7 +250,7 @@ def _sequence(program: Program, due: Iterable[Impulse], end: float, levels: Sequ
     t, last = 0.0, 0
     for impulse in due:
         if impulse.time - t > SHORTEST:
-            yield _Step(_rest(program.trains[last], impulse.time - t, numbers), False, last)
+            yield _Step(_rest(program.trains, impulse.time - t, numbers), False, last)
             t = impulse.time
         last = impulse.train
         size = levels[last] * impulse.factor
@@ -261,7 +261,7 @@ def _sequence(program: Program, due: Iterable[Impulse], end: float, levels: Sequ
             yield _Step(phase, size > 0 and (unit.current is not None or bool(unit.held)), last)
             t += phase.duration
     if end - t > SHORTEST:
-        yield _Step(_rest(program.trains[last], end - t, numbers), False, last)
+        yield _Step(_rest(program.trains, end - t, numbers), False, last)
 
 
 def _scaled(unit: Phase, size: float) -> Phase:
@@ -298,11 +298,11 @@ def patterns(program: Program, lead_field: LeadField, electronics: Electronics |
         level = 1.0 / float(np.abs(_held_start(train, numbers, network)).sum() / 2)  # V for 1 A at the start
     pulse = list(_driven(train, program.sources, level, numbers, network))
     rest = train.waveform.period - train.waveform.pulse().end
-    start, _ = network.settled([*pulse, _rest(train, rest, numbers)])
+    start, _ = network.settled([*pulse, _rest((train,), rest, numbers)])
     count = max(1, round(train.waveform.unit().end / train.waveform.period + 0.5))
     phases: list[Phase] = []
     for k in range(count):
-        phases += [*pulse, _rest(train, rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
+        phases += [*pulse, _rest((train,), rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
     record = network.run(phases, start)
     places = [i for i, number in enumerate(numbers) if number != CASE]
     current = record.current[:, places]
@@ -414,9 +414,10 @@ def _driven(train: Train, sources: str, level: float, numbers: tuple[int, ...], 
     return out
 
 
-def _rest(train: Train, duration: float, numbers: tuple[int, ...]) -> Phase:
-    """Between pulses: joined for passive recharge, or open."""
-    if not train.waveform.passive:
-        return Phase(duration)
-    held, volt = _side(train, numbers)
-    return Phase(duration, held=held, voltage=0.0 * volt)
+def _rest(trains: Sequence[Train], duration: float, numbers: tuple[int, ...]) -> Phase:
+    """Between pulses: the contacts of all trains with passive recharge are joined, or nothing is.
+
+    All of them, because the pulse of one train may follow that of another at once: its charge flows back in the next pause that there is.
+    """
+    held = tuple(sorted({place for train in trains if train.waveform.passive for place in _side(train, numbers)[0]}))
+    return Phase(duration, held=held, voltage=np.zeros(len(held))) if held else Phase(duration)

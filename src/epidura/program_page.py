@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 from epidura.product import Floats
 from epidura.program import CASE
 from epidura.schedule import level_at
+from epidura.sheet import current_course, schedule_words, train_words
 
 if TYPE_CHECKING:
     from epidura.delivery import Delivery
@@ -51,10 +52,8 @@ def page(title: str, about: Sequence[str], sheets: Sequence[Sheet]) -> str:
 
 
 def _section(sheet: Sheet, number: int) -> str:
-    from epidura.sheet import schedule_words
-
     d = sheet.delivery
-    words = [f"{train.waveform.words()}; {train.words()}; {train.amplitude}" for train in sheet.program.trains] + list(schedule_words(sheet.program))
+    words = [*train_words(sheet.program), *schedule_words(sheet.program)]
     words.append(f"voltage needed {d.compliance:.3g} V; largest charge of a phase {d.charge_per_phase.max() * 1e6:.3g} µC")
     words += [str(one) for one in sheet.violations]
     lines = "".join(f"<li>{escape(line.replace(' us', ' µs'))}</li>" for line in words)
@@ -72,20 +71,19 @@ def _html(figure: go.Figure, name: str) -> str:
 
 def waves(delivery: Delivery) -> go.Figure:
     """Current and voltage of each electrode over what was delivered, and beside it the first pulse, where that is short."""
-    pulse = delivery.program.waveform.pulse().end
-    alone = pulse > WHOLE * delivery.cycle
-    ends = [delivery.cycle] if alone else [delivery.cycle, min(2 * pulse, delivery.cycle)]
-    names = ["one cycle", "its first pulse"][: len(ends)]
+    first = _first_pulse(delivery)
+    ends = [delivery.cycle] if first > WHOLE * delivery.cycle else [delivery.cycle, min(2 * first, delivery.cycle)]
+    names = ["one cycle", "its beginning"][: len(ends)]
     figure = make_subplots(rows=2, cols=len(ends), column_titles=names, shared_xaxes="columns", vertical_spacing=0.09, horizontal_spacing=0.09,
                            figure=go.Figure(layout={"template": "none"}))
     for column, end in enumerate(ends, 1):
         scale, unit = (1e6, "µs") if end < 2e-3 else (1e3, "ms")
         for k, number in enumerate(delivery.contacts):
-            for row, (x, y, volts) in enumerate((current_line(delivery, k), voltage_line(delivery, k)), 1):
-                label = "case" if number == CASE else f"contact {number}"
+            label = "case" if number == CASE else f"contact {number}"
+            for row, ((x, y), what) in enumerate(((_milli(current_course(delivery, k)), "mA"), (voltage_line(delivery, k), "V")), 1):
                 figure.add_scatter(x=x * scale, y=y, mode="lines", name=label, legendgroup=label, showlegend=row == column == 1,
                                    line={"color": COLOURS[k % len(COLOURS)], "width": 1.8}, connectgaps=False, row=row, col=column,
-                                   hovertemplate=f"%{{x:.4g}} {unit}: %{{y:.4g}} {'V' if volts else 'mA'}<extra>{label}</extra>")
+                                   hovertemplate=f"%{{x:.4g}} {unit}: %{{y:.4g}} {what}<extra>{label}</extra>")
         figure.update_xaxes(range=[0.0, end * scale], row=1, col=column, showticklabels=True)
         figure.update_xaxes(range=[0.0, end * scale], title_text=f"time ({unit})", row=2, col=column)
     figure.update_yaxes(title_text="current into tissue (mA)", row=1, col=1)
@@ -93,17 +91,21 @@ def waves(delivery: Delivery) -> go.Figure:
     return _style(figure, 520)
 
 
-def current_line(delivery: Delivery, electrode: int) -> tuple[Floats, Floats, bool]:
-    """Points of a stepped line: s, mA, False."""
-    edges, current = delivery.record.edges, delivery.record.current[:, electrode] * 1e3
-    x = np.concatenate([[edges[0]], np.repeat(edges[1:-1], 2), [edges[-1]]])
-    return x, np.repeat(current, 2), False
+def _milli(line: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    return line[0], line[1] * 1e3
 
 
-def voltage_line(delivery: Delivery, electrode: int) -> tuple[Floats, Floats, bool]:
-    """Points of the line of a terminal: s, V, True; nan where it is open."""
+def _first_pulse(delivery: Delivery) -> float:
+    """When the first pulse is over, with its active recharge, s; of a packet that of its first pulse."""
+    pulse = delivery.program.waveform.pulse()
+    rises = np.flatnonzero((pulse.values[1:] > 0) & (pulse.values[:-1] <= 0)) + 1
+    return float(pulse.times[rises[0]]) if rises.size else pulse.end
+
+
+def voltage_line(delivery: Delivery, electrode: int) -> tuple[Floats, Floats]:
+    """Points of the line of a terminal: s, V; nan where it is open."""
     edges, ends = delivery.record.edges, delivery.record.terminals[:, :, electrode]
-    return np.column_stack([edges[:-1], edges[1:]]).ravel(), ends.ravel(), True
+    return np.column_stack([edges[:-1], edges[1:]]).ravel(), ends.ravel()
 
 
 def turns(program: Program) -> go.Figure:

@@ -15,7 +15,7 @@ import numpy as np
 from epidura.delivery import Delivery, Electronics, deliver, volts_per_ampere
 from epidura.errors import BadCase
 from epidura.generator import Generator, Limit, Power, Violation, limits
-from epidura.product import LeadField
+from epidura.product import Floats, LeadField
 from epidura.program import CASE, Amplitude, Program
 from epidura.recipe import read_recipe
 from epidura.schedule import cycle_of
@@ -54,6 +54,7 @@ class Sheet:
             "name": self.program.name,
             "trains": [{"waveform": train.waveform.words(), "contacts": train.words(), "amplitude": str(train.amplitude)}
                        for train in self.program.trains],
+            "words": list(train_words(self.program)),
             "sources": self.program.sources,
             "schedule": list(schedule_words(self.program)),
             "cycle_ms": d.cycle * 1e3,
@@ -79,7 +80,7 @@ class Sheet:
     def _contacts(self) -> Iterator[dict[str, Any]]:
         d = self.delivery
         for k, number in enumerate(d.contacts):
-            current, terminals = d.record.current[:, k], d.record.terminals[:, :, k]
+            current, terminals = current_course(d, k)[1], d.record.terminals[:, :, k]
             there = terminals[np.isfinite(terminals)]
             yield {
                 "contact": "case" if number == CASE else number,
@@ -148,6 +149,33 @@ def at_amplitude(program: Program, amplitude: str, where: str = "") -> Program:
     if changed.amplitude.current is None and changed.amplitude.voltage is None:
         raise BadCase("amplitude", "hangs on the perception threshold", got=amplitude, allowed="a current such as 4 mA, or a voltage such as 3 V")
     return changed
+
+
+def current_course(delivery: Delivery, electrode: int) -> tuple[Floats, Floats]:
+    """Points of a line: s, A. Constant where sources force a current; where it decays, through the middles of its pieces.
+
+    The beginning of a decay is extrapolated from its first two pieces; what is wrong with it is below 1 % of it.
+    """
+    edges, current = delivery.record.edges, delivery.record.current[:, electrode]
+    starts = np.flatnonzero(np.diff(delivery.record.phase, prepend=-1))
+    x, y = [], []
+    for a, b in zip(starts, [*starts[1:], len(current)], strict=True):
+        own, at = current[a:b], edges[a : b + 1]
+        if b - a == 1:
+            x.append(at)
+            y.append(np.repeat(own, 2))
+            continue
+        middle = 0.5 * (at[1:] + at[:-1])
+        first = own[0] + (own[0] - own[1]) * (middle[0] - at[0]) / (middle[1] - middle[0])
+        x.append(np.concatenate([at[:1], middle, at[-1:]]))
+        y.append(np.concatenate([[first], own, own[-1:]]))
+    return np.concatenate(x), np.concatenate(y)
+
+
+def train_words(program: Program) -> tuple[str, ...]:
+    """Waveform, contacts and amplitude, one line a train."""
+    lines = tuple(f"{train.waveform.words()}; {train.words()}; {train.amplitude}" for train in program.trains)
+    return lines if len(lines) == 1 else tuple(f"train {i}: {line}" for i, line in enumerate(lines, 1))
 
 
 def schedule_words(program: Program) -> tuple[str, ...]:
