@@ -29,8 +29,8 @@ DISCLAIMER = "Research and education software, not a medical device. It reports 
 MARK = "<title>Epidura program"
 """By which an earlier page is known."""
 
-WHOLE = 0.6
-"""A pulse that lasts longer than this share of the cycle needs no picture of its own."""
+DASHES = ("solid", "solid", "dash", "dot")
+"""Of the lines, in turns: electrodes that carry the same lie on each other."""
 
 
 def page(title: str, about: Sequence[str], sheets: Sequence[Sheet]) -> str:
@@ -44,7 +44,7 @@ def page(title: str, about: Sequence[str], sheets: Sequence[Sheet]) -> str:
 
     style = (files("epidura") / "data" / "report.css").read_text("utf-8")
     head = (f'<header><p class="brand">Epidura · programs</p><h1>{escape(title)}</h1>'
-            + "".join(f'<p class="lead">{escape(line)}</p>' for line in about if line) + "</header>")
+            + "".join(f'<p class="lead">{_micro(line)}</p>' for line in about if line) + "</header>")
     body = "\n".join(_section(sheet, i) for i, sheet in enumerate(sheets))
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{MARK}: {escape(title)}</title>\n'
             f'<meta name="viewport" content="width=device-width">\n<style>{style}</style>\n<script>{get_plotlyjs()}</script>\n'
@@ -56,11 +56,15 @@ def _section(sheet: Sheet, number: int) -> str:
     words = [*train_words(sheet.program), *schedule_words(sheet.program)]
     words.append(f"voltage needed {d.compliance:.3g} V; largest charge of a phase {d.charge_per_phase.max() * 1e6:.3g} µC")
     words += [str(one) for one in sheet.violations]
-    lines = "".join(f"<li>{escape(line.replace(' us', ' µs'))}</li>" for line in words)
+    lines = "".join(f"<li>{_micro(line)}</li>" for line in words)
     pictures = _html(waves(d), f"program-{number}")
     if sheet.program.cycle is not None or sheet.program.ramp_up:
         pictures += _html(turns(sheet.program), f"turns-{number}")
     return f"<section><h2>{escape(sheet.program.name)}</h2><ul>{lines}</ul>{pictures}</section>"
+
+
+def _micro(words: str) -> str:
+    return escape(words.replace(" us", " µs"))
 
 
 def _html(figure: go.Figure, name: str) -> str:
@@ -72,7 +76,7 @@ def _html(figure: go.Figure, name: str) -> str:
 def waves(delivery: Delivery) -> go.Figure:
     """Current and voltage of each electrode over what was delivered, and beside it the first pulse, where that is short."""
     first = _first_pulse(delivery)
-    ends = [delivery.cycle] if first > WHOLE * delivery.cycle else [delivery.cycle, min(2 * first, delivery.cycle)]
+    ends = [delivery.cycle, 2 * first] if 2 * first < delivery.cycle else [delivery.cycle]
     names = ["one cycle", "its beginning"][: len(ends)]
     figure = make_subplots(rows=2, cols=len(ends), column_titles=names, shared_xaxes="columns", vertical_spacing=0.09, horizontal_spacing=0.09,
                            figure=go.Figure(layout={"template": "none"}))
@@ -82,7 +86,8 @@ def waves(delivery: Delivery) -> go.Figure:
             label = "case" if number == CASE else f"contact {number}"
             for row, ((x, y), what) in enumerate(((_milli(current_course(delivery, k)), "mA"), (voltage_line(delivery, k), "V")), 1):
                 figure.add_scatter(x=x * scale, y=y, mode="lines", name=label, legendgroup=label, showlegend=row == column == 1,
-                                   line={"color": COLOURS[k % len(COLOURS)], "width": 1.8}, connectgaps=False, row=row, col=column,
+                                   line={"color": COLOURS[k % len(COLOURS)], "width": 1.8, "dash": DASHES[k % len(DASHES)]},
+                                   connectgaps=False, row=row, col=column,
                                    hovertemplate=f"%{{x:.4g}} {unit}: %{{y:.4g}} {what}<extra>{label}</extra>")
         figure.update_xaxes(range=[0.0, end * scale], row=1, col=column, showticklabels=True)
         figure.update_xaxes(range=[0.0, end * scale], title_text=f"time ({unit})", row=2, col=column)

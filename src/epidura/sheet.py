@@ -154,7 +154,7 @@ def at_amplitude(program: Program, amplitude: str, where: str = "") -> Program:
 def current_course(delivery: Delivery, electrode: int) -> tuple[Floats, Floats]:
     """Points of a line: s, A. Constant where sources force a current; where it decays, through the middles of its pieces.
 
-    The beginning of a decay is extrapolated from its first two pieces; what is wrong with it is below 1 % of it.
+    The ends of a decay are extrapolated from the two pieces next to them; at the beginning that is within 1 % of the current there.
     """
     edges, current = delivery.record.edges, delivery.record.current[:, electrode]
     starts = np.flatnonzero(np.diff(delivery.record.phase, prepend=-1))
@@ -167,8 +167,9 @@ def current_course(delivery: Delivery, electrode: int) -> tuple[Floats, Floats]:
             continue
         middle = 0.5 * (at[1:] + at[:-1])
         first = own[0] + (own[0] - own[1]) * (middle[0] - at[0]) / (middle[1] - middle[0])
+        last = own[-1] + (own[-1] - own[-2]) * (at[-1] - middle[-1]) / (middle[-1] - middle[-2])
         x.append(np.concatenate([at[:1], middle, at[-1:]]))
-        y.append(np.concatenate([[first], own, own[-1:]]))
+        y.append(np.concatenate([[first], own, [last if last * own[-1] > 0 else own[-1]]]))  # it does not decay beyond 0
     return np.concatenate(x), np.concatenate(y)
 
 
