@@ -85,8 +85,8 @@ def test_figures_follow_from_each_other(call: Call) -> None:
     assert cathode["cathodic_mA"] == pytest.approx(-4)
     assert cathode["charge_per_phase_uC"] == pytest.approx(1.2)
     assert cathode["charge_density_uC_cm2"] == pytest.approx(1.2 / (cathode["area_mm2"] / 100))
-    # ohm and the two capacitors of 4 uF
-    assert one["voltage_needed_V"] == pytest.approx(4e-3 * one["resistance_ohm"] + 2 * 1.2e-6 / 4e-6, rel=1e-6)
+    # ohm and the two capacitors of 18 uF
+    assert one["voltage_needed_V"] == pytest.approx(4e-3 * one["resistance_ohm"] + 2 * 1.2e-6 / 18e-6, rel=1e-6)
     # both phases heat the same resistance: the second lasts ten times longer at a tenth
     assert one["mean_power_uW"] == pytest.approx((4e-3) ** 2 * one["resistance_ohm"] * 330e-6 * 50 * 1e6, rel=1e-6)
     assert one["energy_per_pulse_uJ"] == pytest.approx(one["mean_power_uW"] / 50)
@@ -178,6 +178,8 @@ def test_tables(call: Call, tmp_path: Path) -> None:
     refused(call(TONIC, "--table", "t.csv", "--rate", "1 kHz"), "rate: a phase is shorter than a sample")
     refused(call(TONIC, "--table", "t.txt"), "table: has another ending; got 't.txt'")
     refused(call(TONIC, "--plot", "t.csv"), "plot: has another ending")
+    refused(call(TONIC, "--duration", "1 s"), "duration: belongs to a table; allowed: --table FILE.csv --duration ...")
+    refused(call(TONIC, "--volts"), "volts: belongs to a table")
     refused(call(TONIC, "--table", "t.csv", "--rate", "1 MA"), "rate: the unit 'MA' is not a unit of frequency")
     refused(call(TONIC, "--table", "t.csv", "--resolution", "-1 uA"), "resolution: a resolution is positive")
     (tmp_path / "mine.csv").write_text("mine\n")

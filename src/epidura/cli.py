@@ -245,7 +245,7 @@ def program(
     lead: Annotated[str | None, typer.Option(help="Model of a lead, its contacts about the vertebra, instead of the leads of the file.")] = None,
     generator: Annotated[str | None, typer.Option(help="Model of a pulse generator; that of the file if left out.")] = None,
     vertebra: Annotated[str | None, typer.Option(help="Level of the canal around the lead; that of the first lead's tip, or T9.")] = None,
-    accuracy: Accuracy = "fast",
+    accuracy: Annotated[str, typer.Option(help="Of the electric field: fast, standard or reference.")] = "fast",
     amplitude: Annotated[str | None, typer.Option(help="Of all trains, such as '4 mA', instead of what the file says.")] = None,
     name: Annotated[str | None, typer.Option("--program", help="This program of the file only.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Page with pictures to write, ends with .html.")] = None,
@@ -269,6 +269,9 @@ def program(
     if file is None:
         raise BadInput("PROGRAM", "is missing", allowed="the path of a program file", hint="epidura program --schema prints the format")
     _choose("accuracy", accuracy, ("fast", "standard", "reference"))
+    for option, given_to in (("resolution", resolution), ("duration", duration), ("volts", volts or None)):
+        if table is None and given_to is not None:
+            raise BadInput(option, "belongs to a table", allowed=f"--table FILE.csv --{option} ...")
     given = program_file.read(file)
     _programs(given, str(file), _Wanted(lead, generator, vertebra, accuracy, amplitude, name, as_json),
               None if plot is None else _ending("plot", plot, ".html"), None if table is None else _bench(table, rate, resolution, duration, volts))
@@ -435,7 +438,8 @@ def _show_sheet(sheet: dict[str, Any], generator: Generator | None) -> None:
         f"; {generator.model} gives {limit['words']} ({limit['source']}{_doubt(limit)})"
     say(f"voltage needed {sheet['voltage_needed_V']:.3g} V ({sheet['resistance_ohm']:.4g} ohm between the sides){beside}")
     _show_limits(sheet["limits"], say)
-    say(f"energy into wires and tissue {sheet['energy_per_pulse_uJ']:.3g} uJ per pulse or packet, mean power {sheet['mean_power_uW']:.3g} uW")
+    say(f"energy into wires and tissue {_figure(sheet['energy_per_pulse_uJ'])} uJ per pulse or packet, "
+        f"mean power {_figure(sheet['mean_power_uW'])} uW")
     if sheet["power"] is not None:
         _show_power(sheet["power"], say)
     if generator is None:
@@ -468,7 +472,7 @@ def _show_limits(rows: list[dict[str, Any]], say: Callable[..., None]) -> None:
 
 def _show_power(power: dict[str, Any], say: Callable[..., None]) -> None:
     def span(pair: list[float | None], unit: str) -> str:
-        low, high = ("unlimited" if value is None else f"{value:.3g}" for value in pair)
+        low, high = ("unlimited" if value is None else _figure(value) for value in pair)
         return f"{low} to {high} {unit}"
 
     say(f"from the cell: {span(power['pulse_energy_uJ'], 'uJ')} per pulse or packet, {span(power['stimulation_uW'], 'uW')} for stimulation, "
