@@ -107,6 +107,16 @@ class TestOneFibre:
             assert found.first_pulse.item() == k
             assert found.pulse_number.values[found.spike_pulse.values[0, 0]] == k
 
+    def test_the_passive_recharge_of_a_packet_can_fire_where_its_pulses_do_not(self, field, fibres):
+        """A packet through 4 uF comes back in about a millisecond, stronger than its pulses; through a large capacitor it does not."""
+        one, some = program({"kind": "burst"}), fibres.but(count=4)
+        lowest, bare = thresholds(field, some, one), thresholds(field, some, one, Electronics(capacitor=1e6))
+        assert (lowest < 0.7 * bare).all()
+        k = int(np.argmin(lowest))
+        found = fire(field, some, one, 1.05 * lowest[k], chosen=np.array([k]))
+        assert found.first_pulse.item() == 5
+        assert float(found.initiation_time[0, 0]) > one.waveform.pulse().end
+
     def test_a_kilohertz_train_fires_at_the_onset_goes_on_and_blocks(self, field, fibres):
         one = program({"kind": "high-frequency"})
         lowest = thresholds(field, fibres, one)

@@ -226,7 +226,8 @@ def _figures(value: float | None, unit: str = "", digits: int = 3) -> str:
 def _waves(result: Result) -> str:
     rows = []
     for program, delivery in zip(result.case.programs, result.deliveries, strict=True):
-        lines = [f"<b>{escape(program.name)}</b>", *(f"{_micro(train.waveform.words())}: {escape(train.words())}" for train in program.trains)]
+        lines = [f"<strong>{escape(program.name)}</strong>",
+                 *(f"{_micro(train.waveform.words())}: {escape(train.words())}" for train in program.trains)]
         if program.cycle is not None:
             lines.append(f"on {program.cycle.on:g} s, off {program.cycle.off:g} s")
         if program.ramp_up:
@@ -355,7 +356,7 @@ def _battery(result: Result) -> str:
             lasts = span(power.life_years, 1, "years") if own.battery == "primary" else span(power.recharge_days, 1, "days")
             rows.append([escape(program.name), span(power.pulse_energy_J, 1e6, "µJ"), span(power.stimulation_W, 1e6, "µW"),
                          span(power.total_W, 1e6, "µW"), lasts, f"no, see below ({len(violations)})" if violations else "yes"])
-            told.append(f"<p><b>{escape(program.name)}</b>: {escape('; '.join(power.words))}.</p>")
+            told.append(f"<p><strong>{escape(program.name)}</strong>: {escape('; '.join(power.words))}.</p>")
         if violations:
             other, changes = own.nearest(program, result.deliveries[i] if result.deliveries else None)
             near = "; ".join(changes) or "nothing to change"
