@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_device import host
 from tiny_case import epidura, refused
 
 from epidura.bench import field
 from epidura.bench.fibre import Row
+from epidura.numerics import device as devices
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,19 @@ def test_an_earlier_file_stays_when_the_new_one_fails(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         field.save([Row("a", math.nan, "x")], target)
     assert target.read_text("utf-8") == before
+
+
+def test_a_graphics_processor_has_a_row_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "available", lambda: "there is none")
+    assert field.gpu_rows(True) == []
+    mine = host(tmp_path)
+    monkeypatch.setattr(devices, "available", lambda: None)
+    monkeypatch.setattr(devices, "current", lambda: mine)
+    (row,) = field.gpu_rows(True)
+    assert "graphics processor" in row.name
+    assert row.value is not None
+    assert row.value > 0
+    assert [name for name, _ in mine.launches] == 2 * ["factorise", "solve", "solve"]
 
 
 def test_growth_is_the_exponent():

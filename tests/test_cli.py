@@ -17,7 +17,7 @@ from epidura.case import read
 from epidura.lead.percutaneous import models
 from epidura.waveform import family
 
-COMMANDS = ["run", "demo", "check", "leads", "waveforms", "cite", "export", "threshold", "bench"]
+COMMANDS = ["run", "demo", "check", "leads", "waveforms", "cite", "export", "program", "threshold", "bench"]
 WRITTEN = ["case.yaml", "products.zarr", "report.html", "run.json"]
 FAST = ("--accuracy", "fast")
 BE = ("--scheme", "backward-euler", "--dt", "5 us")

@@ -55,7 +55,7 @@ def test_the_field_is_checked_beside_the_contacts(case, canal):
 def test_the_error_is_the_difference_from_the_coarser_field(case, canal, monkeypatch):
     built: list[str] = []
 
-    def solve(coarse: Canal, cache: object = None) -> LeadField:
+    def solve(coarse: Canal, cache: object = None, device: str = "cpu") -> LeadField:
         built.append(coarse.accuracy)
         return point_sources(coarse, 1.02)
 
@@ -71,9 +71,25 @@ def test_the_coarsest_field_is_not_checked(case, canal):
         study.check(case, point_sources(replace(canal, accuracy="fast")))
 
 
+def test_a_run_on_cuda_says_where_its_field_was_computed(case, monkeypatch):
+    asked: list[str] = []
+
+    def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
+        asked.append(device)
+        return point_sources(canal)
+
+    monkeypatch.setattr(study, "solve_field", solve)
+    monkeypatch.setattr(study, "pick_device", lambda device: (device, ()))
+    assert study.ITERATED in ep.run(case, device="cuda", cache=False).warnings
+    assert asked == ["cuda", "cuda"]  # the field, and the coarser one that it is checked with
+    assert study.ITERATED not in ep.run(case, device="cpu", cache=False, check_field=False).warnings
+    monkeypatch.setattr(study, "direct", lambda canal: True)
+    assert study.ITERATED not in ep.run(case, device="cuda", cache=False, check_field=False).warnings
+
+
 def test_a_run_says_how_good_its_field_is(case, monkeypatch):
     """In the result, in the summary, in the report and in the timings; not when it is switched off."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, **_: point_sources(canal))
     monkeypatch.setattr(study, "check", lambda *_, **__: FieldError(0.0012, 0.034, 0.0056))
     result = ep.run(case, cache=False)
     assert result.summary()["accuracy"] == "standard"
@@ -94,7 +110,7 @@ def test_a_run_says_how_good_its_field_is(case, monkeypatch):
 
 def with_interface(monkeypatch, **changes: object) -> ep.Result:
     """A run of the tiny case at 3 mA, once between 4 and 5 and once, in packets, against the case; 600 ohm around each contact."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": point_sources(canal))
     first = TINY["programs"][0]
     packets = {"name": "packets", "waveform": {"kind": "burst"}, "contacts": {4: -1, "case": 1}, "amplitude": "3 mA"}
     programs = [{**first, "amplitude": "3 mA"}, packets]
@@ -195,3 +211,15 @@ def test_what_has_no_amplitude_is_neither_delivered_nor_followed(case, canal):
                           "weight": ("fibre", np.ones(2))})
     assert study.deliver_all(case, field, nothing, Electronics()) == (None,)
     assert study.fire_all(case, field, nothing, ep.Engine(), Electronics(), lambda words, share: None) == (None,)
+
+
+def test_a_run_says_that_multigrid_took_over(case, monkeypatch):
+    """In the warnings, which report, summary and command line show."""
+    notes = {"fallback": 1.0, "stalled_at": 0.02, "stalled_after": 100.0, "iterations": 31.0}
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": replace(point_sources(canal), notes=notes))
+    result = ep.run(case, cache=False, check_field=False)
+    words = "the field's first method stalled at a residual of 2.0e-02 after 100 steps; multigrid reached 1e-04 in 31 iterations"
+    assert words in result.summary()["warnings"]
+    from epidura.report import render
+
+    assert "stalled at a residual of 2.0e-02" in render(result)

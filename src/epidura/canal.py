@@ -485,7 +485,8 @@ def _sectors(canal: Floats, bone: Floats, outline: Floats, label: dict[str, int]
     """Label of the wall at every edge of the outlines canal and bone, and the borders between the sectors."""
     from epidura.numerics.section import Cut
 
-    middle = np.array([0.0, 0.5 * (outline[:, 1].min() + outline[:, 1].max())])
+    middle = 0.5 * (outline.min(axis=0) + outline.max(axis=0))
+    middle[0] = round(middle[0], 9)  # exactly 0 in a canal that is symmetric but for rounding
     borders = np.array([SECTOR_ANGLES["ventral"], np.pi - SECTOR_ANGLES["dorsal"]])
     borders = np.concatenate([borders, -borders])  # from +y, + towards +x
     labels: dict[str, list[int]] = {}

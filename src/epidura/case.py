@@ -20,7 +20,7 @@ from epidura.generator import generator
 from epidura.interface import LATEST, Interface, first_phase
 from epidura.patient import Patient
 from epidura.program import CASE, Program, rows
-from epidura.recipe import Recipe, read_recipe
+from epidura.recipe import Recipe, UniqueKeys, read_recipe
 from epidura.recruitment import Rules
 
 if TYPE_CHECKING:
@@ -134,20 +134,6 @@ def _unique(what: str, names: list[str]) -> None:
             raise BadCase(f"{what}[{i}]", "a name that is taken", got=name, allowed=f"different names of {what}")
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML that refuses a key given twice instead of keeping the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise BadCase(f"line {key.start_mark.line + 1}", "a key that is not a word or number", allowed="name: value")
-            if key.value in seen:
-                raise BadCase(f"line {key.start_mark.line + 1}", "a key given twice", got=key.value, hint="keep one")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def read(source: str | Path | dict[str, Any]) -> Case:
     """The case in a file, in a YAML text with at least one line break, or in a mapping.
 
@@ -183,7 +169,7 @@ def _siblings(path: Path) -> Iterable[str]:
 
 def _parse(text: str, name: str) -> dict[str, Any]:
     try:
-        value = yaml.load(text, Loader=_UniqueKeys)
+        value = yaml.load(text, Loader=UniqueKeys)
     except BadCase as failure:
         raise BadCase(f"{name}, {failure.where}", failure.problem, got=failure.got, allowed=failure.allowed, hint=failure.hint) from None
     except yaml.YAMLError as failure:

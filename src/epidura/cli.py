@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -19,7 +19,12 @@ from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
     from epidura.bench.fibre import Row
+    from epidura.generator import Generator
+    from epidura.product import LeadField
+    from epidura.program import Program
+    from epidura.program_file import ProgramFile
     from epidura.result import Result
+    from epidura.sheet import Sheet
     from epidura.single_fibre import Trial
     from epidura.waveform import Course
 
@@ -232,6 +237,252 @@ def export(
         maps = files.contact_maps(lead_field, contact) if chosen is None else files.program_maps(lead_field, chosen, current)
         files.export(lead_field, what, file, maps, spacing=step)
     out.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def program(
+    file: Annotated[Path | None, typer.Argument(metavar="PROGRAM", help="Programs in JSON (or YAML with the same keys).", show_default=False)] = None,
+    lead: Annotated[str | None, typer.Option(help="Model of a lead, its contacts about the vertebra, instead of the leads of the file.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Model of a pulse generator; that of the file if left out.")] = None,
+    vertebra: Annotated[str | None, typer.Option(help="Level of the canal around the lead; that of the first lead's tip, or T9.")] = None,
+    accuracy: Accuracy = "fast",
+    amplitude: Annotated[str | None, typer.Option(help="Of all trains, such as '4 mA', instead of what the file says.")] = None,
+    name: Annotated[str | None, typer.Option("--program", help="This program of the file only.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Page with pictures to write, ends with .html.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table of currents for a bench generator to write, ends with .csv.")] = None,
+    rate: Annotated[str, typer.Option(help="Samples per second of the table.")] = "1 MHz",
+    resolution: Annotated[str | None, typer.Option(help="Of the bench's converter, such as '10 uA', for the table.")] = None,
+    duration: Annotated[str | None, typer.Option(help="Of the table, from switching on; one settled cycle if left out.")] = None,
+    volts: Annotated[bool, typer.Option("--volts", help="Voltages in the table too.")] = False,
+    as_json: AsJson = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of program files, nothing else.")] = False,
+) -> None:
+    """Show what programs are at the electrodes: currents, voltages, charges, limits, energy, and what a generator says to them.
+
+    The folder examples/programs has one file for each type of stimulation.
+    """
+    from epidura import program_file
+
+    if schema:
+        print(json.dumps(program_file.json_schema(), indent=2))
+        return
+    if file is None:
+        raise BadInput("PROGRAM", "is missing", allowed="the path of a program file", hint="epidura program --schema prints the format")
+    _choose("accuracy", accuracy, ("fast", "standard", "reference"))
+    given = program_file.read(file)
+    _programs(given, str(file), _Wanted(lead, generator, vertebra, accuracy, amplitude, name, as_json),
+              None if plot is None else _ending("plot", plot, ".html"), None if table is None else _bench(table, rate, resolution, duration, volts))
+
+
+class _Wanted(NamedTuple):
+    """Options of ``program`` that say what to examine."""
+
+    lead: str | None
+    generator: str | None
+    vertebra: str | None
+    accuracy: str
+    amplitude: str | None
+    name: str | None
+    as_json: bool
+
+
+class _Bench(NamedTuple):
+    """Options of ``program`` that say what table to write: Hz, A, s."""
+
+    path: Path
+    rate: float
+    resolution: float | None
+    duration: float | None
+    volts: bool
+
+
+def _bench(path: Path, rate: str, resolution: str | None, duration: str | None, volts: bool) -> _Bench:
+    return _Bench(_ending("table", path, ".csv"), _positive(rate, "frequency", "rate"),
+                  None if resolution is None else _positive(resolution, "current", "resolution"),
+                  None if duration is None else _positive(duration, "time", "duration"), volts)
+
+
+def _ending(where: str, path: Path, ending: str) -> Path:
+    if path.suffix.lower() != ending:
+        raise BadInput(where, "has another ending", got=str(path), allowed=f"a file name that ends with {ending}")
+    return path
+
+
+def _programs(file: ProgramFile, path: str, wanted: _Wanted, plot: Path | None, bench: _Bench | None) -> None:
+    """Examine the programs of a file, write what is asked for, show."""
+    from epidura import program_file, program_page, samples, sheet
+    from epidura.generator import generator as find_generator
+
+    chosen = _chosen(file, wanted)
+    if bench is not None and len(chosen) > 1:
+        raise BadInput("table", "holds one program", got=f"{len(chosen)} programs", allowed="--program NAME",
+                       hint="names: " + ", ".join(one.name for one in chosen.values()))
+    if plot is not None:
+        program_file.check_target(plot, program_page.MARK)
+    if bench is not None:
+        program_file.check_target(bench.path, samples.HEAD)
+    model = wanted.generator or file.generator
+    own = None if model is None else find_generator(model)
+    anatomy, leads = _around(file, wanted)
+    program_file.check_contacts(file.programs, leads)
+    lead_field = _quick_field(anatomy, leads, wanted.accuracy, wanted.as_json)
+    sheets = [sheet.examine(one, lead_field, own, where) for where, one in chosen.items()]
+    about = "; ".join(filter(None, [" + ".join(f"{one.shape().name}, tip at {one.tip_vertebra}" for one in leads) + f"; canal at {anatomy.vertebra}",
+                                    "" if own is None else f"generator {own.manufacturer} {own.model}"]))
+    written = {}
+    if bench is not None:
+        (one,) = sheets
+        written["table"] = str(_write_table(one, lead_field, bench))
+    if plot is not None:
+        text = program_page.page(file.title, [file.about, about], sheets)
+        written["plot"] = str(program_file.write_whole(plot, text, program_page.MARK))
+    if wanted.as_json:
+        print(json.dumps({"file": path, "title": file.title, "leads": [one.model_dump(mode="json") for one in leads], "vertebra": anatomy.vertebra,
+                          "accuracy": wanted.accuracy, "generator": model, "programs": [one.summary() for one in sheets], **written}, indent=2))
+        return
+    out.print(f"{file.title}\n{about}", style="bold", markup=False, highlight=False)
+    for one in sheets:
+        _show_sheet(one.summary(), one.generator)
+    for what, where in written.items():
+        out.print(f"{what}: {where}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _chosen(file: ProgramFile, wanted: _Wanted) -> dict[str, Program]:
+    """Programs by their paths in the file, with the amplitude that was asked for."""
+    from epidura import sheet
+    from epidura.errors import nearest
+
+    every = {f"programs[{i}]": one for i, one in enumerate(file.programs)}
+    names = [one.name for one in file.programs]
+    if wanted.name is not None and wanted.name not in names:
+        raise BadInput("program", "there is no program of this name", got=wanted.name, allowed=", ".join(names), hint=nearest(wanted.name, names))
+    chosen = {where: one for where, one in every.items() if wanted.name in (None, one.name)}
+    if wanted.amplitude is not None:
+        return {where: sheet.at_amplitude(one, wanted.amplitude) for where, one in chosen.items()}
+    for where, one in chosen.items():
+        for path in sheet.unknown_amplitudes(one):
+            raise BadInput(f"{where}.{path}", "is not known without the fibres", got="auto or a share of the perception threshold",
+                           allowed="--amplitude '4 mA'", hint="or put the program into a case and run that: it finds the perception threshold")
+    return chosen
+
+
+def _around(file: ProgramFile, wanted: _Wanted) -> tuple[Any, tuple[Any, ...]]:
+    """The canal and the leads in it."""
+    from epidura import anatomy
+    from epidura import lead as lead_room
+    from epidura.units import SI
+
+    if wanted.lead is None and not file.leads:
+        raise BadInput("lead", "the file names no leads", allowed="--lead MODEL; epidura leads lists them")
+    vertebra = wanted.vertebra or ("T9" if wanted.lead is not None else file.leads[0].tip_vertebra)
+    around = anatomy.family.read({"kind": "parametric", "vertebra": vertebra})
+    if wanted.lead is None:
+        return around, file.leads
+    try:
+        one = lead_room.family.read({"model": wanted.lead, "tip_vertebra": vertebra})
+    except BadInput as failure:
+        if failure.where not in ("", "model"):  # a lead that needs more than its model
+            raise BadInput("lead", "a lead of this model needs more than its name", got=wanted.lead,
+                           hint=f"describe it under leads in the file: {failure.where} is missing") from None
+        raise BadInput("lead", failure.problem, got=failure.got, allowed=failure.allowed, hint=failure.hint) from None
+    contacts = one.shape().contacts
+    middle = 0.5 * (min(pad.start for pad in contacts) + max(pad.end for pad in contacts))
+    return around, (one.model_copy(update={"tip_offset": SI(middle).si}),)
+
+
+def _quick_field(anatomy: Any, leads: tuple[Any, ...], accuracy: str, quiet: bool) -> LeadField:
+    from epidura import study
+    from epidura.canal import build_canal
+    from epidura.field import solve_field
+
+    with _progress(quiet) as progress:
+        progress("electric field", 0.0)
+        return solve_field(build_canal(anatomy, leads, accuracy=accuracy), cache=study.cache_folder())
+
+
+def _write_table(one: Sheet, lead_field: LeadField, bench: _Bench) -> Path:
+    from epidura import samples
+    from epidura.delivery import deliver_stretch
+    from epidura.sheet import train_words
+
+    delivery = one.delivery
+    if bench.duration is not None:
+        electronics = None if one.generator is None else one.generator.electronics()
+        delivery = deliver_stretch(one.program, lead_field, electronics=electronics, duration=bench.duration)
+    made = samples.sampled(delivery, bench.rate, resolution=bench.resolution, volts=bench.volts)
+    return samples.write(made, f"{one.program.name}: {'; '.join(train_words(one.program))}", bench.path)
+
+
+def _show_sheet(sheet: dict[str, Any], generator: Generator | None) -> None:
+    """One program as tables and lines."""
+    def say(words: str, style: str = "") -> None:
+        out.print(words, style=style or None, markup=False, highlight=False)
+
+    say(f"\n{sheet['name']}", "bold")
+    for line in (*sheet["words"], *sheet["schedule"]):
+        say(f"  {line}")
+    contacts = Table()
+    keys = ("contact", "cathodic mA", "anodic mA", "lowest V", "highest V", "charge/phase uC", "density uC/cm2", "residual nC", "direct uA")
+    for key in keys:
+        contacts.add_column(key, justify="right")
+    for row in sheet["contacts"]:
+        values = (row["cathodic_mA"], row["anodic_mA"], row["lowest_V"], row["highest_V"], row["charge_per_phase_uC"],
+                  row["charge_density_uC_cm2"], row["residual_charge_nC"], row["direct_current_uA"])
+        contacts.add_row(str(row["contact"]), *("-" if value is None else f"{round(value, 6) + 0.0:.3g}" for value in values))
+    out.print(contacts)
+    limit = sheet["voltage_limit"]
+    beside = "" if generator is None else f"; what {generator.model} can give is not known" if limit is None else \
+        f"; {generator.model} gives {limit['words']} ({limit['source']}{_doubt(limit)})"
+    say(f"voltage needed {sheet['voltage_needed_V']:.3g} V ({sheet['resistance_ohm']:.4g} ohm between the sides){beside}")
+    _show_limits(sheet["limits"], say)
+    say(f"energy into wires and tissue {sheet['energy_per_pulse_uJ']:.3g} uJ per pulse or packet, mean power {sheet['mean_power_uW']:.3g} uW")
+    if sheet["power"] is not None:
+        _show_power(sheet["power"], say)
+    if generator is None:
+        say("no generator named: nothing is compared with what one can deliver")
+        return
+    for one in sheet["violations"]:
+        say(f"cannot be delivered: {one['words']}", "red")
+    if not sheet["violations"]:
+        say(f"{generator.model} can deliver it, as far as its limits are known")
+    else:
+        near = sheet["nearest"]
+        say(f"no program near it: {'; '.join(near['words'])}" if near["program"] is None else f"nearest program: {'; '.join(near['words'])}")
+    if unknown := generator.unknown():
+        say(f"not known of {generator.model}, so not enforced or counted: {', '.join(unknown)}", "dim")
+
+
+def _show_limits(rows: list[dict[str, Any]], say: Callable[..., None]) -> None:
+    shown = Table(title="beside named limits: reported, no verdict", title_justify="left")
+    for key in ("limit", "figure", "value", "limit is", "", "source"):
+        shown.add_column(key, justify="right" if key in ("value", "source") else "left")
+    sources = list(dict.fromkeys(one["source"] for one in rows))
+    for one in rows:
+        value = "-" if one["value"] is None else f"{one['value']:.3g}"
+        shown.add_row(one["name"], one["quantity"], value, f"{one['limit']:g} {one['unit']}", "above" if one["above"] else "below",
+                      f"{'unverified ' if one['unverified'] else ''}{sources.index(one['source']) + 1}")
+    out.print(shown)
+    for number, source in enumerate(sources, 1):
+        say(f"  {number}: {source}", "dim")
+
+
+def _show_power(power: dict[str, Any], say: Callable[..., None]) -> None:
+    def span(pair: list[float | None], unit: str) -> str:
+        low, high = ("unlimited" if value is None else f"{value:.3g}" for value in pair)
+        return f"{low} to {high} {unit}"
+
+    say(f"from the cell: {span(power['pulse_energy_uJ'], 'uJ')} per pulse or packet, {span(power['stimulation_uW'], 'uW')} for stimulation, "
+        f"{span(power['total_uW'], 'uW')} in all")
+    if power["life_years"] is not None:
+        say(f"battery life {span(power['life_years'], 'years')}")
+    if power["recharge_days"] is not None:
+        say(f"between charges {span(power['recharge_days'], 'days')}")
+    for line in power["words"]:
+        say(f"  {line}", "dim")
+
+
+def _doubt(row: dict[str, Any]) -> str:
+    return ", unverified" if row["unverified"] else ""
 
 
 Listed = "A comma-separated list makes a table of all combinations."

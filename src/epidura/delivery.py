@@ -1,14 +1,14 @@
 """What the electrodes see: currents and voltages of a program on the contacts of a lead field, its charges and its energy.
 
-``deliver`` follows one cycle of a program that has run for long: the sources force their currents (or hold their voltage), contacts are joined
-for passive recharge, and the tissue between them, from the impedance matrix of the lead field, and the capacitors of the generator
-decide the rest, exactly (``numerics.discharge``). ``patterns`` gives the same to the fibres.
+``deliver`` follows one cycle of a program that has run for long, ``deliver_stretch`` any stretch of time after switching on: the sources force
+their currents (or hold their voltage), contacts are joined for passive recharge, and the tissue between them, from the impedance matrix of the
+lead field, and the capacitors of the generator decide the rest, exactly (``numerics.discharge``). ``patterns`` gives the same to the fibres.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from epidura.errors import BadCase, BadInput
 from epidura.numerics.discharge import Network, Phase, Record
 from epidura.product import Floats, LeadField
 from epidura.program import CASE, Program, Train
-from epidura.schedule import CLOCK, Controller, cycle_of, impulses
+from epidura.schedule import CLOCK, Controller, Impulse, cycle_of, impulses
 from epidura.tables import Number, table
 from epidura.units import parse
 from epidura.waveform import Course
@@ -28,6 +28,13 @@ SEEN = 5e-3
 
 BALANCED = 1e-9
 """Charge that a cycle adds, relative to that of a phase, from which on it counts as unbalanced."""
+
+
+SHORTEST = 1e-12
+"""What is shorter than this, s, does not happen."""
+
+BATCH = 4096
+"""Phases before a stretch that are followed at a time, so that a long time before it needs no memory."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,8 @@ class Delivery:
     def shannon(self) -> float:
         """k of Shannon (1992): the largest log10(D Q), Q in uC per phase and D in uC/cm2 per phase. Reported; it is not a verdict."""
         product = self.charge_density * 1e2 * self.charge_per_phase * 1e6  # 1 C/m2 = 100 uC/cm2
-        return float(np.log10(np.nanmax(product)))
+        largest = float(np.nanmax(product))
+        return float(np.log10(largest)) if largest > 0 else -np.inf  # a stretch without a pulse
 
     @property
     def direct_current(self) -> Floats:
@@ -171,38 +179,102 @@ def deliver(program: Program, lead_field: LeadField, amplitude: Sequence[float |
         BadInput: the electrodes are joined without any resistance.
     """
     electronics = electronics or Electronics()
-    numbers = _electrodes(program, lead_field, where)
-    network = _network(lead_field, numbers, electronics)
-    given = [None] * len(program.trains) if amplitude is None else list(amplitude)
-    levels = tuple(_level(train, own, f"{where}{path}") for train, own, path in zip(program.trains, given, _paths(program), strict=True))
+    numbers, network, levels = _prepared(program, lead_field, amplitude, electronics, where)
     cycle = cycle_of(program)
     steady = program.model_copy(update={"cycle": None, "ramp_up": 0.0})
-    phases: list[Phase] = []
-    driven: list[bool] = []
-    owner: list[int] = []
-    t, last = 0.0, 0
-
-    def add(phase: Phase, on: bool, train: int) -> None:
-        if phase.duration > 1e-12:
-            phases.append(phase)
-            driven.append(on)
-            owner.append(train)
-
     # the pulse that begins the next cycle may be due half a tick of the clock earlier
-    for impulse in impulses(steady, cycle - 0.6 * CLOCK, controller):
-        add(_rest(program.trains[last], impulse.time - t, numbers), False, last)
-        train = program.trains[impulse.train]
-        for phase in _driven(train, program.sources, levels[impulse.train] * impulse.factor, numbers, network):
-            add(phase, phase.current is not None or bool(phase.held), impulse.train)
-        t, last = impulse.end, impulse.train
-    add(_rest(program.trains[last], cycle - t, numbers), False, last)
+    run = list(_sequence(steady, impulses(steady, cycle - 0.6 * CLOCK, controller), cycle, levels, numbers, network))
+    phases = [step.phase for step in run]
     start, added = network.settled(phases)
     record = network.run(phases, start)
     size = float(np.abs(np.diff(record.charge, axis=0)).max())
     added = np.where(np.abs(added) > BALANCED * size, added, 0.0)
+    return _delivery(program, lead_field, numbers, cycle, levels, run, record, start, added)
+
+
+def deliver_stretch(program: Program, lead_field: LeadField, amplitude: Sequence[float | None] | None = None,
+                    electronics: Electronics | None = None, start: float = 0.0, duration: float | None = None,
+                    controller: Controller | None = None, where: str = "") -> Delivery:
+    """A stretch of time after a program has been switched on with empty capacitors: with its turns, its ramp and a closed loop.
+
+    Of what is returned ``cycle`` is the length of the stretch, ``residual`` what is on the capacitors when it begins, and ``added`` all charge
+    that passes in it, so that ``direct_current`` is the mean of the stretch. Pulses that its ends cut are cut. In a pause contacts that are
+    joined for passive recharge stay so. A pulse that is due a part of a microsecond before the last one ends begins when that ends.
+
+    Args:
+        start, duration: of the stretch, s after switching on; without a duration one cycle.
+        amplitude, electronics, controller, where: as for ``deliver``.
+
+    Raises:
+        BadCase, BadInput: as ``deliver``.
+        BadInput: a stretch before switching on, or of no length.
+    """
+    length = cycle_of(program) if duration is None else duration
+    if not (np.isfinite(start) and start >= 0):
+        raise BadInput("start", "is not a time after switching on", got=start, allowed="from 0 s on")
+    if not (np.isfinite(length) and length > 0):
+        raise BadInput("duration", "is not the length of a stretch", got=length, allowed="above 0 s")
+    electronics = electronics or Electronics()
+    numbers, network, levels = _prepared(program, lead_field, amplitude, electronics, where)
+    end = start + length
+    before: list[Phase] = []
+    run: list[_Step] = []
+    charge, t = np.zeros(len(numbers)), 0.0
+    for step in _sequence(program, impulses(program, end, controller), end, levels, numbers, network):
+        head = min(step.phase.duration, max(0.0, start - t))
+        t += step.phase.duration
+        if head > SHORTEST:
+            before.append(replace(step.phase, duration=head))
+        if step.phase.duration - head > SHORTEST:
+            run.append(replace(step, phase=replace(step.phase, duration=step.phase.duration - head)))
+        if before and (run or len(before) == BATCH):  # what is over is kept as charges only
+            charge = charge + network.run(before, charge).charge[-1]
+            before = []
+    record = network.run([step.phase for step in run], charge)
+    return _delivery(program, lead_field, numbers, length, levels, run, record, charge, record.charge[-1])
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A phase, whether sources drive it, and whose it is."""
+
+    phase: Phase
+    driven: bool
+    train: int
+
+
+def _sequence(program: Program, due: Iterable[Impulse], end: float, levels: Sequence[float], numbers: tuple[int, ...],
+              network: Network) -> Iterator[_Step]:
+    """The phases of the pulses that are due, with the rests between them, from 0 to ``end`` s."""
+    units = [_driven(train, program.sources, 1.0, numbers, network) for train in program.trains]
+    t, last = 0.0, 0
+    for impulse in due:
+        if impulse.time - t > SHORTEST:
+            yield _Step(_rest(program.trains, impulse.time - t, numbers), False, last)
+            t = impulse.time
+        last = impulse.train
+        size = levels[last] * impulse.factor
+        for unit in units[last]:
+            phase = _scaled(unit, size) if t + unit.duration <= end + SHORTEST else replace(_scaled(unit, size), duration=end - t)
+            if phase.duration <= SHORTEST:
+                break
+            yield _Step(phase, size > 0 and (unit.current is not None or bool(unit.held)), last)
+            t += phase.duration
+    if end - t > SHORTEST:
+        yield _Step(_rest(program.trains, end - t, numbers), False, last)
+
+
+def _scaled(unit: Phase, size: float) -> Phase:
+    """A phase of a pulse of amplitude 1 as one of another amplitude."""
+    return replace(unit, current=None if unit.current is None else size * unit.current,
+                   voltage=None if unit.voltage is None else size * unit.voltage)
+
+
+def _delivery(program: Program, lead_field: LeadField, numbers: tuple[int, ...], length: float, levels: tuple[float, ...], run: Sequence[_Step],
+              record: Record, residual: Floats, added: Floats) -> Delivery:
     area = {contact.number: contact.area for contact in lead_field.canal.contacts}
-    return Delivery(program, numbers, np.array([area.get(n, np.nan) for n in numbers]), cycle, levels, record, np.array(driven)[record.phase],
-                    np.array(owner)[record.phase], start, added)
+    return Delivery(program, numbers, np.array([area.get(n, np.nan) for n in numbers]), length, levels, record,
+                    np.array([step.driven for step in run])[record.phase], np.array([step.train for step in run])[record.phase], residual, added)
 
 
 def patterns(program: Program, lead_field: LeadField, electronics: Electronics | None = None, where: str = "") -> tuple[Floats, tuple[Course, ...]]:
@@ -226,11 +298,11 @@ def patterns(program: Program, lead_field: LeadField, electronics: Electronics |
         level = 1.0 / float(np.abs(_held_start(train, numbers, network)).sum() / 2)  # V for 1 A at the start
     pulse = list(_driven(train, program.sources, level, numbers, network))
     rest = train.waveform.period - train.waveform.pulse().end
-    start, _ = network.settled([*pulse, _rest(train, rest, numbers)])
-    count = max(1, round(train.waveform.unit().end / train.waveform.period + 0.5))
+    start, _ = network.settled([*pulse, _rest((train,), rest, numbers)])
+    count = 1 + round((train.waveform.unit().end - train.waveform.pulse().end) / train.waveform.period)
     phases: list[Phase] = []
     for k in range(count):
-        phases += [*pulse, _rest(train, rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
+        phases += [*pulse, _rest((train,), rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
     record = network.run(phases, start)
     places = [i for i, number in enumerate(numbers) if number != CASE]
     current = record.current[:, places]
@@ -265,6 +337,16 @@ def _level(train: Train, given: float | None, where: str) -> float:
         raise BadCase(f"{where}amplitude", "is not known without the fibres", got=str(train.amplitude), allowed="a current such as 4.5 mA",
                       hint="run the case, which finds the perception threshold")
     return float(level)
+
+
+def _prepared(program: Program, lead_field: LeadField, amplitude: Sequence[float | None] | None, electronics: Electronics,
+              where: str) -> tuple[tuple[int, ...], Network, tuple[float, ...]]:
+    """Electrodes, what is between them, and the amplitude of each train."""
+    numbers = _electrodes(program, lead_field, where)
+    network = _network(lead_field, numbers, electronics)
+    given = [None] * len(program.trains) if amplitude is None else list(amplitude)
+    levels = tuple(_level(train, own, f"{where}{path}") for train, own, path in zip(program.trains, given, _paths(program), strict=True))
+    return numbers, network, levels
 
 
 def _electrodes(program: Program, lead_field: LeadField, where: str) -> tuple[int, ...]:
@@ -332,9 +414,10 @@ def _driven(train: Train, sources: str, level: float, numbers: tuple[int, ...], 
     return out
 
 
-def _rest(train: Train, duration: float, numbers: tuple[int, ...]) -> Phase:
-    """Between pulses: joined for passive recharge, or open."""
-    if not train.waveform.passive:
-        return Phase(duration)
-    held, volt = _side(train, numbers)
-    return Phase(duration, held=held, voltage=0.0 * volt)
+def _rest(trains: Sequence[Train], duration: float, numbers: tuple[int, ...]) -> Phase:
+    """Between pulses: the contacts of all trains with passive recharge are joined, or nothing is.
+
+    All of them, because the pulse of one train may follow that of another at once: its charge flows back in the next pause that there is.
+    """
+    held = tuple(sorted({place for train in trains if train.waveform.passive for place in _side(train, numbers)[0]}))
+    return Phase(duration, held=held, voltage=np.zeros(len(held))) if held else Phase(duration)

@@ -1,8 +1,8 @@
 """The lead field of a canal: volts per ampere of every contact, solved once and kept.
 
 A canal that is the same at every height is solved directly (``numerics.sweep``), any other by preconditioned conjugate
-gradients (``numerics.schwarz``). Results are kept under a key made of everything that decides them, so a second run of the
-same geometry and tissues reads files instead of solving.
+gradients (``numerics.schwarz``); where those stall, with multigrid (``numerics.multigrid``). Results are kept under a key made of
+everything that decides them, so a second run of the same geometry and tissues reads files instead of solving.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epidura.canal import ACCURACY, FAR, touching
-from epidura.errors import BadGeometry, Failed
+from epidura.errors import BadGeometry, BadInput, Failed
+from epidura.numerics import device as devices
 from epidura.numerics.locate import SpineSampler, spline_along
-from epidura.numerics.schwarz import Touch, solve_touches
+from epidura.numerics.multigrid import solve_multigrid
+from epidura.numerics.schwarz import NotConverged, Touch, solve_touches
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
@@ -44,20 +46,27 @@ differences within 1e-4 of the converged ones in two canals (docs/field.md)."""
 _CONSERVED = 1e-6  # largest relative difference of the current that was asked for and the one that flows; of an iteration 10 x its tolerance
 
 
-def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
+def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu") -> LeadField:
     """Solve, or read from ``cache``, the lead field of every contact of a canal.
 
     V = 0 ten metres away; contacts are equipotential, contacts without current float. ``notes``: nodes (of the section),
-    levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1) and residual (of the current, relative).
+    levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1), cuda (1 if this call solved it there, else 0), residual (of the
+    current, relative) and fallback (1 where the iteration stalled and multigrid took over, with ``stalled_at``, the relative residual it
+    reached in ``stalled_after`` steps).
 
     Args:
-        cache: folder that holds ``fields/<key>/``; nothing is kept without.
+        cache: folder that holds ``fields/<key>/``; nothing is kept without. A kept field serves any device.
+        device: ``cpu`` or ``cuda``, for a canal that is solved directly (``direct``); the iteration runs on the processor. ``auto`` is
+            the cpu: the GPU kernels give the same field in emulation, but have not been timed on a GPU.
 
     Raises:
+        BadInput: an unknown device, or cuda where there is none.
         BadGeometry: a canal without contacts, or whose section and shafts do not fit together.
-        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, or the iteration did not converge.
+        Failed: current was not conserved to 1e-6 (direct) or ten times the tolerance, neither the iteration nor multigrid converged, or the
+            device has too little memory.
     """
     started = time.perf_counter()
+    chosen = _device(device)
     section = canal.section
     if not isinstance(section, Section):
         raise BadGeometry("canal.section", "is not a meshed section", got=type(section).__name__)
@@ -71,7 +80,7 @@ def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
     folder = None if cache is None else Path(cache) / "fields" / field_key(canal)
     kept = None if folder is None else _read(folder, section, canal)
     if kept is None:
-        impedance, knots, coefficients, notes = _solve(canal, section)
+        impedance, knots, coefficients, notes = _solve(canal, section, chosen)
         kept = impedance, knots - _origin(canal), coefficients, notes
         if folder is not None:
             _write(folder, *kept)
@@ -86,8 +95,26 @@ def solve_field(canal: Canal, cache: Path | None = None) -> LeadField:
         impedance=impedance,
         sample=_Sample(SpineSampler(section, way, knots, coefficients, _hollow(canal))),
         canal=canal,
-        notes={**notes, "cached": cached, "seconds": time.perf_counter() - started},
+        notes={**notes, "cached": cached, "cuda": float(chosen is not None and not cached and direct(canal)),
+               "seconds": time.perf_counter() - started},
     )
+
+
+def direct(canal: Canal) -> bool:
+    """Whether the field is solved directly: nothing changes along the spine and contacts go all the way round."""
+    return canal.uniform and all(contact.left is None for contact in canal.contacts)
+
+
+def _device(name: str) -> devices.Device | None:
+    """What a device's name stands for; None is the processor."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise BadInput("device", "unknown device", got=name, allowed="auto, cpu, cuda")
+    if name != "cuda":
+        return None
+    why = devices.available()
+    if why is not None:
+        raise BadInput("device", "cannot be used here", got=name, allowed="auto, cpu", hint=why)
+    return devices.current()
 
 
 def field_error(lead_field: LeadField, coarse: LeadField, paths: Sequence[Floats]) -> FieldError:
@@ -195,8 +222,8 @@ class _Sample:
 _Kept = tuple[Floats, Floats, NDArray[np.floating], dict[str, float]]
 
 
-def _solve(canal: Canal, section: Section) -> _Kept:
-    return _direct(canal, section) if canal.uniform and all(c.left is None for c in canal.contacts) else _iterated(canal, section)
+def _solve(canal: Canal, section: Section, device: devices.Device | None = None) -> _Kept:
+    return _direct(canal, section, device) if direct(canal) else _iterated(canal, section)
 
 
 def axis_of(canal: Canal) -> Floats:
@@ -226,10 +253,15 @@ def _tips(canal: Canal) -> list[float]:
     return [z for shaft in canal.shafts for z in (shaft.z_tip, shaft.z_end) if z is not None and len(canal.edges)]
 
 
-def _direct(canal: Canal, section: Section) -> _Kept:
+def _direct(canal: Canal, section: Section, device: devices.Device | None) -> _Kept:
     z = axis_of(canal)
     bands = [(ring, _on(z, c.z0), _on(z, c.z1)) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
-    solution = solve_contacts(section, z, [t.transverse for t in canal.tissues], [t.longitudinal for t in canal.tissues], bands)
+    try:
+        solution = solve_contacts(section, z, [t.transverse for t in canal.tissues], [t.longitudinal for t in canal.tissues], bands, device=device)
+    except MemoryError as failure:
+        if device is None:
+            raise
+        raise Failed(f"field: {failure}; --device cpu needs none of it") from None
     residual = float(np.abs(solution.modal.outflow() - 1.0).max())
     _check(residual)
     knots, coefficients = spline_coefficients(solution.modal)
@@ -239,15 +271,33 @@ def _direct(canal: Canal, section: Section) -> _Kept:
 def _iterated(canal: Canal, section: Section) -> _Kept:
     z = axis_of(canal)
     touches = [_touch(section, ring, shaft, c, z) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
+    spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy]
+    stalled: dict[str, float] = {}
     try:
-        solved = solve_touches(spine_of(canal, z), z, touches, TOLERANCE[canal.accuracy])
+        solved = solve_touches(spine, z, touches, tolerance)
+    except NotConverged as first:
+        stalled = {"fallback": 1.0, "stalled_at": first.residual, "stalled_after": float(first.steps)}
+        try:
+            solved = solve_multigrid(spine, z, touches, tolerance)
+        except ValueError as second:
+            raise Failed(f"field: {first}; multigrid instead: {second}") from None
     except ValueError as failure:
         raise Failed(f"field: {failure}") from None
     flow = np.array([part.sum(axis=(0, 1)) for part in solved.currents])
     residual = float(np.abs(flow - np.eye(len(flow))).max())
     _check(residual, 10 * TOLERANCE[canal.accuracy])
     knots, coefficients = spline_along(z, solved.at_nodes())
-    return solved.impedance, knots, coefficients, _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
+    notes = _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
+    return solved.impedance, knots, coefficients, {**notes, **stalled}
+
+
+def solver_warnings(lead_field: LeadField) -> tuple[str, ...]:
+    """What a reader should know of how a lead field was solved, in words."""
+    notes = lead_field.notes
+    if not notes.get("fallback"):
+        return ()
+    return (f"the field's first method stalled at a residual of {notes['stalled_at']:.1e} after {notes['stalled_after']:.0f} steps; multigrid "
+            f"reached {TOLERANCE[lead_field.canal.accuracy]:.0e} in {notes['iterations']:.0f} iterations",)
 
 
 def spine_of(canal: Canal, z: Floats) -> Spine:
@@ -285,7 +335,7 @@ def _check(residual: float, allowed: float = _CONSERVED) -> None:
 
 def _notes(section: Section, z: Floats, unknowns: int, iterations: int, residual: float) -> dict[str, float]:
     return {"nodes": float(len(section.points)), "levels": float(len(z)), "unknowns": float(unknowns), "iterations": float(iterations),
-            "residual": residual}
+            "residual": residual, "fallback": 0.0}
 
 
 def _on(z: Floats, value: float) -> float:

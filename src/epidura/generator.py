@@ -248,9 +248,15 @@ class Statement:
                 * float(self.settings.get("pulses", 1)))
 
     def voltage(self, electronics: Electronics) -> Interval:
-        """What the electrodes need, V: the stated impedance alone, or with two capacitors charged by a packet."""
-        ohmic = parse(self.settings["amplitude"], "current") * parse(self.settings["impedance"], "resistance")
-        return ohmic, ohmic + 2 * self.packet / electronics.capacitor
+        """What the electrodes need, V: the stated impedance alone, or with two capacitors charged by packet after packet."""
+        ohm = parse(self.settings["impedance"], "resistance")
+        ohmic = parse(self.settings["amplitude"], "current") * ohm
+        pulses = float(self.settings.get("pulses", 1))
+        inside = (pulses - 1) / parse(self.settings["intra_burst_frequency"], "frequency") if pulses > 1 else 0.0
+        rest = 1.0 / parse(self.settings["frequency"], "frequency") - inside - parse(self.settings["pulse_width"], "time")
+        # joined for the rest of the period, what is on them falls by this share; again and again it settles
+        left = math.exp(-2 * rest / (ohm * electronics.capacitor))
+        return ohmic, ohmic + 2 * self.packet / electronics.capacitor / (1.0 - left)
 
     def words(self) -> str:
         """One line for a person."""
@@ -711,7 +717,8 @@ class Generator:
         share = 1.0 if program.cycle is None else program.cycle.share
         current, volts = delivery.supply_energy(1.0) / delivery.cycle * share, delivery.compliance
         statement = next((s for s in self.statements if s.quantity == "recharge at" and s.complete), None)
-        stated = statement.voltage(self.electronics()) if statement else ()
+        # what is alike but for rounding is the same: a cell cannot suffice for one and not for the other
+        stated = tuple(volts if math.isclose(one, volts, rel_tol=1e-6) else one for one in statement.voltage(self.electronics())) if statement else ()
         holds = any(train.amplitude.voltage is not None for train in program.trains)
         designs, numbers = self._designs((volts, *stated), holds)
 

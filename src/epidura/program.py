@@ -47,7 +47,11 @@ class Amplitude:
             return format_quantity(self.current, "current", "mA")
         if self.voltage is not None:
             return format_quantity(self.voltage, "voltage", "V")
-        return "auto" if self.of_perception is None else f"{100 * self.of_perception:.12g} % of perception"
+        if self.of_perception is None:
+            return "auto"
+        percent = f"{100 * self.of_perception:.12g}"
+        # what percent cannot say to the last digit is written as a plain number
+        return f"{percent} % of perception" if float(percent) / 100 == self.of_perception else f"{self.of_perception!r} of perception"
 
 
 def _amplitude(value: object) -> Amplitude:

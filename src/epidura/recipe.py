@@ -17,6 +17,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
 
 from epidura.errors import BadCase, BadInput, BadUnit, nearest
@@ -191,3 +192,15 @@ def _deep_args(annotation: Any) -> list[Any]:
     return found
 
 
+class UniqueKeys(yaml.SafeLoader):
+    """YAML that refuses a key given twice instead of keeping the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise BadCase(f"line {key.start_mark.line + 1}", "a key that is not a word or number", allowed="name: value")
+            if key.value in seen:
+                raise BadCase(f"line {key.start_mark.line + 1}", "a key given twice", got=key.value, hint="keep one")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

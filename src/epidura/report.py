@@ -309,11 +309,13 @@ def _electrical(result: Result, one: list[dict[str, Any]]) -> str:
         if "compliance_V" not in told:
             rows.append([escape(told["name"]), "no amplitude", *[""] * 5])
             continue
-        rows.append([escape(told["name"]), _figures(told["compliance_V"], "V"), _figures(told["charge_per_phase_uC"], "µC"),
+        volts = _figures(told["compliance_V"], "V") if told["balanced"] else "grows without end"
+        rows.append([escape(told["name"]), volts, _figures(told["charge_per_phase_uC"], "µC"),
                      _figures(told["charge_density_uC_cm2"], "µC/cm²"), f"{told['shannon_k']:.2f}", _figures(told["direct_current_uA"], "µA"),
-                     _figures(told["load_power_mW"] * 1e3, "µW")])
+                     _figures(told["load_power_mW"] * 1e3, "µW") if told["balanced"] else "–"])
     return (f'<h3>At the contacts</h3>{_table(head, rows, "dense")}<p class="small">Of the contact with the most. Voltage needed: between the '
-            "terminals of the sources, coupling capacitors and passive recharge included. Power: mean, with turns of on and off.</p>")
+            "terminals of the sources, coupling capacitors and passive recharge included; it grows without end where the charge does not come back. "
+            "Power: mean, with turns of on and off.</p>")
 
 
 def _beside_limits(result: Result, one: list[dict[str, Any]]) -> str:
@@ -347,28 +349,36 @@ def _battery(result: Result) -> str:
     def span(pair: tuple[float, float] | None, scale: float, unit: str) -> str:
         return "not known" if pair is None else f"{_figures(pair[0] * scale)} to {_figures(pair[1] * scale, unit)}"
 
-    rows, told, refused = [], [], []
+    rows: list[list[str]] = []
+    told: list[tuple[str, tuple[str, ...]]] = []
+    refused: list[str] = []
     for i, program in enumerate(result.case.programs):
         power, violations = result.power(i), result.violations(i)
         if power is None:
-            rows.append([escape(program.name), "no amplitude", *[""] * 4])
+            rows.append([escape(program.name), "no amplitude" if not result.deliveries[i] else "the charge does not come back", *[""] * 4])
         else:
             lasts = span(power.life_years, 1, "years") if own.battery == "primary" else span(power.recharge_days, 1, "days")
             rows.append([escape(program.name), span(power.pulse_energy_J, 1e6, "µJ"), span(power.stimulation_W, 1e6, "µW"),
-                         span(power.total_W, 1e6, "µW"), lasts, f"no, see below ({len(violations)})" if violations else "yes"])
-            told.append(f"<p><strong>{escape(program.name)}</strong>: {escape('; '.join(power.words))}.</p>")
+                         span(power.total_W, 1e6, "µW"), lasts, f"{len(violations)}, see below" if violations else "none that is known"])
+            told.append((program.name, power.words))
         if violations:
             other, changes = own.nearest(program, result.deliveries[i] if result.deliveries else None)
             near = "; ".join(changes) or "nothing to change"
             refused.append(f"<li>{'<br>'.join(escape(str(v)) + _doubt(v.unverified) for v in violations)}<br>"
                            f"{'nearest program' if other is not None else 'no program near it'}: {escape(near)}</li>")
     lasting = "life" if own.battery == "primary" else "between charges"
-    head = ("program", "energy of a pulse", "stimulation", "with base current", lasting, "can be delivered")
+    head = ("program", "energy of a pulse", "stimulation", "with base current", lasting, "limits exceeded")
+    # what is said of every program is said once
+    common = [words for words in (told[0][1] if told else ()) if all(words in other for _, other in told)]
+    assumed = f"<p>{escape('; '.join(common))}.</p>" if common else ""
+    for name, every in told:
+        if own_words := [words for words in every if words not in common]:
+            assumed += f"<p><strong>{escape(name)}</strong>: {escape('; '.join(own_words))}.</p>"
     unknown = f" Nothing was found about: {', '.join(own.unknown())}; these are not enforced or not counted." if own.unknown() else ""
     return (f'<h3>Generator: {escape(own.model)}, {escape(own.manufacturer)}</h3>{_table(head, rows, "dense")}'
             + (f'<ul class="refused">{"".join(refused)}</ul>' if refused else "")
             + f'<p class="small">Every range is over what is not known of the generator.{escape(unknown)}</p>'
-            f"<details><summary>What these ranges assume</summary>{''.join(told)}</details>")
+            f"<details><summary>What these ranges assume</summary>{assumed}</details>")
 
 
 def _leads(result: Result) -> str:

@@ -65,12 +65,15 @@ class Result:
         return range(before, before + len(self.case.programs[program].trains))
 
     def power(self, program: int) -> Power | None:
-        """What a program takes from the cell; None without a generator or an amplitude."""
+        """What a program takes from the cell; None without a generator, an amplitude or charge that comes back."""
         delivery, own = self.deliveries[program] if self.deliveries else None, self.generator
-        return None if delivery is None or own is None else own.power(delivery, self.case.programs[program])
+        return None if delivery is None or own is None or delivery.added.any() else own.power(delivery, self.case.programs[program])
 
     def violations(self, program: int) -> tuple[Violation, ...]:
-        """Limits of the generator that a program exceeds; an amplitude that follows from the fibres is not held against the generator's steps."""
+        """Limits of the generator that a program exceeds.
+
+        An amplitude that follows from the fibres is not held against the generator's steps, nor a voltage that grows without end against its limit.
+        """
         delivery, own, one = self.deliveries[program] if self.deliveries else None, self.generator, self.case.programs[program]
         if own is None:
             return ()
@@ -78,7 +81,9 @@ class Result:
         if delivery is None:
             return found
 
-        def is_a_step(violation: Violation) -> bool:
+        def is_left_out(violation: Violation) -> bool:
+            if violation.quantity == "voltage needed" and delivery.added.any():
+                return True
             for k, (train, level) in enumerate(zip(one.trains, delivery.amplitude, strict=True)):
                 path = f"programs[{program}]." + (f"interleaved[{k - 1}]." if k else "") + "amplitude"
                 span = {"amplitude": own.amplitude, "burst amplitude": own.burst_amplitude}.get(violation.quantity)
@@ -86,7 +91,7 @@ class Result:
                     return span.low <= level <= span.high
             return False
 
-        return tuple(violation for violation in found if not is_a_step(violation))
+        return tuple(violation for violation in found if not is_left_out(violation))
 
     def summary(self) -> dict[str, Any]:
         """The main figures as plain values, amplitudes in mA; ``interface`` only where the case has one."""
@@ -116,15 +121,19 @@ class Result:
         found: dict[str, Any] = {"name": program.name}
         if delivery is not None:
             share = 1.0 if program.cycle is None else program.cycle.share
+            # where charge stays behind, the voltage of the capacitors grows from cycle to cycle and has no value
+            steady = not delivery.added.any()
             found |= {
-                "compliance_V": _finite(delivery.compliance),
+                "balanced": steady,
+                "compliance_V": _finite(delivery.compliance) if steady else None,
                 "charge_per_phase_uC": _finite(float(delivery.charge_per_phase.max()) * 1e6),
                 "charge_density_uC_cm2": _finite(float(delivery.charge_density[~np.isnan(delivery.charge_density)].max()) * 1e2),
                 "shannon_k": _finite(delivery.shannon),
                 "direct_current_uA": _finite(float(abs(delivery.direct_current).max()) * 1e6),
-                "load_power_mW": _finite(delivery.energy / delivery.cycle * share * 1e3),
-                "limits": [{"name": one.name, "value": _finite(one.value), "limit": one.limit, "unit": one.unit, "above": one.above,
-                            "unverified": one.unverified, "source": one.source} for one in limits(delivery)],
+                "load_power_mW": _finite(delivery.energy / delivery.cycle * share * 1e3) if steady else None,
+                "limits": [{"name": one.name, "value": None if one.unit == "V" and not steady else _finite(one.value), "limit": one.limit,
+                            "unit": one.unit, "above": one.above, "unverified": one.unverified, "source": one.source}
+                           for one in limits(delivery)],
             }
         if fired is not None:
             found["firing"] = follow.summary(fired)

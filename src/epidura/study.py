@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ from epidura.canal import build_canal
 from epidura.case import Case, to_text
 from epidura.delivery import Delivery, Electronics, deliver, volts_per_ampere
 from epidura.errors import BadInput
-from epidura.field import field_error, solve_field
+from epidura.field import direct, field_error, solve_field, solver_warnings
 from epidura.firing import choose, fire
 from epidura.generator import generator
 from epidura.interface import at_contacts, verdict
@@ -39,6 +39,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 COARSER = {"standard": "fast", "reference": "standard"}
 """What an accuracy of the field is compared with to say how good it is."""
+
+ITERATED = "the electric field was computed on the cpu: cuda serves only canals without tips in which nothing changes along the spine"
+"""What a run on cuda says of a field that is iterated."""
 
 CHECKED = 64
 """Most fibres on which two fields are compared."""
@@ -70,12 +73,12 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         canal = build_canal(case.anatomy, case.leads, accuracy=accuracy)
     with _timed("field", timings):
         progress("electric field", 0.0)
-        lead_field = solve_field(canal, cache=cache_folder() if cache else None)
+        lead_field = solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
     error = None
     if check_field and accuracy in COARSER:
         with _timed("field check", timings):
             progress("check of the field", 0.0)
-            error = check(case, lead_field, cache=cache)
+            error = check(case, lead_field, cache=cache, device=chosen)
     with _timed("recruitment", timings):
         electronics = Electronics() if case.generator is None else generator(case.generator).electronics()
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress, electronics)
@@ -90,7 +93,10 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         with _timed("interface", timings):
             interface = at_contacts(lead_field, case.interface, case.rows, recruitment.programmed_amplitude.values)
     numbers = used_numbers(case, canal)
-    warnings = (*canal.warnings, *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
+    if chosen == "cuda" and not direct(canal):
+        fallen_back = (*fallen_back, ITERATED)
+    warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface),
+                *_charge_warnings(deliveries))
     result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired)
     return replace(result, warnings=(*warnings, *(str(one) for i in range(len(case.programs)) for one in result.violations(i))))
 
@@ -132,7 +138,7 @@ def fire_all(case: Case, lead_field: LeadField, recruitment: xr.Dataset, engine:
     return tuple(found)
 
 
-def check(case: Case, lead_field: LeadField, cache: bool = True) -> FieldError | None:
+def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "cpu") -> FieldError | None:
     """How far the lead field of a case differs from one of the next coarser accuracy, on some of the fibres of the case.
 
     None where no fibre runs beside the contacts.
@@ -146,7 +152,7 @@ def check(case: Case, lead_field: LeadField, cache: bool = True) -> FieldError |
     paths = checked_paths(case, lead_field.canal)
     if not paths:
         return None
-    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None)
+    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None, device=device)
     return field_error(lead_field, coarse, paths)
 
 
@@ -177,6 +183,13 @@ def _program_warnings(recruitment: xr.Dataset) -> list[str]:
     return found
 
 
+def _charge_warnings(deliveries: Sequence[Delivery | None]) -> list[str]:
+    """Programs whose charge does not come back."""
+    return [f"program {one.program.name}: the charge of its pulses does not come back, a mean current of "
+            f"{float(np.abs(one.direct_current).max()) * 1e6:.3g} uA would flow; capacitors of a generator do not let it, their voltage grows until "
+            "stimulation stops" for one in deliveries if one is not None and one.added.any()]
+
+
 def _interface_warnings(interface: xr.Dataset | None) -> list[str]:
     """Programs for which contacts are no equipotentials."""
     if interface is None:
@@ -189,7 +202,7 @@ def _interface_warnings(interface: xr.Dataset | None) -> list[str]:
 def pick_device(device: str) -> tuple[Literal["cpu", "cuda"], tuple[str, ...]]:
     """The device that a run takes, and what to say where it is not the one that was asked for.
 
-    ``auto`` is the cpu: the GPU kernel gives the same thresholds in emulation, but has not been timed on a GPU.
+    ``auto`` is the cpu: the GPU kernels give the same thresholds and fields in emulation, but have not been timed on a GPU.
 
     Raises:
         BadInput: an unknown device.

@@ -9,12 +9,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from label_phantoms import save, within
 
 from epidura import anatomy, case
 from epidura.anatomy import contours
 from epidura.anatomy.base import OUTLINES, TISSUES, Level
-from epidura.anatomy.labels import _brief
+from epidura.anatomy.label_map import brief
 from epidura.anatomy.parametric import area, ellipse
 from epidura.errors import BadCase, BadGeometry, BadInput
 
@@ -26,19 +26,11 @@ SHIFT = {"sac": (0.3, 0.6), "canal": (0.1, -0.2)}
 """Middles from that of the cord, mm."""
 SPACING = (0.4, 0.5, 3.0)
 COUNT = 27
-UNITS = {"mm": 1.0, "micron": 1e3, "meter": 1e-3}
 
 
 def centre(z: np.ndarray) -> np.ndarray:
     """(n, 2) mm, of the cord at heights in mm."""
     return np.column_stack([1.5 * np.sin(2 * np.pi * z / 120), 0.03 * z + 0.8 * np.cos(2 * np.pi * z / 150) - 0.8])
-
-
-def within(x: np.ndarray, y: np.ndarray, half: tuple[float, float], middle: tuple[float, float] = (0, 0), turn: float = 0.0) -> np.ndarray:
-    """Inside of an ellipse, turned by ``turn`` degrees."""
-    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    u, v = x - middle[0], y - middle[1]
-    return ((u * cos + v * sin) / half[0]) ** 2 + ((v * cos - u * sin) / half[1]) ** 2 <= 1
 
 
 def butterfly(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -74,15 +66,6 @@ def volume(spacing: tuple[float, float, float] = SPACING, count: int = COUNT) ->
     for k, middle in enumerate(centre(z - 100)):
         ids[:, :, k] = section(*np.meshgrid(x - 20 - middle[0], y + 30 - middle[1], indexing="ij"))
     return ids, affine
-
-
-def save(path: Path, ids: np.ndarray, affine: np.ndarray, codes: str = "RAS", unit: str = "mm") -> str:
-    """Write ids in RAS order with the axes in another order."""
-    turn = ornt_transform(io_orientation(affine), axcodes2ornt(tuple(codes)))
-    image = nib.Nifti1Image(nib.apply_orientation(ids, turn), np.diag([UNITS.get(unit, 1.0)] * 3 + [1.0]) @ affine @ inv_ornt_aff(turn, ids.shape))
-    image.header.set_xyzt_units(unit)
-    nib.save(image, path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -412,7 +395,7 @@ def test_ids_as_text() -> None:
                                 "labels": {"white-matter": [1, "4:6"], "grey-matter": "32:47"}})
     assert made.labels == {"white-matter": (1, "4:6"), "grey-matter": ("32:47",)}
     assert made.ignore == (7, "50:52")
-    assert _brief({1, 2, 3, 7, 9, 10}) == "1:3, 7, 9:10"
+    assert brief({1, 2, 3, 7, 9, 10}) == "1:3, 7, 9:10"
 
 
 # ------------------------------------------------------------------------------------------------ what is refused

@@ -6,18 +6,19 @@ import ctypes
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from host_device import WHERE, host
 from numpy.typing import NDArray
 
 from epidura.axon.mrg import Mrg
 from epidura.numerics import cable, cable_cuda
 from epidura.numerics.cable import Engine
+from epidura.numerics.device import Program
 from epidura.single_fibre import Trial
 from epidura.waveform import Course
 
@@ -39,57 +40,11 @@ CASES: dict[str, dict[str, Any]] = {
     "a current into a node": {"injection": (np.array([5, 5, 5]), np.repeat([0.0, 4e-10, 0.0], [20, 20, 10]))}}
 
 
-class Host:
-    """``cable.cu`` compiled for this processor, in the place of a device."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.library = cache(self._library)
-        self.launches: list[tuple[str, int]] = []
-
-    def _library(self, options: tuple[str, ...]) -> ctypes.CDLL:
-        compiler = shutil.which("g++")
-        assert compiler is not None
-        made = self.folder / f"cable{'-'.join(options).replace('-D', '').replace('=', '')}.so"
-        # no -march: rounding must not depend on where the test runs more than it has to
-        subprocess.run([compiler, "-x", "c++", "-std=c++17", "-O2", "-shared", "-fPIC", "-DEPIDURA_HOST", *options,
-                        "-o", str(made), str(cable_cuda.SOURCE)], check=True)
-        return ctypes.CDLL(str(made))
-
-    def put(self, values: NDArray[Any]) -> Any:
-        return np.ascontiguousarray(values).copy()
-
-    def room(self, shape: tuple[int, ...], precision: str) -> Any:
-        # what nobody has set must not be read
-        return np.full(shape, np.nan, precision)
-
-    def address(self, array: Any) -> int:
-        return int(array.ctypes.data)
-
-    def get(self, array: Any) -> NDArray[Any]:
-        return np.asarray(array).copy()
-
-    def free(self) -> int:
-        return 1 << 30
-
-    def launch(self, kernel: str, options: tuple[str, ...], given: NDArray[np.void], count: int) -> None:
-        library = self.library(options)
-        assert library.size_of_given() == given.dtype.itemsize
-        self.launches.append((kernel, count))
-        getattr(library, kernel)(ctypes.c_void_p(given.ctypes.data), ctypes.c_int(count))
-
-
-def no_device() -> str:
-    return cable_cuda.available() or ""
-
-
-@pytest.fixture(scope="module", params=["host", pytest.param("device", marks=pytest.mark.skipif(bool(no_device()), reason=no_device()))])
+@pytest.fixture(scope="module", params=WHERE)
 def device(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> cable_cuda.Device:
     if request.param == "device":
         return cable_cuda.Cupy()
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ to compile the kernels with")
-    return Host(tmp_path_factory.mktemp("cable"))
+    return host(tmp_path_factory.mktemp("cable"))
 
 
 @pytest.fixture(autouse=True)
@@ -182,8 +137,7 @@ def test_voltage_is_that_of_the_other_engine(device: cable_cuda.Device, nodes: i
 
 @pytest.mark.parametrize("per_lane", [1, 2, 3, 8])
 def test_the_tridiagonal_system_is_solved_exactly(tmp_path: Path, per_lane: int) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ to compile the kernels with")
+    made = host(tmp_path)
     random, width = np.random.default_rng(per_lane), 32 * per_lane
     lower, upper, given = -random.uniform(0.5, 1.0, width), -random.uniform(0.5, 1.0, width), random.normal(size=width)
     lower[0] = upper[-1] = 0.0
@@ -191,7 +145,7 @@ def test_the_tridiagonal_system_is_solved_exactly(tmp_path: Path, per_lane: int)
     matrix = np.diag(diagonal) + np.diag(lower[1:], -1) + np.diag(upper[:-1], 1)
     expected = np.linalg.solve(matrix, given)
     assert np.abs(np.linalg.inv(matrix)[0, -1]) > 1e-4
-    library = Host(tmp_path).library(("-DREAL=double", f"-DNODES_PER_LANE={per_lane}"))
+    library = made.library(Program(cable_cuda.SOURCE, 32, ("-DREAL=double", f"-DNODES_PER_LANE={per_lane}")))
     arrays = [lower, diagonal, upper, given]
     library.solve_one(*(ctypes.c_void_p(each.ctypes.data) for each in arrays))
     assert np.allclose(given, expected, rtol=1e-10, atol=1e-10)

@@ -1,4 +1,4 @@
-"""Regenerates ``data/ngsolve_*.csv``: ``python tests/field/make_ngsolve.py`` (extra ``peers``; 2 threads, 7 GB, some 20 minutes).
+"""Regenerates ``data/ngsolve_*.csv``: ``python tests/field/make_ngsolve.py`` (extra ``test``; 2 threads, 7 GB, some 20 minutes).
 
 ``python tests/field/make_ngsolve.py straight aniso fine FOLDER`` solves one only and leaves its result in the folder;
 ``python tests/field/make_ngsolve.py write FOLDER`` writes the tables from there.

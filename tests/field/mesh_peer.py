@@ -1,8 +1,8 @@
-"""An independent solution of one spine: curved tetrahedra of NGSolve (LGPL, extra ``peers``) on OpenCASCADE solids.
+"""An independent solution of one spine: curved tetrahedra of NGSolve (LGPL, extra ``test``) on OpenCASCADE solids.
 
 The spine has discs in its wall and a lead that ends at its tip, straight or oblique: what no closed form gives. Every number of
 the model stands in ``Spine``. Lengths in mm, conductivities in S/m, currents in mA, potentials in V, resistances in kOhm.
-Nothing of epidura is used. Netgen and NGSolve are imported where they are needed, because only ``make_ngsolve`` does.
+Nothing of epidura is used. Netgen and NGSolve are imported where they are needed: by ``make_ngsolve`` and ``test_ngsolve_live``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ SECTORS = ("ventral", "lateral", "dorsal")
 SECTOR_ANGLES = {"ventral": 0.87, "dorsal": 1.13}
 """Half angles of sectors, rad: the ventral one about +y, the dorsal one about -y, the lateral ones between them.
 
-Seen from the middle of the outline canal: x = 0, y half way between its lowest and its highest point. They are the
+Seen from the middle of the outline canal, half way between its lowest and its highest x and y. They are the
 rows "ventral sector" and "dorsal sector" of data/canal_facts.csv, by judgement.
 """
 

@@ -1,43 +1,41 @@
 """Anatomy of one person: outlines drawn from a label map in NIfTI, such as the Spinal Cord Toolbox writes.
 
 What the map does not show is taken from the parametric model at the same vertebra and laid around what it shows; every such
-filling is a sentence in the warnings. How to write the case is in docs/anatomy-from-mri.md.
+filling is a sentence in the warnings. How to write the case is in docs/anatomy-from-mri.md. Where the vertebrae lie is found in
+``label_heights``, the bony wall of the canal in ``label_wall``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from epidura.anatomy.base import Anatomy, Level, Stretch
+from epidura.anatomy.base import Anatomy, Level, Stretch, Wall
+from epidura.anatomy.label_heights import heights_of
+from epidura.anatomy.label_map import Ids, LabelMap, check_table, digest_of, id_set, read_map
 from epidura.anatomy.parametric import OptionalLength, Parametric, area
 from epidura.errors import BadCase, BadGeometry, BadInput, nearest
-from epidura.product import Cord, Span
+from epidura.product import Cord
 from epidura.recipe import read_recipe
 from epidura.tables import Number, table
 
 if TYPE_CHECKING:
     from epidura.anatomy.contours import Mask
+    from epidura.anatomy.label_wall import BonyWall
 
 Floats = NDArray[np.float64]
 
-KEYS = ("white-matter", "grey-matter", "cord", "dorsal-columns", "csf", "dura", "epidural-fat", "canal", "bone")
+KEYS = ("white-matter", "grey-matter", "cord", "dorsal-columns", "csf", "dura", "epidural-fat", "canal", "bone", "disc")
 """What the ids of a map may be. ``cord`` is the cord where white and grey matter are not told apart; ``dorsal-columns`` is part
-of it; ``canal`` is anything between the dura and the wall."""
+of it; ``canal`` is anything between the dura and the wall; ``disc`` is what lies between vertebral bodies."""
 
 IN_CORD = ("white-matter", "grey-matter", "cord", "dorsal-columns")
-
-LARGEST_TILT = 20.0
-"""Degrees between the axes of the map and those of the body; beyond, slices are no cross-sections."""
 
 SMOOTHED = {"grey-matter": 20e-3, "cord": 20e-3, "dorsal-columns": 20e-3, "dura-inner": 10e-3, "dura-outer": 10e-3, "canal": 10e-3}
 """Waves along the spine of this length, m, are halved, of three times the length kept to 1 %: jitter from slice to slice goes,
@@ -57,36 +55,6 @@ CORD_AREAS = (10e-6, 200e-6)
 
 LEAST_VOXELS = 12
 """Cord voxels that a slice needs to be drawn."""
-
-
-def _ids(value: object) -> object:
-    """Ids as they are kept: whole numbers, and ranges as ``32:47`` with both ends."""
-    if isinstance(value, str):
-        value = [part for part in re.split(r"[,\s]+", value) if part]
-    found: list[int | str] = []
-    for part in value if isinstance(value, list | tuple) else [value]:
-        match = re.fullmatch(r"(\d+)(?:\s*:\s*(\d+))?", str(part)) if not isinstance(part, bool) else None
-        if match is None:
-            raise BadCase("", "not an id of a label", got=part, allowed="whole numbers from 1 on, or ranges such as 32:47")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last:
-            raise BadCase("", "0 is the background" if first == 0 else "a range that ends before it starts", got=part,
-                          allowed="ids from 1 on, the smaller one first")
-        found.append(first if first == last else f"{first}:{last}")
-    return tuple(found)
-
-
-Ids = Annotated[tuple[int | str, ...], BeforeValidator(_ids)]
-
-
-def _ranges(ids: Iterable[int | str]) -> Iterator[tuple[int, int]]:
-    for part in ids:
-        first, _, last = str(part).partition(":")
-        yield int(first), int(last or first)
-
-
-def _set(ids: Iterable[int | str]) -> set[int]:
-    return {number for first, last in _ranges(ids) for number in range(first, last + 1)}
 
 
 class Labels(Anatomy):
@@ -134,7 +102,7 @@ class Labels(Anatomy):
             raise BadCase("dura", "the dura without the fluid inside it", hint="name the ids of csf too, or leave dura out")
         owner: dict[int, str] = {}
         for key, ids in value.items():
-            for number in _set(ids):
+            for number in id_set(ids):
                 if {owner.get(number, key), key} not in ({key}, {"dorsal-columns", "white-matter"}, {"dorsal-columns", "cord"}):
                     raise BadCase(key, f"an id that is {owner[number]} already", got=number, allowed="one tissue per id")
                 owner[number] = key
@@ -157,7 +125,7 @@ class Labels(Anatomy):
         if not isinstance(value, dict) or value.get("digest"):
             return value
         files = [(key, value.get(key)) for key in ("file", "levels_file")]
-        return {**value, "digest": _digest([(key, name) for key, name in files if isinstance(name, str) and name])}
+        return {**value, "digest": digest_of([(key, name) for key, name in files if isinstance(name, str) and name])}
 
     @model_validator(mode="after")
     def _one_height(self) -> Self:
@@ -188,7 +156,7 @@ class Labels(Anatomy):
         """Reading and drawing are done once; the file is looked at once per recipe, to see that it is still the same."""
         files = [(key, name) for key, name in (("file", self.file), ("levels_file", self.levels_file)) if name]
         try:
-            same = _digest(files) == self.digest
+            same = digest_of(files) == self.digest
         except BadInput as failure:
             raise failure.at("anatomy") from None
         if not same:
@@ -212,231 +180,6 @@ def _vertebra(where: str, value: object) -> object:
         raise BadCase(where, "there is no such vertebra", got=value, allowed=f"{names[0]} to {names[-1]}",
                       hint=nearest(str(value).upper(), names))
     return value
-
-
-def _digest(files: list[tuple[str, str]]) -> str:
-    """Hash of the bytes of the files, given as (key of the recipe, path)."""
-    found = hashlib.blake2b(digest_size=16)
-    for key, name in files:
-        found.update(hashlib.blake2b(_bytes(key, name)).digest())
-    return found.hexdigest()
-
-
-def _bytes(key: str, name: str) -> bytes:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        raise BadCase(key, "a folder, not a label map", got=str(path.resolve()), allowed="a NIfTI file, .nii or .nii.gz")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        near = [p.name for p in path.parent.glob("*.nii*")] if path.parent.is_dir() else []
-        raise BadCase(key, "no such file", got=str(path.resolve()), allowed="the path of a NIfTI file, .nii or .nii.gz",
-                      hint=nearest(path.name, near)) from None
-    except OSError as failure:
-        raise BadCase(key, f"cannot be read: {failure.strerror}", got=str(path.resolve())) from None
-
-
-# ---------------------------------------------------------------------------------------------------------- the file
-
-
-@dataclass(frozen=True)
-class _Map:
-    """A label map whose axes are those of the body.
-
-    Attributes:
-        name: of the file.
-        ids: (i, j, k), to the right, anterior and superior.
-        spacing: (3,) m.
-        affine: (4, 4) voxel to scanner, m.
-    """
-
-    name: str
-    ids: NDArray[np.int32]
-    spacing: Floats
-    affine: Floats
-    warnings: tuple[str, ...]
-
-    def scanner(self, voxels: Floats) -> Floats:
-        """Places (n, 3) m in the scanner of voxels (n, 3)."""
-        return np.asarray(voxels @ self.affine[:3, :3].T + self.affine[:3, 3])
-
-    def voxel(self, places: Floats) -> Floats:
-        """The inverse of ``scanner``."""
-        return np.asarray(np.linalg.solve(self.affine[:3, :3], (places - self.affine[:3, 3]).T).T)
-
-
-def _read(where: str, name: str) -> _Map:
-    """Read a NIfTI file and turn its axes to right, anterior, superior."""
-    import nibabel as nib
-
-    path = Path(name).expanduser()
-    try:
-        image = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, ValueError) as failure:
-        raise BadCase(where, f"not a NIfTI file: {failure}", got=name, allowed="a label map as .nii or .nii.gz") from None
-    if not isinstance(image, nib.Nifti1Pair):
-        raise BadCase(where, "not a NIfTI file", got=type(image).__name__, allowed="a label map as .nii or .nii.gz")
-    header = image.header
-    if not int(header["sform_code"]) and not int(header["qform_code"]):
-        raise BadCase(where, "the header does not say where the voxels are", got="sform_code 0 and qform_code 0",
-                      allowed="a header with sform or qform", hint="write the map with the header of the image it was drawn on")
-    shape = image.shape
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        raise BadCase(where, "not one volume", got=" x ".join(map(str, shape)), allowed="a label map of three dimensions")
-    affine, warnings = _metres(where, image)
-    image = nib.as_closest_canonical(nib.Nifti1Image(_whole(where, image).reshape(shape[:3]), affine))
-    affine = np.asarray(image.affine)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    turned = affine[:3, :3] / spacing
-    if np.abs(turned.T @ turned - np.eye(3)).max() > 1e-2:
-        raise BadGeometry(where, "the axes of the map are sheared", got=str(np.round(turned.T @ turned, 3).tolist()),
-                          allowed="axes at right angles", hint="resample the map to the grid of the image")
-    tilt = float(np.degrees(np.arccos(np.clip(np.diag(turned), -1.0, 1.0))).max())
-    if tilt > LARGEST_TILT:
-        raise BadGeometry(where, "the axes of the map are turned away from those of the body", got=f"{tilt:.1f} degrees",
-                          allowed=f"up to {LARGEST_TILT:g} degrees", hint="resample the map with axial slices")
-    if tilt > 1.0:
-        warnings += (f"the slices of {path.name} are tilted by {tilt:.1f} degrees; they are taken as cross-sections",)
-    return _Map(path.name, np.asarray(image.dataobj), spacing, affine, warnings)
-
-
-def _metres(where: str, image: Any) -> tuple[Floats, tuple[str, ...]]:
-    """The affine in metres."""
-    codes = {"mm": 1e-3, "micron": 1e-6, "meter": 1.0, "unknown": 1e-3}
-    unit = image.header.get_xyzt_units()[0]
-    warnings = () if unit != "unknown" else ("the header of the label map gives no unit of length; millimetres are assumed",)
-    affine = np.diag([codes[unit]] * 3 + [1.0]) @ np.asarray(image.affine, float)
-    size = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or size.min() <= 0 or np.linalg.matrix_rank(affine[:3, :3] / size) < 3:
-        raise BadCase(where, "voxels without a size", got=str(np.round(size * 1e3, 4).tolist()) + " mm", allowed="three lengths above 0 mm")
-    return affine, warnings
-
-
-def _whole(where: str, image: Any) -> NDArray[np.int32]:
-    """The ids as whole numbers."""
-    try:
-        values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as failure:
-        raise BadCase(where, f"the file is not whole: {failure}", hint="copy it again") from None
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise BadCase(where, "values that are not ids", got=str(values.dtype), allowed="whole numbers")
-    bad = values[~np.isfinite(values) | (values != np.rint(values)) | (values < 0)] if values.dtype.kind in "fi" else values[:0]
-    if bad.size:
-        raise BadCase(where, "values that are not ids", got=f"{bad.flat[0]:g} and {bad.size - 1} more", allowed="whole numbers from 0 on",
-                      hint="a probability map must be thresholded first")
-    return np.asarray(values, np.int32)  # nibabel refuses images of int64
-
-
-def _check_table(recipe: Labels, found: _Map) -> None:
-    """The table names what the map holds, and the map holds what the table names."""
-    held = set(np.unique(found.ids).tolist()) - {0}
-    for key, ids in recipe.labels.items():
-        for first, last in _ranges(ids):
-            if not any(first <= number <= last for number in held):
-                raise BadCase(f"anatomy.labels.{key}", f"no such id in {found.name}", got=first if first == last else f"{first}:{last}",
-                              allowed=_brief(held))
-    named = set().union(*map(_set, recipe.labels.values()), _set(recipe.ignore))
-    if recipe.levels_file is None:
-        named |= set().union(*map(_set, recipe.vertebrae.values()))
-    if held - named:
-        raise BadCase("anatomy.labels", f"ids in {found.name} that are no tissue", got=_brief(held - named),
-                      allowed="every id of the map", hint="say what they are, or list them under ignore")
-
-
-def _brief(ids: set[int]) -> str:
-    """Ids as text, with neighbours as ranges: 1:29, 32."""
-    parts: list[list[int]] = []
-    for number in sorted(ids):
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}:{b}" for a, b in parts)
-
-
-# ------------------------------------------------------------------------------------------------- heights along the spine
-
-
-@dataclass(frozen=True)
-class _Heights:
-    """Where the heights of the parametric spine lie in the map, as fractions of a slice; straight between, as long as there beyond."""
-
-    model: Floats
-    slices: Floats
-    pitch: float
-
-    def slice(self, z: Floats | float) -> Floats:
-        below = np.minimum(np.asarray(z) - self.model[0], 0.0)
-        beyond = np.maximum(np.asarray(z) - self.model[-1], 0.0)
-        return np.asarray(np.interp(z, self.model, self.slices) + (below + beyond) / self.pitch)
-
-    def spans(self, spans: tuple[Span, ...]) -> tuple[Span, ...]:
-        """Spans of the parametric spine at the heights of the map."""
-        at = self.slice(0.0)
-        return tuple(Span(s.name, *((float(self.slice(z) - at) * self.pitch) for z in (s.z0, s.z1))) for s in spans)
-
-
-def _heights(recipe: Labels, found: _Map, cord: NDArray[np.bool_], spans: tuple[Span, ...], warnings: list[str]) -> _Heights:
-    """From the labels of vertebrae, from the height that was given, or from the middle of the map."""
-    pitch = float(found.spacing[2])
-    if recipe.vertebrae:
-        return _labelled_heights(recipe, found, spans, warnings)
-    slices = np.flatnonzero(cord.any(axis=(0, 1)))
-    heights = found.scanner(np.array([[*np.argwhere(cord[:, :, k]).mean(axis=0), k] for k in slices]))[:, 2]
-    if recipe.z0 is None:
-        at = 0.5 * float(slices[0] + slices[-1])
-        warnings.append(f"neither vertebrae nor z0 was given: the middle of {recipe.vertebra} was put at the middle of the map, "
-                        f"z = {np.interp(at, slices, heights) * 1e3:.1f} mm in the scanner")
-        return _Heights(np.zeros(1), np.array([at]), pitch)
-    if not heights[0] <= recipe.z0 <= heights[-1]:
-        raise BadGeometry("anatomy.z0", f"the cord in {found.name} does not reach this height", got=f"{recipe.z0 * 1e3:.1f} mm",
-                          allowed=f"{heights[0] * 1e3:.1f} to {heights[-1] * 1e3:.1f} mm")
-    return _Heights(np.zeros(1), np.interp([recipe.z0], heights, slices), pitch)
-
-
-def _labelled_heights(recipe: Labels, found: _Map, spans: tuple[Span, ...], warnings: list[str]) -> _Heights:
-    where = "anatomy.levels_file" if recipe.levels_file else "anatomy.file"
-    levels = _read(where, recipe.levels_file) if recipe.levels_file else found
-    known: dict[str, tuple[float, list[float]]] = {}
-    for name, ids in recipe.vertebrae.items():
-        for place, z, at in _landmarks(name, levels, _set(ids), spans):
-            known.setdefault(place, (z, []))[1].append(float(found.voxel(levels.scanner(at[None]))[0, 2]))
-    if not known:
-        raise BadCase("anatomy.vertebrae", "no vertebra is whole in the map", allowed="at least one vertebra or disc")
-    order = sorted(known, key=lambda place: known[place][0])
-    model, slices = np.array([known[place][0] for place in order]), np.array([np.mean(known[place][1]) for place in order])
-    stretched = np.diff(slices) * found.spacing[2] / np.diff(model)
-    for lower, upper, ratio in zip(order, order[1:], stretched, strict=False):
-        if not 0.5 < ratio < 2.0:
-            raise BadCase("anatomy.vertebrae", f"{lower} and {upper} are not where they should be to each other",
-                          got=f"{ratio:.2f} times as far apart as in an average adult", allowed="0.5 to 2 times",
-                          hint="look at the ids: 0 or less means that the order is wrong")
-    if not model[0] <= 0.0 <= model[-1]:
-        warnings.append(f"the middle of {recipe.vertebra} is not labelled: it was placed as far from {order[0] if model[0] > 0 else order[-1]} "
-                        "as in an average adult")
-    return _Heights(model, slices, float(found.spacing[2]))
-
-
-def _landmarks(name: str, levels: _Map, ids: set[int], spans: tuple[Span, ...]) -> Iterator[tuple[str, float, Floats]]:
-    """What a label says: name of a place, its height in the parametric spine (m) and its voxel (3,).
-
-    A disc and a vertebra marked in one slice are their middles; a vertebra filled from end to end gives both of its ends.
-    An end at the end of the map is where the map was cut, not where the vertebra ends.
-    """
-    voxels = np.argwhere(np.isin(levels.ids, sorted(ids)))
-    if not len(voxels):
-        raise BadCase(f"anatomy.vertebrae.{name}", f"no such id in {levels.name}", got=_brief(ids),
-                      allowed=_brief(set(np.unique(levels.ids).tolist()) - {0}))
-    names = [span.name for span in spans]
-    at = names.index(name.partition("/")[0])
-    middle, low, high = voxels.mean(axis=0), voxels[:, 2].min(), voxels[:, 2].max()
-    if "/" in name or low == high:
-        yield name, spans[at].z0 if "/" in name else spans[at].middle, middle
-        return
-    if low > 0:
-        yield "/".join(names[at:at + 2]), spans[at].z0, np.array([*middle[:2], low - 0.5])
-    if high < levels.ids.shape[2] - 1:
-        yield "/".join(names[max(at - 1, 0):at + 1]), spans[at].z1, np.array([*middle[:2], high + 0.5])
 
 
 # ------------------------------------------------------------------------------------------------------- outlines along z
@@ -495,6 +238,7 @@ class _Fitted:
         gaps: heights of slices without cord that lie between slices with one.
         tubes: cord, and of grey-matter, dorsal-columns, dura-inner, dura-outer, canal what is labelled.
         model: parametric level of the same vertebra.
+        wall: what bone and discs of the map say about the wall; None where the map has neither.
         warnings: of reading.
     """
 
@@ -505,6 +249,7 @@ class _Fitted:
     gaps: Floats
     tubes: dict[str, _Tube]
     model: Level
+    wall: BonyWall | None = None
     warnings: list[str] = field(default_factory=list)
 
     def stretch(self, z0: float, z1: float) -> Stretch:
@@ -518,6 +263,7 @@ class _Fitted:
             raise BadGeometry("anatomy.file", f"{self.name} does not reach so far", got=f"z = {_mm(z0)} to {_mm(z1)}",
                               allowed=f"{_mm(low - BEYOND)} to {_mm(high + BEYOND)}, of which it shows {_mm(low)} to {_mm(high)}",
                               hint="use a longer map, or a level nearer to its middle")
+        self._bone_outside(min(z0, 0.0), max(z1, 0.0))
         warnings = list(self.warnings)
         for short, end in ((low - z0, low), (z1 - high, high)):
             if short > 1e-6:
@@ -527,10 +273,46 @@ class _Fitted:
         made = [builder.outlines(float(one)) for one in z]
         origin = int(np.flatnonzero(z == 0.0)[0])
         warnings += builder.repairs()
-        numbers = (*_measured(self, made[origin][0]), *_kept(self))
+        walls, of_walls = self._walls(float(z[0]), float(z[-1]), warnings)
+        numbers = (*_measured(self, made[origin][0]), *_kept(self), *of_walls)
         levels = tuple(Level(self.model.vertebra, outlines, cord, self.model.tissues, False, numbers, tuple(warnings))
                        for outlines, cord in made)
-        return Stretch(z, levels, origin=origin)
+        return Stretch(z, levels, walls, origin=origin)
+
+    def canal_filled(self, z: float | None = None) -> bool:
+        """Whether the border of the canal comes from the parametric model at height ``z``, or anywhere."""
+        if self.wall is None or "bone" not in self.recipe.labels or not self.wall.draws:
+            return False
+        own = self.wall.own
+        return bool(not own.all() if z is None else not own[np.abs(self.wall.z - z).argmin()])
+
+    def _bone_outside(self, z0: float, z1: float) -> None:
+        """Bone in the stretch does not lie deep in what it must surround."""
+        if self.wall is None or "bone" not in self.recipe.labels:
+            return
+        here = np.where((self.wall.z >= z0) & (self.wall.z <= z1), self.wall.inside, 0.0)
+        if here.max() > LARGEST_REPAIR:
+            name = next(name for name in _CALLED if name in self.tubes)
+            raise BadGeometry("anatomy.labels.bone", f"at z = {_mm(self.wall.z[here.argmax()])} bone lies inside the {_CALLED[name]}",
+                              got=f"{_mm(here.max())} deep", allowed=f"up to {_mm(LARGEST_REPAIR)}, which is mended",
+                              hint="look at the labels there: bone must surround the canal")
+
+    def _walls(self, z0: float, z1: float, warnings: list[str]) -> tuple[tuple[Wall, ...], tuple[Number, ...]]:
+        """What the wall consists of from ``z0`` to ``z1`` (m): from the bone of the map, and from the tables where it says nothing."""
+        from epidura.anatomy.label_wall import tissues_along
+        from epidura.anatomy.spine import joined
+
+        if self.wall is None or z1 <= z0:
+            return (), ()
+        found, said = tissues_along(self.wall, z0, z1, self.recipe.labels, bool(self.recipe.vertebrae), self.model.cord.vertebrae)
+        warnings += said
+        walls, used = joined(z0, z1, found)
+        if not walls:
+            return (), used
+        facts = table("canal_facts")
+        tissues = {tissue for wall in walls for tissue in (wall.ventral, wall.lateral, wall.dorsal)} - {"bone"}
+        sectors = [facts.number(f"{name} sector", "value", "rad", quantity=f"{name} sector") for name in ("ventral", "dorsal")]
+        return walls, (*used, *sectors, *(number for name in sorted(tissues) for number in self.model.tissues[name].numbers))
 
 
 def _mm(length: float) -> str:
@@ -647,7 +429,7 @@ def _measured(fitted: _Fitted, outlines: dict[str, Floats]) -> Iterator[Number]:
     """Sizes at z = 0 that came from the map."""
     names = {"cord": "cord", "grey-matter": "grey matter", "dura-inner": "dural sac", "canal": "canal"}
     for key, name in names.items():
-        if key in fitted.tubes:
+        if key in fitted.tubes and not (key == "canal" and fitted.canal_filled(0.0)):
             width, depth = np.ptp(outlines[key], axis=0) * 1e3
             for what, value, unit in ((f"width of the {name}", width, "mm"), (f"depth of the {name}", depth, "mm"),
                                       (f"area of the {name}", area(outlines[key]) * 1e6, "mm2")):
@@ -660,7 +442,7 @@ def _kept(fitted: _Fitted) -> Iterator[Number]:
     replaced = ["cord width", "cord depth"]
     if "dura-inner" in fitted.tubes or "canal" in fitted.tubes:
         replaced += ["dorsal CSF", "ventral CSF", "vcsf", "width of the dural sac"]
-    if "canal" in fitted.tubes:
+    if "canal" in fitted.tubes and not fitted.canal_filled():
         replaced += ["canal"]
     if {"canal", "dura-inner"} <= set(fitted.tubes):
         replaced += ["dorsal epidural"]
@@ -678,12 +460,15 @@ def _kept(fitted: _Fitted) -> Iterator[Number]:
 
 def _fit(recipe: Labels) -> _Fitted:
     """Read the map, choose the slices and draw what it shows."""
-    found = _read("anatomy.file", recipe.file)
-    _check_table(recipe, found)
+    found = read_map("anatomy.file", recipe.file)
+    others = id_set(recipe.ignore)
+    if recipe.levels_file is None:
+        others = others.union(*map(id_set, recipe.vertebrae.values()))
+    check_table(found, recipe.labels, others)
     masks = _masks(recipe, found)
     warnings = list(found.warnings)
     average = _model(recipe)
-    heights = _heights(recipe, found, masks["cord"], average.cord.vertebrae, warnings)
+    heights = heights_of(recipe, found, masks["cord"], average.cord.vertebrae, warnings)
     at = float(heights.slice(0.0))
     count = masks["cord"].sum(axis=(0, 1))
     run, gaps = _run(recipe, found, count, at)
@@ -695,6 +480,9 @@ def _fit(recipe: Labels) -> _Fitted:
                           allowed=f"{CORD_AREAS[0] * 1e6:g} to {CORD_AREAS[1] * 1e6:g} mm2",
                           hint="look at the unit of length in the header, and at the ids of the cord")
     tubes = _tubes(found, masks, run, z, average, warnings)
+    wall = None
+    if {"bone", "disc"} & set(recipe.labels):
+        wall = _wall(recipe, found, masks.get("canal"), run, z, average, tubes, warnings)
     origin = _origin(tubes["cord"])
     tubes = {name: _moved(tube, origin) for name, tube in tubes.items()}
     model = average
@@ -708,7 +496,7 @@ def _fit(recipe: Labels) -> _Fitted:
                 heights.spans(cord.vertebrae), cord.level, cord.entry_angle)
     here = Level(model.vertebra, model.outlines, cord, model.tissues, False, model.numbers)
     step = found.spacing[2] * np.ceil(STEP / found.spacing[2] - 1e-6)
-    return _Fitted(recipe, found.name, float(step), (float(z[0]), float(z[-1])), gaps, tubes, here, warnings)
+    return _Fitted(recipe, found.name, float(step), (float(z[0]), float(z[-1])), gaps, tubes, here, wall, warnings)
 
 
 def _model(recipe: Labels, **sizes: str) -> Level:
@@ -720,10 +508,10 @@ def _model(recipe: Labels, **sizes: str) -> Level:
         raise failure.at("anatomy") if not failure.where.startswith("anatomy") else failure from None
 
 
-def _masks(recipe: Labels, found: _Map) -> dict[str, NDArray[np.bool_]]:
+def _masks(recipe: Labels, found: LabelMap) -> dict[str, NDArray[np.bool_]]:
     """What each outline encloses, (i, j, k) each; only outlines that the table of labels gives."""
     def mask(*keys: str) -> NDArray[np.bool_]:
-        ids = set().union(*(_set(recipe.labels.get(key, ())) for key in keys))
+        ids = set().union(*(id_set(recipe.labels.get(key, ())) for key in keys))
         return np.isin(found.ids, sorted(ids))
 
     cord = mask(*IN_CORD)
@@ -738,7 +526,7 @@ def _masks(recipe: Labels, found: _Map) -> dict[str, NDArray[np.bool_]]:
     return made
 
 
-def _run(recipe: Labels, found: _Map, count: NDArray[np.int64], at: float) -> tuple[NDArray[np.intp], Floats]:
+def _run(recipe: Labels, found: LabelMap, count: NDArray[np.int64], at: float) -> tuple[NDArray[np.intp], Floats]:
     """Slices around ``at`` that show the cord, and the heights of those beyond that do not although others after them do."""
     usable = count >= LEAST_VOXELS
     shown = np.flatnonzero(usable)
@@ -763,7 +551,41 @@ def _run(recipe: Labels, found: _Map, count: NDArray[np.int64], at: float) -> tu
     return run, np.asarray(z[gaps])
 
 
-def _tubes(found: _Map, masks: dict[str, NDArray[np.bool_]], run: NDArray[np.intp], z: Floats, average: Level,
+def _wall(recipe: Labels, found: LabelMap, space: Mask | None, run: NDArray[np.intp], z: Floats, average: Level, tubes: dict[str, _Tube],
+          warnings: list[str]) -> BonyWall:
+    """What bone and discs of the map say about the wall; the border of the canal that follows from bone goes to ``tubes``."""
+    from epidura.anatomy.label_wall import LEAST_SEEN, bony_wall
+
+    bone, disc = (np.isin(found.ids[:, :, run], sorted(id_set(recipe.labels.get(key, ())))) for key in ("bone", "disc"))
+    name = next(name for name in ("dura-outer", "dura-inner", "cord") if name in tubes)
+    wall = bony_wall(bone, disc, None if space is None else space[:, :, run], z, found.spacing[:2], tubes[name],
+                     average.outlines[name], average.outlines["canal"])
+    if "bone" not in recipe.labels:
+        return wall
+    shows = wall.seen >= LEAST_SEEN
+    if not wall.draws:
+        warnings.append(f"bone lies at the canal in {shows.sum()} slices only; the border of the canal was not taken from it")
+        return wall
+    tubes["canal"] = _tube(z, list(wall.outlines), wall.areas, SMOOTHED["canal"])
+    inner, count = _CALLED[name], len(z)
+    beside = "" if space is None else ", or ends where the labelled space around the dura does"
+    warnings.append(f"canal: its border is the inner side of the bone, which {shows.sum()} of {count} slices show, in "
+                    f"{wall.seen[shows].mean():.0%} of the directions on average; in openings it was carried over from the bone around them{beside}")
+    if not wall.own.all():
+        warnings.append(f"canal: {count - wall.own.sum()} of {count} slices show nothing of its wall; there it is as far from the {inner} "
+                        f"as in the parametric model at {recipe.vertebra}")
+    into = (wall.inside > max(found.spacing[:2])) & (wall.inside <= LARGEST_REPAIR)
+    if into.any():
+        k = int(np.where(into, wall.inside, 0.0).argmax())
+        warnings.append(f"in {into.sum()} of {count} slices bone reaches into the {inner}, by up to {_mm(wall.inside[k])} (at z = {_mm(z[k])}); "
+                        f"the {inner} was kept")
+    return wall
+
+
+_CALLED = {"dura-outer": "dura", "dura-inner": "dural sac", "cord": "cord"}
+
+
+def _tubes(found: LabelMap, masks: dict[str, NDArray[np.bool_]], run: NDArray[np.intp], z: Floats, average: Level,
            warnings: list[str]) -> dict[str, _Tube]:
     """Every labelled outline as a function of the height."""
     tubes: dict[str, _Tube] = {}
@@ -787,7 +609,7 @@ def _tubes(found: _Map, masks: dict[str, NDArray[np.bool_]], run: NDArray[np.int
 class _Drawn:
     """Draws one outline slice by slice and counts what went otherwise than hoped."""
 
-    def __init__(self, name: str, found: _Map, average: Level, tubes: dict[str, _Tube]):
+    def __init__(self, name: str, found: LabelMap, average: Level, tubes: dict[str, _Tube]):
         self.name, self.found, self.average, self.tubes = name, found, average, tubes
         self.folded = name in ("grey-matter", "dorsal-columns")
         self.standard = self.torn = self.cut = 0
@@ -877,5 +699,5 @@ def _filled(recipe: Labels, tubes: dict[str, _Tube]) -> list[str]:
         "canal": f"epidural space and wall of the canal: not in the map; as far from the dura as in {model}",
     }
     found = [sentence for name, sentence in said.items() if name not in tubes]
-    bone = "its labels are not used" if "bone" in recipe.labels else "not in the map"
+    bone = "only its inner side is used" if "bone" in recipe.labels else "not in the map"
     return [*found, f"bone: {bone}; it is as thick as in {model}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -42,17 +43,30 @@ def stations(z0: float, z1: float, vertebrae: Sequence[Span]) -> Floats:
     return np.concatenate([*pieces, knots[-1:]])
 
 
-def walls(z0: float, z1: float, vertebrae: Sequence[Span]) -> tuple[tuple[Wall, ...], tuple[Number, ...]]:
-    """What lies between the vertebrae from ``z0`` to ``z1`` (m): discs, foramina and ligament (data/junctions.csv).
+@dataclass(frozen=True)
+class Opening:
+    """Where one sector of the wall is not bone: from ``z0`` to ``z1`` (m), made of ``tissue``; ``numbers`` say so."""
 
-    They overlap along the spine, so each is cut wherever another one begins or ends. Discs lie where two vertebrae
-    meet in the chain of ``vertebrae`` and have the heights of the table; edges of the others may move by ``SLIVER``.
+    z0: float
+    z1: float
+    sector: str
+    tissue: str
+    numbers: tuple[Number, ...] = ()
+
+
+def walls(z0: float, z1: float, vertebrae: Sequence[Span]) -> tuple[tuple[Wall, ...], tuple[Number, ...]]:
+    """What lies between the vertebrae from ``z0`` to ``z1`` (m): discs, foramina and ligament (data/junctions.csv)."""
+    return joined(z0, z1, openings(vertebrae))
+
+
+def openings(vertebrae: Sequence[Span]) -> list[Opening]:
+    """Discs, foramina and ligament between the vertebrae, as in the tables.
+
+    Discs lie where two vertebrae meet in the chain of ``vertebrae`` and have the heights of the table.
     Nothing is known above C2 and below the disc L1/L2: bone.
     """
     bottom = {span.name: span.z0 for span in vertebrae}
-    edges = [z0, z1]
-    openings: list[tuple[float, float, str, str]] = []
-    numbers: list[Number] = []
+    found = []
     for row in table("junctions"):
         keys = {"upper": row["upper"], "sector": row["sector"]}
         name = f"{row['tissue']} {row['upper']}/{row['lower']}"
@@ -60,14 +74,28 @@ def walls(z0: float, z1: float, vertebrae: Sequence[Span]) -> tuple[tuple[Wall, 
         above = table("junctions").number(f"middle of {name} above that of the disc", "above_mm", "mm", "above_evidence", **keys)
         middle = bottom[row["upper"]] + above.value * 1e-3
         half = 0.5e-3 * height.value
-        low, high = _snapped(max(middle - half, z0), edges), _snapped(min(middle + half, z1), edges)
+        found.append(Opening(middle - half, middle + half, row["sector"], row["tissue"], (height, above)))
+    return found
+
+
+def joined(z0: float, z1: float, openings: Sequence[Opening]) -> tuple[tuple[Wall, ...], tuple[Number, ...]]:
+    """The wall from ``z0`` to ``z1`` (m) with these openings, and the numbers of those that lie there.
+
+    Openings of different sectors overlap along the spine, so each is cut wherever another one begins or ends; edges of all
+    but the first may move by ``SLIVER``.
+    """
+    edges = [z0, z1]
+    kept: list[Opening] = []
+    numbers: list[Number] = []
+    for one in openings:
+        low, high = _snapped(max(one.z0, z0), edges), _snapped(min(one.z1, z1), edges)
         if low < high:
             edges += [low, high]
-            openings.append((low, high, row["sector"], row["tissue"]))
-            numbers += [height, above]
+            kept.append(replace(one, z0=low, z1=high))
+            numbers += one.numbers
     found = []
     for a, b in pairwise(sorted(set(edges))):
-        here = {sector: tissue for low, high, sector, tissue in openings if low <= a and b <= high}
+        here = {one.sector: one.tissue for one in kept if one.z0 <= a and b <= one.z1}
         if here:
             found.append(Wall(a, b, **here))
     return tuple(found), tuple(numbers)

@@ -59,7 +59,8 @@ def measure(quick: bool = False, progress: Progress = lambda words, share: None)
         progress: called with what comes next and the share that is done.
     """
     groups: list[tuple[str, Callable[[], list[Row]]]] = [
-        ("uniform canal", lambda: uniform_rows(quick)), ("canal that varies", lambda: varying_rows(quick)), ("peers", lambda: peer_rows(quick)),
+        ("uniform canal", lambda: uniform_rows(quick)), ("graphics processor", lambda: gpu_rows(quick)),
+        ("canal that varies", lambda: varying_rows(quick)), ("peers", lambda: peer_rows(quick)),
         ("sampling", lambda: sampling_rows(quick)), ("new position", lambda: position_rows(quick))]
     rows = []
     for done, (name, group) in enumerate(groups):
@@ -171,22 +172,22 @@ def timed(what: Callable[[], Any]) -> tuple[Any, Figures]:
     return found, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
-def solved(canal: Canal, times: int = 1) -> Figures:
+def solved(canal: Canal, times: int = 1, device: str = "cpu") -> Figures:
     """The lead field of a canal, the best of some times."""
     from epidura.field import solve_field
 
     best: Figures = {}
     for _ in range(times):
-        lead_field, spent = timed(lambda: solve_field(canal))
+        lead_field, spent = timed(lambda: solve_field(canal, device=device))
         if not best or spent["wall"] < best["wall"]:
             best = spent
     return {**best, "gb": memory(), **{name: lead_field.notes[name] for name in ("unknowns", "iterations")}}
 
 
-def uniform(accuracy: str) -> Figures:
+def uniform(accuracy: str, device: str = "cpu") -> Figures:
     """Eight contacts in a canal that is the same everywhere."""
     warm()
-    return solved(product("vertebra", accuracy, {}, tips=False), 3)
+    return solved(product("vertebra", accuracy, {}, tips=False), 3, device)
 
 
 def varying(model: str, tolerance: float | None = None) -> Figures:
@@ -381,6 +382,19 @@ def uniform_rows(quick: bool) -> list[Row]:
         found, name = runs[1], "uniform canal, 8 contacts"
     return [Row(f"{name}, direct", found["wall"], "s", _words(found), 5.0, 1.5, _joined("the lower the better", _busy(found))),
             Row(f"{name}, peak memory", found["gb"], "GB", "", 1.0, 0.5, "the lower the better"), _growth("direct", runs)]
+
+
+def gpu_rows(quick: bool) -> list[Row]:
+    """The direct solver with its modes on a graphics processor; no row where there is none."""
+    from epidura.numerics.device import available
+
+    if available() is not None:
+        return []
+    if quick:
+        name, found = "uniform canal of ellipses, 1 contact", solved(ellipses(5.0, varies=False, contacts=1), 2, "cuda")
+    else:
+        name, found = "uniform canal, 8 contacts", _there("uniform('standard', 'cuda')")
+    return [Row(f"{name}, direct, on a graphics processor", found["wall"], "s", _words(found), note="contacts and splines on the processor")]
 
 
 def varying_rows(quick: bool) -> list[Row]:

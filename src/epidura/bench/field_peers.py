@@ -1,4 +1,4 @@
-"""What the field solver is raced against: tetrahedra of NGSolve (LGPL) and algebraic multigrid of PyAMG (MIT), extra ``peers``.
+"""What the field solver is raced against: tetrahedra of NGSolve (LGPL, extra ``peers``) and algebraic multigrid of PyAMG (MIT).
 
 Tetrahedra solve a point source in concentric cylinders (``tests/field/data/c_cylinder.csv``, domain R30_L120), where the answer is known.
 The source is a ball of current (1 - s²)³ of 0.6 mm: outside it is exactly a point source, so that nothing singular is meshed.

@@ -2,9 +2,7 @@
 
 One warp runs one fibre at one amplitude, so a batch should hold thousands of fibres. The linear response is found once
 per fibre and stays on the device while amplitudes are tried; the host only halves brackets and leaves out what is found.
-The kernels are compiled when they are first used, through CuPy: the extra ``epidura[cuda]``.
-
-A device is whatever has the methods of ``Device``: the tests put the host in its place.
+``device.py`` has the devices.
 
 Units: mV, ms, A.
 """
@@ -12,13 +10,17 @@ Units: mV, ms, A.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epidura.numerics.device import Cupy as Cupy
+from epidura.numerics.device import Device as Device
+from epidura.numerics.device import Program, current
+from epidura.numerics.device import available as available
 from epidura.numerics.kinetics import BASE, SERIES, Mrg
 
 if TYPE_CHECKING:
@@ -49,81 +51,6 @@ def given(precision: str) -> np.dtype[np.void]:
                     align=True)
 
 
-class Device(Protocol):
-    """Where the kernels run. An array is what ``put`` or ``room`` returned."""
-
-    def put(self, values: NDArray[Any]) -> Any:
-        """A copy there."""
-
-    def room(self, shape: tuple[int, ...], precision: str) -> Any:
-        """An array there whose values nobody has set."""
-
-    def address(self, array: Any) -> int:
-        """Of its first value."""
-
-    def get(self, array: Any) -> NDArray[Any]:
-        """A copy here, after all kernels before it are done."""
-
-    def free(self) -> int:
-        """Bytes that may still be taken."""
-
-    def launch(self, kernel: str, options: tuple[str, ...], given: NDArray[np.void], count: int) -> None:
-        """Run a kernel of ``cable.cu``, compiled with these options, for ``count`` runs or fibres; ``given`` holds one ``Given``."""
-
-
-def available() -> str | None:
-    """None if there is a graphics processor to run on, else why not."""
-    try:
-        import cupy
-    except ImportError as error:
-        return f"CuPy cannot be imported ({error}); pip install 'epidura[cuda]' brings it"
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-        cupy.cuda.nvrtc.getVersion()  # the compiler is a library of its own, which may be missing
-    except (RuntimeError, OSError) as error:
-        return f"CuPy finds no CUDA device and compiler that it can use: {error}"
-    return None if count else "there is no CUDA device"
-
-
-class Cupy:
-    """The current CUDA device, through CuPy.
-
-    Raises:
-        RuntimeError: without a device to run on.
-    """
-
-    def __init__(self) -> None:
-        reason = available()
-        if reason is not None:
-            raise RuntimeError(reason)
-        import cupy
-
-        self.cupy = cupy
-        self.module = cache(self._module)
-
-    def _module(self, options: tuple[str, ...]) -> Any:
-        return self.cupy.RawModule(code=SOURCE.read_text(encoding="utf-8"), options=("--std=c++17", *options))
-
-    def put(self, values: NDArray[Any]) -> Any:
-        return self.cupy.asarray(np.ascontiguousarray(values))
-
-    def room(self, shape: tuple[int, ...], precision: str) -> Any:
-        return self.cupy.empty(shape, precision)
-
-    def address(self, array: Any) -> int:
-        return int(array.data.ptr)
-
-    def get(self, array: Any) -> NDArray[Any]:
-        return np.asarray(self.cupy.asnumpy(array))
-
-    def free(self) -> int:
-        # what CuPy's pool holds without using it can be taken too
-        return int(self.cupy.cuda.runtime.memGetInfo()[0] + self.cupy.get_default_memory_pool().free_bytes())
-
-    def launch(self, kernel: str, options: tuple[str, ...], given: NDArray[np.void], count: int) -> None:
-        self.module(options).get_function(kernel)((count,), (LANES,), (given,))  # an array of one structure goes by value
-
-
 def unfit(membrane: Any, nodes: int) -> str | None:
     """None if the kernels serve such fibres, else why not."""
     if not isinstance(membrane, Mrg):
@@ -143,7 +70,8 @@ class _Layout:
         self.batch, self.net, self.plan, self.precision = batch, batch.net, batch.plan, batch.engine.dtype.name
         self.per_lane = -(-self.net.nodes // LANES)
         self.width, self.kept = LANES * self.per_lane, max(1, self.net.stride)
-        self.options = (f"-DREAL={'float' if self.precision == 'float32' else 'double'}", f"-DNODES_PER_LANE={self.per_lane}", f"-DKEPT={self.kept}")
+        options = f"-DREAL={'float' if self.precision == 'float32' else 'double'}", f"-DNODES_PER_LANE={self.per_lane}", f"-DKEPT={self.kept}"
+        self.program = Program(SOURCE, LANES, options)
         self.folds = int(np.count_nonzero(self.plan.parts.folds))
         self.row_count = int((np.diff(self.plan.parts.at[:, 3]) - 1).sum())
         membrane = batch.engine.cable.membrane
@@ -262,7 +190,7 @@ class Fibres:
             call[name] = self.device.address(array)
         for name, value in numbers.items():
             call[name] = value
-        self.device.launch(kernel, self.layout.options, call, count)
+        self.device.launch(self.layout.program, kernel, call, count)
 
     @cached_property
     def peaks(self) -> Floats:
@@ -358,10 +286,4 @@ def fires(batch: _Batch, device: Device, amplitudes: Floats, detect: NDArray[np.
 def pick(membrane: Any, nodes: int) -> tuple[Device | None, str]:
     """A graphics processor for these fibres, or None and why it is not one."""
     why = available() or unfit(membrane, nodes)
-    return (None, why) if why else (_cupy(), "")
-
-
-@cache
-def _cupy() -> Cupy:
-    """One for all: it keeps the compiled kernels."""
-    return Cupy()
+    return (None, why) if why else (current(), "")

@@ -39,6 +39,14 @@ BLOCK = 16
 """Contacts solved together; more are solved in turns, to bound the memory."""
 
 
+class NotConverged(ValueError):
+    """An iteration that did not reach its tolerance: the relative residual it reached, in so many steps."""
+
+    def __init__(self, words: str, residual: float, steps: int):
+        super().__init__(words)
+        self.residual, self.steps = residual, steps
+
+
 @dataclass(frozen=True)
 class Touch:
     """A contact: ring nodes ``nodes`` (of the section) between the axis nodes z0 and z1, m."""
@@ -86,7 +94,8 @@ def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: 
         tolerance: of the residual, relative, in the norm of the preconditioner.
 
     Raises:
-        ValueError: contacts that are not on the mesh, or conjugate gradients that do not converge in ``limit`` steps.
+        NotConverged: conjugate gradients that do not converge in ``limit`` steps.
+        ValueError: contacts that are not on the mesh.
     """
     ring = np.unique(np.concatenate([t.nodes for t in touches]))
     layout = Layout(spine.section, _whole_rings(spine.section, ring))
@@ -286,5 +295,5 @@ def _conjugate(
         combine(p, back, s, -1.0)
         p, s = s, p
     else:
-        raise ValueError(f"conjugate gradients reached {left:.1e} of {tolerance:.1e} in {limit} steps")
+        raise NotConverged(f"conjugate gradients reached {left:.1e} of {tolerance:.1e} in {limit} steps", left, limit)
     return x, steps, left

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.linalg import cho_factor, cho_solve, eigh
 
+from epidura.numerics.device import Device
 from epidura.numerics.ldlt import LANES, Factor, Plan, plan, threads
+from epidura.numerics.modes_cuda import Modes
 from epidura.numerics.section import Section
 from epidura.numerics.spine import axis_matrices, integrals, pattern
 
@@ -151,15 +153,18 @@ def solve_contacts(
     longitudinal: Sequence[float] | Floats,
     contacts: Sequence[tuple[int, float, float]],
     solver: str = "ldlt",
+    device: Device | None = None,
 ) -> Solution:
     """Potentials and impedances of equipotential contacts, 1 A out of one at a time.
 
     Args:
         contacts: (index of the ring, z0, z1) in m; z0 and z1 must be nodes of the axis.
         solver: ``ldlt`` (batched, threads) or ``splu`` (SuperLU, the reference).
+        device: a graphics processor for the modes of ``ldlt``, see ``modes_cuda``.
 
     Raises:
         ValueError: a contact whose edges are not on the axis or whose ring does not exist.
+        MemoryError: the device has too little.
     """
     system = sweep(section, z, transverse, longitudinal)
     bands = [_band(section, system.z, contact) for contact in contacts]
@@ -167,7 +172,7 @@ def solve_contacts(
     ring_nodes = np.concatenate([section.rings[r] for r in used])
     offset = dict(zip(used, np.concatenate(([0], np.cumsum([len(section.rings[r]) for r in used])))[:-1], strict=True))
     spans = [slice(int(offset[r]), int(offset[r]) + len(section.rings[r])) for r, _, _ in contacts]
-    plane = _solver(system, ring_nodes, solver)
+    plane = _solver(system, ring_nodes, solver, device)
     block = plane.ring_blocks()
     currents, impedance, iterations, spread = _contact_currents(system, block, [b[0] for b in bands], spans)
     loads = np.zeros((len(system.eigenvalues), len(ring_nodes), len(contacts)))
@@ -184,17 +189,19 @@ def solve_sources(
     longitudinal: Sequence[float] | Floats,
     rhs: Floats,
     solver: str = "ldlt",
+    device: Device | None = None,
 ) -> Modal:
     """Potentials of general nodal loads.
 
     Args:
         rhs: (k, nz, n2) A, ∫ f v for every node; loads of grounded nodes are ignored.
+        solver, device: as in ``solve_contacts``.
     """
     system = sweep(section, z, transverse, longitudinal)
     if rhs.ndim != 3 or rhs.shape[1:] != (len(z), len(section.points)):
         raise ValueError(f"loads must have the shape (k, {len(z)}, {len(section.points)}), got {rhs.shape}")
     loads = np.einsum("zj,kzn->jnk", system.shapes, rhs, optimize=True)
-    return Modal(system, _solver(system, np.empty(0, dtype=np.int64), solver).solve(loads))
+    return Modal(system, _solver(system, np.empty(0, dtype=np.int64), solver, device).solve(loads))
 
 
 def _band(section: Section, z: Floats, contact: tuple[int, float, float]) -> tuple[Ints, Ints]:
@@ -324,10 +331,32 @@ class _Batched(_Plane):
         return out
 
 
-def _solver(system: Sweep, ring: Ints, name: str) -> _Plane:
+class _OnDevice(_Plane):
+    """All modes on a graphics processor."""
+
+    def __init__(self, system: Sweep, ring: Ints, device: Device):
+        super().__init__(system, ring)
+        planned = plan(self.indptr, self.indices, self.ring_places)
+        self.modes = Modes(planned, self.stiffness, self.mass, system.eigenvalues, device)
+        self.nodes = np.full(len(system.section.points), -1)  # place of each in the elimination order
+        self.nodes[system.free[planned.order]] = np.arange(planned.size)
+
+    def ring_blocks(self) -> Floats:
+        return self.modes.last_block()
+
+    def solve_ring(self, loads: Floats) -> Floats:
+        return self.modes.solve(loads, self.nodes[self.ring], self.nodes)
+
+    def solve(self, loads: Floats) -> Floats:
+        return self.modes.solve(loads, self.nodes, self.nodes)
+
+
+def _solver(system: Sweep, ring: Ints, name: str, device: Device | None) -> _Plane:
     if name not in ("ldlt", "splu"):
         raise ValueError(f"solver {name!r}; allowed: ldlt, splu")
-    return (_Batched if name == "ldlt" else _Reference)(system, ring)
+    if name == "splu":
+        return _Reference(system, ring)
+    return _Batched(system, ring) if device is None else _OnDevice(system, ring, device)
 
 
 def _contact_currents(
