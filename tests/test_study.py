@@ -182,7 +182,7 @@ def test_a_program_without_an_amplitude_has_no_voltages(monkeypatch):
 
 def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     """Of a program with two trains one delivery and one product in time; a generator's limits are warnings; all of it is saved."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None: point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: point_sources(canal))
     program = TINY["programs"][0]
     other = {"waveform": {"kind": "tonic", "frequency": "90 Hz", "pulse_width": "90 us"}, "contacts": {2: -1, 3: 1}, "amplitude": "1 mA"}
     programs = [{**program, "interleaved": [other]}, {**program, "name": "strong", "amplitude": "40 mA"}]
