@@ -1,6 +1,6 @@
 """Clinical plausibility: runs the chain, compares with data/validation.csv and writes the tables of docs/validation.md.
 
-    python -m benchmarks.validation [plausibility] [field]
+    python -m benchmarks.validation [plausibility] [field] [types]
 
 Nothing here is tuned: a line that fails stays in the table as a failure.
 """
@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 import epidura as ep
 from epidura import axon
 from epidura.canal import build_canal
+from epidura.delivery import Electronics, deliver
 from epidura.fibre.course import follow
 from epidura.field import solve_field
+from epidura.firing import fire
+from epidura.generator import generator
 from epidura.product import LeadField, Tissue
 from epidura.recruitment import recruit
 from epidura.result import Result
@@ -53,7 +56,7 @@ def result(tissues: str, vertebra: str = "T9", tip: str = "T8", width: str = "21
         "title": "validation", "anatomy": {"kind": "parametric", "vertebra": vertebra, "tissues": tissues, **anatomy},
         "leads": [{"model": "octrode", "tip_vertebra": tip, "lateral": lateral}],
         "fibres": [{"kind": "dorsal-column", "count": count}, {"kind": "dorsal-root"}],
-        "programs": [{"name": "bipole", "waveform": waveform, "contacts": {4: -1, 5: 1}}],
+        "programs": [{"name": "bipole", "waveform": waveform, "contacts": {4: -1, 5: 1}}], "firing": "off",
     }), accuracy="fast", check_field=False)
 
 
@@ -400,7 +403,75 @@ def of_field() -> str:
     return "\n".join(parts)
 
 
-PARTS = {"plausibility": plausibility, "field": of_field}
+def types_of_stimulation(tissues: str) -> Iterator[Line]:
+    """What is known of types of stimulation, on one lead field: the bipole at T9."""
+    tonic = {"kind": "tonic", "frequency": "50 Hz", "pulse_width": "300 us"}
+    waves = {
+        "tonic": tonic, "twice": {**tonic, "frequency": "100 Hz"}, "active": {"kind": "burst", "recharge": "active"},
+        "passive": {"kind": "burst"}, "10 kHz": {"kind": "high-frequency"},
+    }
+    run = ep.run(ep.read({
+        "title": "validation", "anatomy": {"kind": "parametric", "vertebra": "T9", "tissues": tissues},
+        "leads": [{"model": "octrode", "tip_vertebra": "T8"}], "firing": "off",
+        "fibres": [{"kind": "dorsal-column", "count": 400}, {"kind": "dorsal-root"}],
+        "programs": [{"name": name, "waveform": wave, "contacts": {4: -1, 5: 1}, "amplitude": "2 mA"} for name, wave in waves.items()],
+    }), accuracy="fast", check_field=False)
+    at = {name: run.recruitment.sel(program=name) for name in waves}
+    felt_at = {name: float(one.perception_threshold) * 1e3 for name, one in at.items()}
+    width = {"tonic": 0.3, "active": 1.0, "passive": 1.0, "10 kHz": 0.03}  # ms, so that mA times it is uC
+    for name in ("active", "passive"):
+        pair = felt_at[name], felt_at["tonic"]
+        yield Line("-", f"burst with {name} recharge against tonic of 300 us: perception threshold", "below tonic", _list(pair, " mA"),
+                   pair[0] < pair[1])
+        charge = pair[0] * width[name], pair[1] * width["tonic"]
+        yield Line("-", f"burst with {name} recharge against tonic: charge of a phase at the threshold", "above tonic", _list(charge, " uC"),
+                   charge[0] > charge[1])
+        packet = 5 * charge[0], charge[1]
+        yield Line("-", f"burst with {name} recharge against tonic: charge of a packet at the threshold", "above tonic", _list(packet, " uC"),
+                   packet[0] > packet[1])
+    peak = next(float(np.abs(one.record.current).max()) for one in run.deliveries if one is not None and one.program.name == "passive") / 2e-3
+    small = recruit(run.lead_field, run.case.fibres, run.case.programs[3], electronics=Electronics(capacitor=4e-6))
+    yield Line("-", f"burst with passive recharge through {Electronics().capacitor * 1e6:.0f} uF: strongest current over that of a pulse",
+               "not known", f"{peak:.1f}", None)
+    yield Line("-", "burst with passive recharge through 4 uF, which comes back five times as strong: perception threshold", "not known",
+               f"{float(small.perception_threshold[0]) * 1e3:.2f} mA", None)
+    fast = at["10 kHz"]
+    kinds = [float(fast.threshold.values[(fast.fibre_population == kind).values].min()) * 1e3 for kind in ("dorsal-column", "dorsal-root")]
+    yield Line("V25", "10 kHz, 30 us: lowest threshold of a dorsal-column and of a root fibre", "upper end of 0.5-5 mA or above", _list(kinds, " mA"),
+               min(kinds) >= 4)
+    chosen = np.argsort(fast.threshold.values)[:16]
+    clinical = fire(run.lead_field, run.case.fibres, run.case.programs[4], 5e-3, 50e-3, chosen=chosen)
+    yield Line("V35", "10 kHz at 5 mA, the top of the clinical range: action potentials of the 16 most excitable fibres in 50 ms", "none",
+               str(int(clinical.spike_count.sum())), not clinical.spike_count.values.any())
+    order = np.argsort(fast.threshold.values)
+    nth = float(fast.threshold.values[order[20]])
+    driven = fire(run.lead_field, run.case.fibres, run.case.programs[4], 1.3 * nth, 50e-3, chosen=order[:20])
+    strength = float(np.nanmedian(driven.vector_strength))
+    yield Line("-", "10 kHz at 1.3 times a threshold: vector strength with the carrier, rate after the onset, median of 20 fibres",
+               "asynchronous: well below 1", f"{strength:.2f}, {float(driven.rate.median()):.0f} Hz", strength < 0.5)
+    locked = fire(run.lead_field, run.case.fibres, run.case.programs[0], 1.5 * float(np.sort(at["tonic"].threshold.values)[20]), 0.2,
+                  chosen=np.argsort(at["tonic"].threshold.values)[:20])
+    strength = float(np.nanmedian(locked.vector_strength))
+    yield Line("-", "tonic, 1.5 times a threshold: vector strength, rate, median of 20 fibres", "1, 50 Hz",
+               f"{strength:.3f}, {float(locked.rate.median()):.0f} Hz", strength > 0.99 and abs(float(locked.rate.median()) - 50) < 1)
+    power = [one.energy / one.cycle for one in run.deliveries[:2] if one is not None]
+    yield Line("-", "power into the tissue at 100 Hz over that at 50 Hz", "2", f"{power[1] / power[0]:.4f}", abs(power[1] / power[0] - 2) < 1e-6)
+    eterna = generator("eterna")
+    cycled = run.case.programs[3].but(cycle={"on": "30 s", "off": "90 s"}, amplitude="0.6 mA")
+    low, high = eterna.power(deliver(cycled, run.lead_field), cycled).recharge_days or (np.nan, np.nan)
+    yield Line("-", "Eterna: interval between charges, burst of 0.6 mA, 1 ms, 30 s on, 90 s off, on this field",
+               "21 days or more: the statement that intervals are scaled from", f"{low:.1f} to {high:.1f} days", None)
+
+
+def of_types() -> str:
+    """The table of types of stimulation."""
+    lines = list(types_of_stimulation("high-dura"))
+    judged = [line.good for line in lines if line.good is not None]
+    return (f"Written by `python -m benchmarks.validation types` ({platform.machine()}, Epidura {_version()}, accuracy `fast`, tissue set "
+            f"`high-dura`): {sum(judged)} of {len(judged)} that can be judged pass.\n\n{_rows(lines, 'clinical use; our own bound')}")
+
+
+PARTS = {"plausibility": plausibility, "field": of_field, "types": of_types}
 
 
 def main() -> None:

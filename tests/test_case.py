@@ -222,6 +222,9 @@ WAVE = (*PROGRAM, "waveform")
 
 REFUSED = [
     # where in the case, what is put there, kind of error, path in the message, words in the message
+    (("generator",), "etrna", BadInput, "generator", ["there is no generator of this name", "got 'etrna'", "did you mean 'eterna'?"]),
+    (("firing",), {"fibres": -1}, BadCase, "firing.fibres", ["got -1"]),
+    (("firing",), {"duraton": "1 s"}, BadCase, "firing.duraton", ["unknown key", "did you mean 'duration'?"]),
     (("interface",), {"exponent": 1.2}, BadCase, "interface.exponent", ["less than or equal to 1", "got 1.2"]),
     (("interface",), {"exponnt": 0.9}, BadCase, "interface.exponnt",
      ["unknown key", "allowed: magnitude, exponent, charge_transfer", "did you mean 'exponent'?"]),

@@ -24,6 +24,7 @@ TARGETS = {
     "refractory_angina": (["refractory angina"], (-2, 0)),
     "paddle_back_pain": (["low back axial (tonic)"], (0, 0)),
     "oblique_leads_legs": (["leg, radicular (tonic)"], (-3, 3)),
+    "types_of_stimulation": (["low back axial (tonic)"], (-1.5, 1.5)),
     "drg_knee": (["groin / knee / foot focal (DRG)"], (0, 0)),
 }
 
@@ -71,7 +72,7 @@ def test_an_example_says_why_and_is_at_its_level(path):
         assert case.anatomy.vertebra in found
     assert all(low <= lead.lateral * 1e3 <= high for lead in case.leads)
     sides = {area.split("-")[0] for area in case.patient.pain.areas} & {"left", "right"}
-    if len(sides) == 1 and path.stem != "failed_back_surgery":
+    if len(sides) == 1 and path.stem not in ("failed_back_surgery", "types_of_stimulation"):
         assert all(lead.lateral * (1 if sides == {"right"} else -1) >= 0 for lead in case.leads)
 
 
@@ -101,6 +102,15 @@ def test_check_finds_an_example_good(path, tmp_path):
     assert done.stdout == (f"{path}: good; {len(case.leads)} lead(s), {case.contact_count} contacts, "
                            f"{len(case.programs)} program(s)\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_types_of_stimulation_are_all_there():
+    case = read(FOLDER / "types_of_stimulation.yaml")
+    kinds = [program.waveform.kind for program in case.programs]
+    assert kinds == ["tonic", "high-density", "burst", "burst", "high-frequency", "fast-acting", "tonic"]
+    assert [program.waveform.recharge for program in case.programs if program.waveform.kind == "burst"] == ["passive", "active"]
+    assert len(case.programs[-1].trains) == 3
+    assert case.generator is not None
 
 
 def test_the_demo_is_the_example_of_failed_back_surgery():

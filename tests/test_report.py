@@ -13,6 +13,7 @@ from scipy.special import gamma
 from tiny_case import TINY
 
 import epidura as ep
+from epidura.delivery import deliver
 from epidura.interface import at_contacts, verdict
 from epidura.report import DISCLAIMER, interface_lines, references, render
 from epidura.result import used_numbers
@@ -315,6 +316,81 @@ def test_a_program_that_reaches_nothing_is_reported_and_not_hidden(result):
 def test_a_case_without_a_patient_has_a_report(result):
     case = ep.read({name: value for name, value in TINY.items() if name != "patient"})
     one = result.recruitment.isel(program=[0]).assign_coords(program=["tonic"])
-    page = Page(render(type(result)(**{**vars(result), "case": case, "recruitment": one})))
+    page = Page(render(type(result)(**{**vars(result), "case": case, "recruitment": one, "deliveries": result.deliveries[:1],
+                                       "firing": result.firing[:1]})))
     assert page.text["h1"] == ["Tiny"]
     assert page.count("svg") >= 1
+
+
+def section(page: Page) -> str:
+    return page.words.split("Types of stimulation side by side")[1].split("Leads in the canal")[0]
+
+
+def test_types_of_stimulation_stand_side_by_side(result, page):
+    """What is told is what the products say; every limit is named with its source."""
+    words = section(page)
+    assert sum(attributes.get("class") == "wave" for tag, attributes in page.tags if tag == "svg") == 2 * len(result.case.programs)
+    cells = [" ".join(text.split()) for text in page.text["td"]]
+    for program, told, row, delivery in zip(result.case.programs, result.summary()["stimulation"], range(3), result.deliveries, strict=True):
+        assert delivery.amplitude[0] == pytest.approx(float(result.recruitment.programmed_amplitude[row]))
+        charge = float(result.recruitment.programmed_amplitude[row]) * program.waveform.pulse_width * 1e6
+        assert f"{charge:.3g} µC" in cells
+        assert told["balanced"] == (program.waveform.kind == "burst")  # the others are monophasic
+        if told["balanced"]:
+            assert told["compliance_V"] == pytest.approx(delivery.compliance, abs=1e-6)
+            assert f"{told['compliance_V']:.3g} V" in cells
+        else:
+            assert told["compliance_V"] is None
+        assert f"{told['shannon_k']:.2f}" in cells
+        fired = told["firing"]
+        assert any(cell.startswith(f"{fired['fire']} of {fired['followed']} (") or f"of {fired['followed']} that are near" in cell
+                   or "no fibre is near" in cell for cell in cells)
+        for limit in told["limits"]:
+            assert limit["source"] in words
+            assert limit["name"] in words
+    assert "Generator:" not in words
+    assert cells.count("grows without end") == 2
+    assert sum("does not come back" in warning for warning in result.warnings) == 2
+
+
+def test_firing_that_was_turned_off_has_no_table(result):
+    page = Page(render(type(result)(**{**vars(result), "firing": ()})))
+    assert "Firing in time" not in page.words
+    assert "At the contacts" in section(page)
+    assert not any("firing" in told for told in type(result)(**{**vars(result), "firing": ()}).summary()["stimulation"])
+
+
+def test_a_program_without_an_amplitude_has_no_figures(result):
+    silent = type(result)(**{**vars(result), "deliveries": (None, *result.deliveries[1:]), "firing": (None, *result.firing[1:])})
+    words = section(Page(render(silent)))
+    assert "no amplitude: its perception threshold is not reached" in words
+    assert set(silent.summary()["stimulation"][0]) == {"name"}
+
+
+@pytest.mark.parametrize("model", ["eterna", "proclaim-xr-5", "senza"])
+def test_a_generator_has_its_battery_and_its_limits(result, model):
+    case = result.case.but(generator=model)
+    own = type(result)(**{**vars(result), "case": case, "numbers": used_numbers(case, result.canal)})
+    words = section(Page(render(own)))
+    assert f"Generator: {model}" in words
+    assert ("life" if own.generator.battery == "primary" else "between charges") in words
+    for i, told in enumerate(own.summary()["stimulation"]):
+        assert ("power" in told) == told["balanced"]
+        if told["balanced"]:
+            low, high = told["power"]["total_W"]
+            assert 0 < low <= high
+            assert f"{low * 1e6:.3g}" in words or f"{low * 1e6:.0f}" in words
+        assert told["violations"] == [str(one) for one in own.violations(i)]
+        for line in told["violations"]:
+            assert " ".join(line.split()) in words
+
+
+def test_an_amplitude_that_follows_from_the_fibres_is_not_held_against_steps(result):
+    """One that was written is; both are held against the range."""
+    free = result.case.but(generator="axium-drg")
+    own = type(result)(**{**vars(result), "case": free})
+    assert own.generator.amplitude.step is not None
+    assert not any(one.quantity == "amplitude" for one in own.violations(0))
+    written = free.but(programs=[free.programs[0].but(amplitude="2.01 mA"), *free.programs[1:]])
+    at = (deliver(written.programs[0], result.lead_field), *result.deliveries[1:])
+    assert any(one.quantity == "amplitude" for one in type(result)(**{**vars(own), "case": written, "deliveries": at}).violations(0))

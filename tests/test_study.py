@@ -12,6 +12,7 @@ from tiny_case import TINY, tiny
 
 import epidura as ep
 from epidura import study
+from epidura.delivery import Electronics
 from epidura.errors import BadInput
 from epidura.product import Canal, FieldError, LeadField
 
@@ -177,6 +178,39 @@ def test_a_program_without_an_amplitude_has_no_voltages(monkeypatch):
     program = replace(result, interface=silent).summary()["programs"][0]["interface"]
     assert program["voltage_V"] is None
     assert program["pairs"][0]["measured_ohm"] > 1000
+
+
+def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
+    """Of a program with two trains one delivery and one product in time; a generator's limits are warnings; all of it is saved."""
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: point_sources(canal))
+    program = TINY["programs"][0]
+    other = {"waveform": {"kind": "tonic", "frequency": "90 Hz", "pulse_width": "90 us"}, "contacts": {2: -1, 3: 1}, "amplitude": "1 mA"}
+    programs = [{**program, "interleaved": [other]}, {**program, "name": "strong", "amplitude": "40 mA"}]
+    case = ep.read({**TINY, "programs": programs, "generator": "eterna", "firing": {"duration": "30 ms", "fibres": 5}})
+    result = ep.run(case, cache=False, accuracy="fast")
+    levels = result.recruitment.programmed_amplitude.values
+    assert [len(levels_) for levels_ in study.amplitudes(case, result.recruitment)] == [2, 1]
+    assert [one.amplitude for one in result.deliveries] == [pytest.approx(tuple(levels[:2])), (40e-3,)]
+    assert [one.sizes["fibre"] for one in result.firing] == [5, 5]
+    assert all(float(one.duration) == 30e-3 for one in result.firing)
+    assert "delivery" in result.timings
+    assert "firing" in result.timings
+    assert [str(one) for i in (0, 1) for one in result.violations(i)] == [words for words in result.warnings if words.startswith("programs[")]
+    assert {number.table for number in result.numbers} >= {"generators.csv"}
+    folder = ep.save(result, tmp_path / "out")
+    with xr.open_zarr(folder / "products.zarr", group="firing/1", consolidated=False) as again:
+        xr.testing.assert_allclose(again.load(), result.firing[1])
+    silent = ep.run(case.but(firing="off"), cache=False, accuracy="fast")
+    assert silent.firing == ()
+    assert "firing" not in silent.timings
+
+
+def test_what_has_no_amplitude_is_neither_delivered_nor_followed(case, canal):
+    field = point_sources(canal)
+    nothing = xr.Dataset({"programmed_amplitude": ("program", [np.nan]), "threshold": (("program", "fibre"), np.full((1, 2), np.inf)),
+                          "weight": ("fibre", np.ones(2))})
+    assert study.deliver_all(case, field, nothing, Electronics()) == (None,)
+    assert study.fire_all(case, field, nothing, ep.Engine(), Electronics(), lambda words, share: None) == (None,)
 
 
 def test_a_run_says_that_multigrid_took_over(case, monkeypatch):

@@ -15,6 +15,8 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, mode
 
 from epidura import anatomy, axon, fibre, lead, waveform
 from epidura.errors import BadCase, nearest
+from epidura.firing import Firing
+from epidura.generator import generator
 from epidura.interface import LATEST, Interface, first_phase
 from epidura.patient import Patient
 from epidura.program import CASE, Program, rows
@@ -36,6 +38,11 @@ def _populations(value: object) -> object:
 
 def _default_fibres() -> tuple[Any, ...]:
     return tuple(fibre.family.read({"kind": kind}) for kind in ("dorsal-column", "dorsal-root"))
+
+
+def _firing(value: object) -> object:
+    """``off`` stands for no fibres at all; YAML reads it as false."""
+    return {"fibres": 0} if value is False or value == "off" else value
 
 
 def _left_out(schema: dict[str, Any]) -> None:
@@ -61,6 +68,8 @@ class Case(Recipe):
         rules: from which share of firing fibres on something is felt or uncomfortable.
         interface: the double layer of the contacts; ``{}`` is that of platinum. Without one, contacts are bare. It adds to
             impedances and voltages and changes nothing else.
+        generator: model of the catalogue that delivers the programs; without one, a generator that can do everything.
+        firing: which fibres are followed in time; ``off`` for none.
     """
 
     title: str = Field(min_length=1)
@@ -73,11 +82,14 @@ class Case(Recipe):
     programs: tuple[Program, ...] = Field(min_length=1)
     rules: Rules = Rules()
     interface: Interface | None = Field(None, json_schema_extra=_left_out)
+    generator: str | None = None
+    firing: Annotated[Firing, BeforeValidator(_firing)] = Firing()
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the key ``interface`` where there is none, so that keys of cases are what they were before it existed."""
-        return {name: value for name, value in handler(self).items() if name != "interface" or value is not None}
+        """Without the keys that came later where they say nothing, so that keys of cases are what they were before these existed."""
+        silent = {"interface": self.interface is None, "generator": self.generator is None, "firing": self.firing == Firing()}
+        return {name: value for name, value in handler(self).items() if not silent.get(name, False)}
 
     @property
     def contact_count(self) -> int:
@@ -105,6 +117,8 @@ class Case(Recipe):
             if population.axon not in axon.family.members:
                 raise BadCase(f"fibres[{i}].axon", "there is no axon of this kind", got=population.axon,
                               allowed=axon.family.allowed(), hint=nearest(population.axon, axon.family.members))
+        if self.generator is not None:
+            generator(self.generator)
         if self.interface is not None and self.interface.charge_transfer is not None:
             longest = max(first_phase(program.waveform.unit())[0] for program in self.programs)
             if longest > self.interface.latest:

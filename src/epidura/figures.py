@@ -17,6 +17,7 @@ from epidura.recruitment import PULSE_WIDTHS
 from epidura.shape import outline_at, wall_of
 
 if TYPE_CHECKING:
+    from epidura.delivery import Delivery
     from epidura.product import Canal, Shaft
     from epidura.result import Result
 
@@ -344,6 +345,56 @@ def usage_ranges(result: Result) -> go.Figure:
     figure.update_yaxes(autorange="reversed")
     return _style(figure, "Usage range of each program", height=150 + 70 * len(names),
                   legend={"orientation": "h", "y": -78 / (52 + 70 * len(names))})
+
+
+PICTURE = (236, 78)
+"""Width and height of the small picture of a waveform, px."""
+
+
+def waveform_picture(delivery: Delivery, start: float, end: float, words: str) -> str:
+    """Inline SVG of the currents of the electrodes from ``start`` to ``end`` s of the cycle, which is drawn again and again; mA."""
+    wide, tall = PICTURE
+    left, right, top, bottom = 6.0, wide - 6.0, 15.0, tall - 16.0
+    edges, current = delivery.record.edges, delivery.record.current
+    first, count = int(np.floor(start / delivery.cycle + 1e-9)), int(np.ceil((end - start) / delivery.cycle - 1e-9)) + 1
+    times = np.concatenate([edges[:-1] + k * delivery.cycle for k in range(first, first + count)] + [[(first + count) * delivery.cycle]])
+    values = np.tile(current, (count, 1))
+    largest = float(np.abs(current).max())
+    middle, scale = 0.5 * (top + bottom), 0.5 * (bottom - top) / max(largest, 1e-30)
+    parts = [f'<line x1="{left}" x2="{right}" y1="{middle}" y2="{middle}" stroke="{GRID}"/>']
+    for k, number in enumerate(delivery.contacts):
+        shares = [train.contacts.get(number, 0.0) for train in delivery.program.trains]
+        colour = CATHODE if min(shares) < 0 else ANODE
+        inside = np.flatnonzero((times[1:] > start) & (times[:-1] < end))
+        x = left + (right - left) * (np.clip(np.column_stack([times[inside], times[inside + 1]]), start, end) - start) / (end - start)
+        y = middle - scale * values[inside, k]
+        corners = [point for (a, b), h in zip(x.tolist(), y.tolist(), strict=True) for point in ((a, h), (b, h))]
+        kept = [p for i, p in enumerate(corners) if i in (0, len(corners) - 1) or not p[1] == corners[i - 1][1] == corners[i + 1][1]]
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in kept)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.3" stroke-linejoin="round" stroke-opacity="0.85"/>')
+    span = end - start
+    length = f"{span * 1e3:.3g} ms" if span >= 1e-3 else f"{span * 1e6:.3g} µs"
+    parts.append(f'<text x="{left}" y="{top - 4}">±{largest * 1e3:.3g} mA</text>'
+                 f'<text x="{right}" y="{tall - 4}" text-anchor="end">{length}</text>')
+    return (f'<svg class="wave" viewBox="0 0 {wide} {tall}" width="{wide}" height="{tall}" role="img" aria-label="{escape(words)}">'
+            f"{''.join(parts)}</svg>")
+
+
+def pulse_span(delivery: Delivery) -> tuple[float, float]:
+    """From and to of the stretch that shows one pulse of every train, the first of a packet, with its recharge; s in the cycle."""
+    train = delivery.program.trains[0]
+    course = train.waveform.pulse()
+    on = course.values > 0
+    starts = course.times[on & ~np.append(False, on[:-1])]
+    end = float(starts[1]) if len(starts) > 1 else course.end
+    if len(delivery.program.trains) > 1:
+        driven = np.flatnonzero(delivery.driven)
+        firsts = [driven[delivery.train[driven] == k] for k in range(len(delivery.program.trains))]
+        end = max(float(delivery.record.edges[own[0]]) + train.waveform.pulse().end
+                  for own, train in zip(firsts, delivery.program.trains, strict=True) if own.size)
+    if train.waveform.passive and len(starts) == 1:
+        end *= 4  # some of the recharge
+    return -0.06 * end, float(min(1.06 * end, delivery.cycle))
 
 
 def contact_label(number: int) -> str:

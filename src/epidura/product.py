@@ -79,6 +79,44 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "weight": (("fibre",), "1"),
         "nodes": (("program", "fibre"), "1"),
     },
+    "firing": {
+        # per fibre and action potential: when the node at its upper end fires, where and when it began; nan where there are fewer
+        "spike_time": (("fibre", "spike"), "s"),
+        "initiation_time": (("fibre", "spike"), "s"),
+        # the pulse that began last before it did, -1 where there is none
+        "spike_pulse": (("fibre", "spike"), "1"),
+        "spike_count": (("fibre",), "1"),
+        # in whole cycles after the first 10 ms, and in these
+        "rate": (("fibre",), "Hz"),
+        "onset_rate": (("fibre",), "Hz"),
+        # median time from the start of the pulse to the upper end
+        "latency": (("fibre",), "s"),
+        # number in its packet of the pulse that fires first, from 1 on; 0 where nothing does
+        "first_pulse": (("fibre",), "1"),
+        # share of the pulses or packets with an action potential
+        "answered": (("fibre",), "1"),
+        # with the period of the train that each action potential answers, packets of a burst counting as one
+        "vector_strength": (("fibre",), "1"),
+        # 1: silent, and an action potential from below does not pass; 0: it passes; nan: not asked
+        "blocked": (("fibre",), "1"),
+        # share of the fibres, by weight, that begin to fire within 1 ms of each pulse
+        "together": (("pulse",), "1"),
+        # between the fibres that fire, in bins of 1 ms
+        "synchrony": ((), "1"),
+        "pulse_time": (("pulse",), "s"),
+        "pulse_train": (("pulse",), "1"),
+        "pulse_packet": (("pulse",), "1"),
+        "pulse_number": (("pulse",), "1"),
+        "duration": ((), "s"),
+        "cycle": ((), "s"),
+        "fibre_index": (("fibre",), "1"),
+        "fibre_population": (("fibre",), ""),
+        "segment": (("fibre",), ""),
+        "side": (("fibre",), ""),
+        "diameter": (("fibre",), "m"),
+        "depth": (("fibre",), "m"),
+        "weight": (("fibre",), "1"),
+    },
     "interface": {
         # magnitude at `frequency` between two contacts, on the diagonal from one to the generator's case: tissue alone, with interfaces
         "tissue_impedance": (("contact", "contact_"), "ohm"),

@@ -6,7 +6,7 @@ it fires for each program, and reads perception, discomfort and coverage off the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -127,7 +127,7 @@ def place_fibres(canal: Canal, populations: Sequence[Population]) -> Fibres:
 
 
 @dataclass(frozen=True)
-class _Group:
+class Group:
     """Fibres of one axon model and one number of nodes, and the potential along them in one program.
 
     ``potentials`` is (fibres, patterns, compartments) in V per ampere of amplitude.
@@ -151,7 +151,7 @@ class _Group:
 class _Task:
     """A search: some fibres, given by their indices, of a program's groups with the course of each pattern."""
 
-    groups: Sequence[_Group]
+    groups: Sequence[Group]
     courses: Sequence[Course]
     shortest: float
     wanted: NDArray[np.bool_]
@@ -170,7 +170,7 @@ def _search(tasks: Sequence[_Task], engine: Engine, progress: Progress) -> list[
     # the dearest first, so that no thread is left with a long one at the end
     parts.sort(key=lambda part: -part[0].courses[0].end * part[3].nodes * part[4].size)
 
-    def work(part: tuple[_Task, Floats, Learner, _Group, NDArray[np.intp]]) -> None:
+    def work(part: tuple[_Task, Floats, Learner, Group, NDArray[np.intp]]) -> None:
         task, result, learner, group, chosen = part
         result[:, group.members[chosen]] = group.thresholds(task.courses, engine, chosen, learner)
 
@@ -208,7 +208,7 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
     fibres = place_fibres(lead_field.canal, populations)
     models = {population.kind: axon.family.read({"kind": population.axon}) for population in populations}
     seen = [patterns(program, lead_field, electronics, f"programs[{p}].") for p, program in enumerate(programs)]
-    groups = [list(_groups(lead_field, fibres, models, program, mixing)) for program, (mixing, _) in zip(programs, seen, strict=True)]
+    groups = [list(grouped(lead_field, fibres, models, program.contacts, mixing)) for program, (mixing, _) in zip(programs, seen, strict=True)]
     everyone = np.ones(len(fibres.diameter), bool)
     tasks = [_Task(groups[p], seen[p][1], program.waveform.pulse().shortest, everyone, f"fibres, program {program.name}")
              for p, program in enumerate(programs)]
@@ -221,13 +221,13 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
     return _product(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress), ohm)
 
 
-def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], program: Program, mixing: Floats) -> Iterator[_Group]:
-    """Fibres that go through the kernel together, over the stretch that the program can excite.
+def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], mixing: Floats) -> Iterator[Group]:
+    """Fibres that go through the kernel together, over the stretch that the contacts with a fraction other than 0 in ``driven`` can excite.
 
     Where the nodes lie does not depend on the program: the nodes of a fibre are counted from the start of its path, and
     a program takes those from ``REACH`` below its contacts to ``REACH`` above them.
     """
-    active = [c for c in lead_field.canal.contacts if program.contacts.get(c.number, 0.0) != 0.0]
+    active = [c for c in lead_field.canal.contacts if driven.get(c.number, 0.0) != 0.0]
     low, high = min(c.z0 for c in active) - REACH, max(c.z1 for c in active) + REACH
     internode, axons = np.empty(len(fibres.diameter)), np.empty(len(fibres.diameter), object)
     for kind, model in models.items():
@@ -246,7 +246,7 @@ def _groups(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon], prog
             points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
             per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
             potentials = np.moveaxis(np.tensordot(mixing, per_contact, axes=1), 0, 1)
-            yield _Group(model, members, int(count), fibres.diameter[members], potentials)
+            yield Group(model, members, int(count), fibres.diameter[members], potentials)
 
 
 def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> float:
@@ -309,7 +309,7 @@ NEAR = (1.1, 1.3, 2.0, 5.0, np.inf)
 """Factors of the perception threshold up to which fibres are simulated at other pulse widths, one after the other."""
 
 
-def _strength_duration(groups: Sequence[Sequence[_Group]], fibres: Fibres, programs: Sequence[Program], found: Floats, rules: Rules,
+def _strength_duration(groups: Sequence[Sequence[Group]], fibres: Fibres, programs: Sequence[Program], found: Floats, rules: Rules,
                        engine: Engine, progress: Progress) -> Floats:
     """(programs, pulse widths) perception threshold, A; nan for waveforms that are not single pulses with a recharge of their own.
 

@@ -12,6 +12,8 @@ import numpy as np
 from epidura import figures
 from epidura.bodymap import body_map
 from epidura.canal import build_canal
+from epidura.firing import REACH
+from epidura.generator import phase_of
 from epidura.result import CASE_WORDS, used_numbers
 from epidura.tables import Number
 
@@ -27,6 +29,9 @@ MOST_3D = 6
 """Browsers keep some eight WebGL pictures alive; programs beyond these come without the 3-D view."""
 
 EVIDENCE_WORDS = {"recall": "from memory, source not read", "judgement": "our judgement", "computed": "computed", "read": "read in the source"}
+
+
+UNITS = {"uC/cm2": "µC/cm²", "uA": "µA", "ohm": "Ω", "log10(uC/ph * uC/cm2/ph)": ""}
 
 
 def references(case: Case) -> list[dict[str, str]]:
@@ -53,8 +58,8 @@ def render(result: Result) -> str:
     from plotly.offline import get_plotlyjs
 
     style = (files("epidura") / "data" / "report.css").read_text("utf-8")
-    body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.rows))),
-                      _strength(result), _leads(result), _impedances(result) + _interface(result), _unverified(result), _references(result),
+    body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.rows))), _strength(result),
+                      _stimulation(result), _leads(result), _impedances(result) + _interface(result), _unverified(result), _references(result),
                       _foot(result)])
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
             f"<title>{escape(result.case.title)} · Epidura</title>\n<style>{style}</style>\n<script>{get_plotlyjs()}</script>\n"
@@ -191,6 +196,189 @@ def _strength(result: Result) -> str:
     return (f"<section><h2>Strength and duration</h2>{_figure(figure, 'strength')}"
             '<p class="small">Perception threshold of each tonic program with other pulse widths; Weiss: threshold = rheobase × (1 + chronaxie / '
             "width).</p></section>")
+
+
+def _stimulation(result: Result) -> str:
+    """Types of stimulation side by side: at the electrode, at the fibres, at the cell; nothing where nothing was delivered."""
+    if not result.deliveries:
+        return ""
+    one = result.summary()["stimulation"]
+    parts = [_waves(result), _charges(result), _fired(result, one), _electrical(result, one), _beside_limits(result, one), _battery(result)]
+    return f'<section id="stimulation"><h2>Types of stimulation side by side</h2>{"".join(parts)}</section>'
+
+
+def _doubt(unverified: bool) -> str:
+    return ' <span class="doubt" title="not verified">?</span>' if unverified else ""
+
+
+def _whole(cell: str) -> str:
+    """A cell that is not broken."""
+    return cell.replace(" ", "\u00a0")
+
+
+def _figures(value: float | None, unit: str = "", digits: int = 3) -> str:
+    """A number with so many figures, without an exponent where it is large."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    return _whole(f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}") + (f"\u00a0{unit}" if unit else "")
+
+
+def _waves(result: Result) -> str:
+    rows = []
+    for program, delivery in zip(result.case.programs, result.deliveries, strict=True):
+        lines = [f"<strong>{escape(program.name)}</strong>",
+                 *(f"{_micro(train.waveform.words())}: {escape(train.words())}" for train in program.trains)]
+        if program.cycle is not None:
+            lines.append(f"on {program.cycle.on:g} s, off {program.cycle.off:g} s")
+        if program.ramp_up:
+            lines.append(f"ramp of {program.ramp_up:g} s")
+        if program.sources == "single":
+            lines.append("one source for all contacts")
+        words = "<br>".join(lines)
+        if delivery is None:
+            rows.append([words, "no amplitude: its perception threshold is not reached", ""])
+            continue
+        shown = delivery.cycle * (1 if delivery.cycle > 1e-3 else 10)
+        rows.append([words, figures.waveform_picture(delivery, -0.02 * shown, shown, f"{program.name}: currents over a cycle"),
+                     figures.waveform_picture(delivery, *figures.pulse_span(delivery), f"{program.name}: currents of one pulse")])
+    return (f'{_table(("program", "currents at the contacts, a cycle", "one pulse of each train"), rows, "waves")}'
+            '<p class="small">Into tissue at each contact: red, a cathode of the first phase; blue, an anode or the case. Of a carrier ten periods '
+            "are drawn. The largest current stands above each picture; where contacts are joined for passive recharge it can be the recharge, which "
+            "depends on the coupling capacitors.</p>")
+
+
+def _charges(result: Result) -> str:
+    """Thresholds in mA and as charge, and who fires at the amplitude of the program; one line a train."""
+    rows = []
+    for i, row in enumerate(result.case.rows):
+        at = result.recruitment.isel(program=i)
+        amplitude, perception = float(at.programmed_amplitude), float(at.perception_threshold)
+        charge = phase_of(row.waveform) * 1e6
+        fires = at.threshold.values <= amplitude
+        column = (at.fibre_population == "dorsal-column").values
+
+        def both(value: float, charge: float = charge) -> tuple[str, str]:
+            return (_whole(_mA(value)), _figures(value * charge, "µC")) if np.isfinite(value) else ("not reached", "–")
+
+        share = amplitude / perception if np.isfinite(amplitude / perception) else None
+        root = f"{fires[~column].mean():.0%}" if (~column).any() and np.isfinite(amplitude) else "–"
+        real = f"{at.weight.values[fires & column].sum():.0f}" if np.isfinite(amplitude) else "–"
+        rows.append([escape(row.name), *both(perception), *both(float(at.discomfort_threshold)), *both(amplitude),
+                     "–" if share is None else f"{share:.0%}", real, root])
+    head = ("train", "perception", "per phase", "discomfort", "per phase", "runs at", "per phase", "of perception", "columns firing", "roots firing")
+    return (f'<h3>Thresholds as current and as charge</h3>{_table(head, rows, "dense")}'
+            '<p class="small">Each train by itself, one pulse or packet. Per phase: charge of the largest phase, all contacts of one sign together. '
+            "Columns firing: dorsal-column fibres that the simulated ones stand for; roots firing: share of the simulated root fibres.</p>")
+
+
+def _fired(result: Result, one: list[dict[str, Any]]) -> str:
+    """Firing in time; nothing where it was turned off."""
+    if not result.firing:
+        return ""
+    rows = []
+    for program, told in zip(result.case.programs, one, strict=True):
+        f = told.get("firing")
+        if f is None:
+            rows.append([escape(program.name), "no amplitude", *[""] * 8])
+            continue
+        if not f["fire"]:
+            near = "no fibre is near its threshold" if not f["followed"] else f"none of {f['followed']} that are near"
+            rows.append([escape(program.name), f"{near}, {f['duration_ms']:.0f} ms", *["–"] * 8])
+            continue
+        low, high = f["rate_range_Hz"]
+        blocked = "–" if f["blocked"] is None else f"{f['blocked']} of {f['asked']} silent"
+        rows.append([escape(program.name), f"{f['fire']} of {f['followed']} ({f['real_fibres']:.0f} real), {f['duration_ms']:.0f} ms",
+                     f"{_figures(f['rate_Hz'])} ({_figures(low)} to {_figures(high)})", _figures(f["onset_rate_Hz"]), f"{f['answered']:.0%}",
+                     _figures(f["latency_ms"]), f"{f['first_pulse']:.0f}", _figures(f["vector_strength"], digits=2),
+                     f"{_figures(f['synchrony'], digits=2)} / {'–' if f['together'] is None else format(f['together'], '.0%')}", blocked])
+    head = ("program", "fibres that fire", "rate, Hz", "in the first 10 ms, Hz", "pulses answered", "latency, ms", "pulse that fires first",
+            "vector strength", "synchrony / within 1 ms", "blocked")
+    return (f'<h3>Firing in time</h3>{_table(head, rows, "dense")}'
+            f'<p class="small">All trains of a program together, on fibres with a threshold up to {REACH:g} times its amplitude; medians over '
+            "the fibres that fire, at their upper end. Rate: in whole cycles after the first 10 ms. Pulses answered: share of the pulses or packets "
+            "with an action potential. Pulse that fires first: its number in a packet; the last one also stands for the recharge after it. Vector "
+            "strength: 1, always in the same phase of the train that is answered. Synchrony between fibres in bins of 1 ms: 1, all alike; within "
+            "1 ms: mean share of the firing fibres that start within 1 ms of a pulse. "
+            "Blocked: of the fibres that fired and fell silent under a kilohertz train, those that do not let an action potential pass.</p>")
+
+
+def _electrical(result: Result, one: list[dict[str, Any]]) -> str:
+    head = ("program", "voltage needed", "charge per phase", "charge density", "k of Shannon", "direct current", "power into wires and tissue")
+    rows = []
+    for told in one:
+        if "compliance_V" not in told:
+            rows.append([escape(told["name"]), "no amplitude", *[""] * 5])
+            continue
+        volts = _figures(told["compliance_V"], "V") if told["balanced"] else "grows without end"
+        rows.append([escape(told["name"]), volts, _figures(told["charge_per_phase_uC"], "µC"),
+                     _figures(told["charge_density_uC_cm2"], "µC/cm²"), f"{told['shannon_k']:.2f}", _figures(told["direct_current_uA"], "µA"),
+                     _figures(told["load_power_mW"] * 1e3, "µW") if told["balanced"] else "–"])
+    return (f'<h3>At the contacts</h3>{_table(head, rows, "dense")}<p class="small">Of the contact with the most. Voltage needed: between the '
+            "terminals of the sources, coupling capacitors and passive recharge included; it grows without end where the charge does not come back. "
+            "Power: mean, with turns of on and off.</p>")
+
+
+def _beside_limits(result: Result, one: list[dict[str, Any]]) -> str:
+    """Each figure beside each named limit: a line a limit, a column a program."""
+    known = [told["limits"] for told in one if "limits" in told]
+    if not known:
+        return ""
+    rows = []
+    for k, limit in enumerate(known[0]):
+        cells = []
+        for told in one:
+            here = told["limits"][k] if "limits" in told else None
+            # a least value is passed from above
+            marked = here is not None and here["above"] is not here["name"].startswith("clinical impedance, least")
+            cells.append("–" if here is None else f'<span class="{"above" if marked else "under"}">{_figures(here["value"])}</span>')
+        unit = UNITS.get(limit["unit"], limit["unit"])
+        rows.append([escape(limit["name"]) + _doubt(limit["unverified"]), _whole(f"{limit['limit']:g} {escape(unit)}"), *cells,
+                     escape(limit["source"])])
+    head = ("named limit", "limit", *(escape(told["name"]) for told in one), "source")
+    return (f'<h3>Beside named limits</h3>{_table(head, rows, "dense limits")}'
+            '<p class="small">Reported, not judged. <span class="above">Marked</span>: above the limit, or below a least value. '
+            '<span class="doubt">?</span>: the limit is from memory or a judgement.</p>')
+
+
+def _battery(result: Result) -> str:
+    """Power and battery, and what the generator cannot deliver; nothing where the case names none."""
+    own = result.generator
+    if own is None:
+        return ""
+
+    def span(pair: tuple[float, float] | None, scale: float, unit: str) -> str:
+        return "not known" if pair is None else f"{_figures(pair[0] * scale)} to {_figures(pair[1] * scale, unit)}"
+
+    rows: list[list[str]] = []
+    told: list[tuple[str, tuple[str, ...]]] = []
+    refused: list[str] = []
+    for i, program in enumerate(result.case.programs):
+        power, violations = result.power(i), result.violations(i)
+        if power is None:
+            rows.append([escape(program.name), "no amplitude" if not result.deliveries[i] else "the charge does not come back", *[""] * 4])
+        else:
+            lasts = span(power.life_years, 1, "years") if own.battery == "primary" else span(power.recharge_days, 1, "days")
+            rows.append([escape(program.name), span(power.pulse_energy_J, 1e6, "µJ"), span(power.stimulation_W, 1e6, "µW"),
+                         span(power.total_W, 1e6, "µW"), lasts, f"{len(violations)}, see below" if violations else "none that is known"])
+            told.append((program.name, power.words))
+        if violations:
+            other, changes = own.nearest(program, result.deliveries[i] if result.deliveries else None)
+            near = "; ".join(changes) or "nothing to change"
+            refused.append(f"<li>{'<br>'.join(escape(str(v)) + _doubt(v.unverified) for v in violations)}<br>"
+                           f"{'nearest program' if other is not None else 'no program near it'}: {escape(near)}</li>")
+    lasting = "life" if own.battery == "primary" else "between charges"
+    head = ("program", "energy of a pulse", "stimulation", "with base current", lasting, "limits exceeded")
+    # what is said of every program is said once
+    common = [words for words in (told[0][1] if told else ()) if all(words in other for _, other in told)]
+    assumed = f"<p>{escape('; '.join(common))}.</p>" if common else ""
+    for name, every in told:
+        if own_words := [words for words in every if words not in common]:
+            assumed += f"<p><strong>{escape(name)}</strong>: {escape('; '.join(own_words))}.</p>"
+    unknown = f" Nothing was found about: {', '.join(own.unknown())}; these are not enforced or not counted." if own.unknown() else ""
+    return (f'<h3>Generator: {escape(own.model)}, {escape(own.manufacturer)}</h3>{_table(head, rows, "dense")}'
+            + (f'<ul class="refused">{"".join(refused)}</ul>' if refused else "")
+            + f'<p class="small">Every range is over what is not known of the generator.{escape(unknown)}</p>'
+            f"<details><summary>What these ranges assume</summary>{assumed}</details>")
 
 
 def _leads(result: Result) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from epidura import axon
+from epidura import firing as follow
 from epidura.case import Case
+from epidura.delivery import Delivery, fact
+from epidura.generator import Generator, Power, Violation, generator, limits
 from epidura.interface import returns_far, verdict
 from epidura.product import Canal, FieldError, LeadField
 from epidura.tables import Number
@@ -32,6 +36,8 @@ class Result:
         numbers: every number from the tables that was used.
         field_error: how far the field differs from a coarser one on the fibres in use; None: not compared.
         interface: what the interface of the contacts adds; None: the case has none.
+        deliveries: one cycle of each program at the electrodes, at the amplitudes of ``recruitment``; None where one is not known.
+        firing: of each program in time; None where an amplitude is not known or none was asked for.
     """
 
     case: Case
@@ -45,6 +51,47 @@ class Result:
     numbers: tuple[Number, ...] = ()
     field_error: FieldError | None = None
     interface: xr.Dataset | None = None
+    deliveries: tuple[Delivery | None, ...] = ()
+    firing: tuple[xr.Dataset | None, ...] = ()
+
+    @property
+    def generator(self) -> Generator | None:
+        """That of the case."""
+        return None if self.case.generator is None else generator(self.case.generator)
+
+    def rows_of(self, program: int) -> range:
+        """The rows of the trains of a program."""
+        before = sum(len(one.trains) for one in self.case.programs[:program])
+        return range(before, before + len(self.case.programs[program].trains))
+
+    def power(self, program: int) -> Power | None:
+        """What a program takes from the cell; None without a generator, an amplitude or charge that comes back."""
+        delivery, own = self.deliveries[program] if self.deliveries else None, self.generator
+        return None if delivery is None or own is None or delivery.added.any() else own.power(delivery, self.case.programs[program])
+
+    def violations(self, program: int) -> tuple[Violation, ...]:
+        """Limits of the generator that a program exceeds.
+
+        An amplitude that follows from the fibres is not held against the generator's steps, nor a voltage that grows without end against its limit.
+        """
+        delivery, own, one = self.deliveries[program] if self.deliveries else None, self.generator, self.case.programs[program]
+        if own is None:
+            return ()
+        found = own.violations(one, delivery, f"programs[{program}]")
+        if delivery is None:
+            return found
+
+        def is_left_out(violation: Violation) -> bool:
+            if violation.quantity == "voltage needed" and delivery.added.any():
+                return True
+            for k, (train, level) in enumerate(zip(one.trains, delivery.amplitude, strict=True)):
+                path = f"programs[{program}]." + (f"interleaved[{k - 1}]." if k else "") + "amplitude"
+                span = {"amplitude": own.amplitude, "burst amplitude": own.burst_amplitude}.get(violation.quantity)
+                if violation.where == path and span is not None and train.amplitude.current is None and train.amplitude.voltage is None:
+                    return span.low <= level <= span.high
+            return False
+
+        return tuple(violation for violation in found if not is_left_out(violation))
 
     def summary(self) -> dict[str, Any]:
         """The main figures as plain values, amplitudes in mA; ``interface`` only where the case has one."""
@@ -52,6 +99,7 @@ class Result:
             "title": self.case.title,
             "key": self.case.key(),
             "programs": [self._program(i) for i in range(len(self.case.rows))],
+            "stimulation": [self._stimulation(i) for i in range(len(self.case.programs))],
             "impedance_ohm": self.lead_field.impedance.diagonal().round(3).tolist(),
             "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
             "device": self.device,
@@ -64,6 +112,37 @@ class Result:
             unverified = [f"{n.name}: {n.value:g} {n.unit}".removesuffix(" 1") for n in self.case.interface.numbers() if n.unverified]
             found["interface"] = {**self.case.interface.model_dump(mode="json"), "measured_at_Hz": float(self.interface.frequency),
                                   "unverified": unverified}
+        return found
+
+    def _stimulation(self, i: int) -> dict[str, Any]:
+        """A program with all its trains: at the electrode, at the fibres, at the cell."""
+        program = self.case.programs[i]
+        delivery, fired = self.deliveries[i] if self.deliveries else None, self.firing[i] if self.firing else None
+        found: dict[str, Any] = {"name": program.name}
+        if delivery is not None:
+            share = 1.0 if program.cycle is None else program.cycle.share
+            # where charge stays behind, the voltage of the capacitors grows from cycle to cycle and has no value
+            steady = not delivery.added.any()
+            found |= {
+                "balanced": steady,
+                "compliance_V": _finite(delivery.compliance) if steady else None,
+                "charge_per_phase_uC": _finite(float(delivery.charge_per_phase.max()) * 1e6),
+                "charge_density_uC_cm2": _finite(float(delivery.charge_density[~np.isnan(delivery.charge_density)].max()) * 1e2),
+                "shannon_k": _finite(delivery.shannon),
+                "direct_current_uA": _finite(float(abs(delivery.direct_current).max()) * 1e6),
+                "load_power_mW": _finite(delivery.energy / delivery.cycle * share * 1e3) if steady else None,
+                "limits": [{"name": one.name, "value": None if one.unit == "V" and not steady else _finite(one.value), "limit": one.limit,
+                            "unit": one.unit, "above": one.above, "unverified": one.unverified, "source": one.source}
+                           for one in limits(delivery)],
+            }
+        if fired is not None:
+            found["firing"] = follow.summary(fired)
+        if self.generator is not None:
+            found["violations"] = [str(one) for one in self.violations(i)]
+            power = self.power(i)
+            if power is not None:
+                found["power"] = {"pulse_energy_J": power.pulse_energy_J, "stimulation_W": power.stimulation_W, "total_W": power.total_W,
+                                  "life_years": power.life_years, "recharge_days": power.recharge_days, "words": list(power.words)}
         return found
 
     def _program(self, i: int) -> dict[str, Any]:
@@ -131,6 +210,9 @@ def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
         used += axon.family.read({"kind": kind}).numbers()
     if case.interface is not None:
         used += case.interface.numbers()
+    used.append(fact("coupling capacitor"))
+    if case.generator is not None:
+        used += generator(case.generator).numbers()
     if case.patient:
         used += case.patient.pain.numbers()
     return tuple(dict.fromkeys(used))

@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +20,11 @@ import xarray as xr
 
 from epidura.canal import build_canal
 from epidura.case import Case, to_text
+from epidura.delivery import Delivery, Electronics, deliver, volts_per_ampere
 from epidura.errors import BadInput
 from epidura.field import direct, field_error, solve_field, solver_warnings
+from epidura.firing import choose, fire
+from epidura.generator import generator
 from epidura.interface import at_contacts, verdict
 from epidura.numerics import cable_cuda
 from epidura.product import Canal, FieldError, Floats, LeadField
@@ -77,7 +80,14 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
             progress("check of the field", 0.0)
             error = check(case, lead_field, cache=cache, device=chosen)
     with _timed("recruitment", timings):
-        recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress)
+        electronics = Electronics() if case.generator is None else generator(case.generator).electronics()
+        recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress, electronics)
+    with _timed("delivery", timings):
+        deliveries = deliver_all(case, lead_field, recruitment, electronics)
+    fired: tuple[xr.Dataset | None, ...] = ()
+    if case.firing.fibres:
+        with _timed("firing", timings):
+            fired = fire_all(case, lead_field, recruitment, engine, electronics, progress)
     interface = None
     if case.interface is not None:
         with _timed("interface", timings):
@@ -85,8 +95,47 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     numbers = used_numbers(case, canal)
     if chosen == "cuda" and not direct(canal):
         fallen_back = (*fallen_back, ITERATED)
-    warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface))
-    return Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface)
+    warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface),
+                *_charge_warnings(deliveries))
+    result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired)
+    return replace(result, warnings=(*warnings, *(str(one) for i in range(len(case.programs)) for one in result.violations(i))))
+
+
+def amplitudes(case: Case, recruitment: xr.Dataset) -> list[Floats]:
+    """(trains,) amplitudes in A that each program runs at; nan where one hangs on a perception threshold that is not reached."""
+    ends = np.cumsum([len(program.trains) for program in case.programs])
+    return np.split(recruitment.programmed_amplitude.values, ends[:-1])
+
+
+def deliver_all(case: Case, lead_field: LeadField, recruitment: xr.Dataset, electronics: Electronics) -> tuple[Delivery | None, ...]:
+    """One cycle of each program at its amplitudes; None where one is not known."""
+    def one(i: int, levels: Floats) -> Delivery | None:
+        program = case.programs[i]
+        if not np.isfinite(levels).all():
+            return None
+        # a train that controls voltage is delivered in V
+        given = [level if train.amplitude.voltage is None else level * volts_per_ampere(program.alone(k), lead_field, electronics)
+                 for k, (train, level) in enumerate(zip(program.trains, levels.tolist(), strict=True))]
+        return deliver(program, lead_field, given, electronics, where=f"programs[{i}].")
+
+    return tuple(one(i, levels) for i, levels in enumerate(amplitudes(case, recruitment)))
+
+
+def fire_all(case: Case, lead_field: LeadField, recruitment: xr.Dataset, engine: Engine, electronics: Electronics,
+             progress: Progress) -> tuple[xr.Dataset | None, ...]:
+    """The product ``firing`` of each program, of some fibres near its amplitude; None where that is not known."""
+    found: list[xr.Dataset | None] = []
+    first = 0
+    for i, levels in enumerate(amplitudes(case, recruitment)):
+        rows = slice(first, first + len(levels))
+        first = rows.stop
+        if not np.isfinite(levels).all():
+            found.append(None)
+            continue
+        chosen, weight = choose(recruitment.threshold.values[rows], recruitment.weight.values, levels, case.firing.fibres)
+        found.append(fire(lead_field, case.fibres, case.programs[i], levels.tolist(), case.firing.duration, engine, electronics, chosen=chosen,
+                          weight=weight, progress=progress, where=f"programs[{i}]."))
+    return tuple(found)
 
 
 def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "cpu") -> FieldError | None:
@@ -132,6 +181,13 @@ def _program_warnings(recruitment: xr.Dataset) -> list[str]:
             found.append(f"program {program}: roots become uncomfortable ({discomfort * 1e3:.2f} mA) before a dermatome of the dorsal columns "
                          f"is felt ({perception * 1e3:.2f} mA); it has no usage range")
     return found
+
+
+def _charge_warnings(deliveries: Sequence[Delivery | None]) -> list[str]:
+    """Programs whose charge does not come back."""
+    return [f"program {one.program.name}: the charge of its pulses does not come back, a mean current of "
+            f"{float(np.abs(one.direct_current).max()) * 1e6:.3g} uA would flow; capacitors of a generator do not let it, their voltage grows until "
+            "stimulation stops" for one in deliveries if one is not None and one.added.any()]
 
 
 def _interface_warnings(interface: xr.Dataset | None) -> list[str]:
@@ -231,6 +287,7 @@ def save(result: Result, folder: str | Path) -> Path:
         products = {"recruitment": result.recruitment, "lead_field": result.lead_field.impedances()}
         if result.interface is not None:
             products["interface"] = result.interface
+        products |= {f"firing/{i}": one for i, one in enumerate(result.firing) if one is not None}
         for name, product in products.items():
             _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
         (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")
