@@ -183,7 +183,7 @@ def test_a_program_without_an_amplitude_has_no_voltages(monkeypatch):
 def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     """Of a program with two trains one delivery and one product in time; a generator's limits are warnings; all of it is saved."""
     monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: point_sources(canal))
-    program = TINY["programs"][0]
+    program = {**TINY["programs"][0], "waveform": {"kind": "tonic", "pulse_width": "300 us"}}
     other = {"waveform": {"kind": "tonic", "frequency": "90 Hz", "pulse_width": "90 us"}, "contacts": {2: -1, 3: 1}, "amplitude": "1 mA"}
     programs = [{**program, "interleaved": [other]}, {**program, "name": "strong", "amplitude": "40 mA"}]
     case = ep.read({**TINY, "programs": programs, "generator": "eterna", "firing": {"duration": "30 ms", "fibres": 5}})
@@ -203,6 +203,23 @@ def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     silent = ep.run(case.but(firing="off"), cache=False, accuracy="fast")
     assert silent.firing == ()
     assert "firing" not in silent.timings
+
+
+@pytest.mark.parametrize(("model", "waveform", "amplitude", "words", "solved"), [
+    ("vanta", {"kind": "high-frequency"}, "auto", "programs[0].waveform.frequency: frequency is not what vanta can deliver; got '10000 Hz'", False),
+    ("senza", {"kind": "tonic", "shape": "monophasic"}, "auto", "programs[0].contacts.4: the charge does not come back", True),
+    ("hfx-iq", {"kind": "tonic"}, "12 mA", "programs[0].amplitude: voltage needed is not what hfx-iq can deliver", True),
+    ("nonesuch", {"kind": "tonic"}, "auto", "generator: ", False),
+])
+def test_what_a_generator_cannot_do_stops_a_run_before_the_fibres(monkeypatch, model, waveform, amplitude, words, solved):
+    done = []
+    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: done.append("field") or point_sources(canal))
+    monkeypatch.setattr(study, "recruit", lambda *_: done.append("fibres"))
+    program = {**TINY["programs"][0], "waveform": waveform, "amplitude": amplitude}
+    with pytest.raises(ep.BadInput) as failure:
+        ep.run(ep.read({**TINY, "programs": [program], "generator": model}), cache=False, accuracy="fast")
+    assert str(failure.value).startswith(words)
+    assert done == (["field"] if solved else [])
 
 
 def test_what_has_no_amplitude_is_neither_delivered_nor_followed(case, canal):

@@ -24,7 +24,7 @@ from epidura.delivery import Delivery, Electronics, deliver, volts_per_ampere
 from epidura.errors import BadInput
 from epidura.field import direct, field_error, solve_field, solver_warnings
 from epidura.firing import choose, fire
-from epidura.generator import generator
+from epidura.generator import Generator, generator, require_balanced
 from epidura.interface import at_contacts, verdict
 from epidura.numerics import cable_cuda
 from epidura.product import Canal, FieldError, Floats, LeadField
@@ -68,19 +68,25 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     engine = replace(engine or Engine(), device=chosen)
     progress = progress or (lambda words, share: None)
     timings: dict[str, float] = {}
+    made = None if case.generator is None else generator(case.generator)
+    for i, program in enumerate(case.programs):
+        if made is not None:
+            made.require(program, where=f"programs[{i}]")  # before anything is computed
     with _timed("canal", timings):
         progress("canal", 0.0)
         canal = build_canal(case.anatomy, case.leads, accuracy=accuracy)
     with _timed("field", timings):
         progress("electric field", 0.0)
         lead_field = solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
+    electronics = Electronics() if made is None else made.electronics()
+    if made is not None:
+        refuse(case, made, lead_field)
     error = None
     if check_field and accuracy in COARSER:
         with _timed("field check", timings):
             progress("check of the field", 0.0)
             error = check(case, lead_field, cache=cache, device=chosen)
     with _timed("recruitment", timings):
-        electronics = Electronics() if case.generator is None else generator(case.generator).electronics()
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress, electronics)
     with _timed("delivery", timings):
         deliveries = deliver_all(case, lead_field, recruitment, electronics)
@@ -99,6 +105,24 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
                 *_charge_warnings(deliveries))
     result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired)
     return replace(result, warnings=(*warnings, *(str(one) for i in range(len(case.programs)) for one in result.violations(i))))
+
+
+def refuse(case: Case, made: Generator, lead_field: LeadField) -> None:
+    """Stop before the fibres where a generator cannot deliver a program, or its charge does not come back.
+
+    A program whose amplitude hangs on the fibres is held against the limits with 1 mA for the balance only; what it then runs at is
+    compared afterwards, and said in the warnings.
+
+    Raises:
+        BadInput: naming the program, what was got, the limit and its source.
+    """
+    for i, program in enumerate(case.programs):
+        known = all(train.amplitude.current is not None or train.amplitude.voltage is not None for train in program.trains)
+        path = f"programs[{i}]"
+        delivery = deliver(program, lead_field, None if known else [1e-3] * len(program.trains), made.electronics(), where=f"{path}.")
+        require_balanced(delivery, path)
+        if known:
+            made.require(program, delivery, path)
 
 
 def amplitudes(case: Case, recruitment: xr.Dataset) -> list[Floats]:

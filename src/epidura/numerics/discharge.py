@@ -157,7 +157,10 @@ class Network:
             return none, constant
         unit = float(np.abs(constant).max()) or 1.0
         change = np.stack([(end(unit * np.eye(e)[k]) - constant)[with_one] / unit for k in with_one], axis=1)
-        found = np.linalg.lstsq(np.eye(with_one.size) - change, constant[with_one], rcond=1e-9)[0]
+        # what nothing discharges keeps its charge: there change is 1, and rounding must not be taken for a discharge
+        u, size, v = np.linalg.svd(np.eye(with_one.size) - change)
+        inverse = np.divide(1.0, size, out=np.zeros_like(size), where=size > 1e-9)
+        found = v.T @ (inverse * (u.T @ constant[with_one]))
         start = none.copy()
         start[with_one] = found
         added = end(start) - start
