@@ -115,11 +115,27 @@ def test_a_generator_that_cannot(call: Call, tmp_path: Path) -> None:
     near = one["nearest"]["program"]
     assert near["waveform"]["pulse_width"] == "720 us"
     assert near["amplitude"] == "6 mA"
-    text = call(path, "--generator", "axium-drg").stdout
+    done = call(path, "--generator", "axium-drg")
+    assert done.returncode == 1
+    text = done.stdout
     assert "cannot be delivered: " in text
     assert "nearest program: " in text
     again = json.loads(call(changed(tmp_path, **near), "--generator", "axium-drg", "--json").stdout)
     assert again["programs"][0]["violations"] == []
+
+
+def test_nothing_is_shown_or_written_of_what_must_not_be(call: Call, tmp_path: Path) -> None:
+    path = changed(tmp_path, waveform={"kind": "tonic", "shape": "monophasic"}, amplitude="3 mA")
+    done = call(path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "programs[0].contacts.4: the charge does not come back: a net direct current flows; got '-45 uA'; allowed: up to 0.1 uA" in done.stderr
+    strong = changed(tmp_path, waveform={"kind": "tonic", "shape": "symmetric"}, amplitude="14 mA", most="20 mA")
+    table = tmp_path / "t.csv"
+    done = call(strong, "--generator", "nalu", "--table", str(table))
+    assert done.returncode == 2
+    assert "is not what nalu can deliver" in done.stderr
+    assert not table.exists()
 
 
 def test_a_lead_of_the_command_line_and_yaml(call: Call, tmp_path: Path) -> None:

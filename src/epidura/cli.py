@@ -259,7 +259,8 @@ def program(
 ) -> None:
     """Show what programs are at the electrodes: currents, voltages, charges, limits, energy, and what a generator says to them.
 
-    The folder examples/programs has one file for each type of stimulation.
+    The folder examples/programs has one file for each type of stimulation. The exit status is 1 where the generator cannot deliver a program,
+    and 2, with nothing shown or written, for a mistake, such as a charge that does not come back.
     """
     from epidura import program_file
 
@@ -315,6 +316,7 @@ def _programs(file: ProgramFile, path: str, wanted: _Wanted, plot: Path | None, 
     """Examine the programs of a file, write what is asked for, show."""
     from epidura import program_file, program_page, samples, sheet
     from epidura.generator import generator as find_generator
+    from epidura.generator import require_balanced
 
     chosen = _chosen(file, wanted)
     if bench is not None and len(chosen) > 1:
@@ -330,6 +332,10 @@ def _programs(file: ProgramFile, path: str, wanted: _Wanted, plot: Path | None, 
     program_file.check_contacts(file.programs, leads)
     lead_field = _quick_field(anatomy, leads, wanted.accuracy, wanted.as_json)
     sheets = [sheet.examine(one, lead_field, own, where) for where, one in chosen.items()]
+    for where, made in zip(chosen, sheets, strict=True):
+        require_balanced(made.delivery, where)
+        if own is not None and bench is not None:
+            own.require(made.program, made.delivery, where)  # a bench does not play what the generator cannot
     about = "; ".join(filter(None, [" + ".join(f"{one.shape().name}, tip at {one.tip_vertebra}" for one in leads) + f"; canal at {anatomy.vertebra}",
                                     "" if own is None else f"generator {own.manufacturer} {own.model}"]))
     written = {}
@@ -342,12 +348,20 @@ def _programs(file: ProgramFile, path: str, wanted: _Wanted, plot: Path | None, 
     if wanted.as_json:
         print(json.dumps({"file": path, "title": file.title, "leads": [one.model_dump(mode="json") for one in leads], "vertebra": anatomy.vertebra,
                           "accuracy": wanted.accuracy, "generator": model, "programs": [one.summary() for one in sheets], **written}, indent=2))
+        _deliverable(sheets)
         return
     out.print(f"{file.title}\n{about}", style="bold", markup=False, highlight=False)
     for one in sheets:
         _show_sheet(one.summary(), one.generator)
     for what, where in written.items():
         out.print(f"{what}: {where}", markup=False, highlight=False, soft_wrap=True)
+    _deliverable(sheets)
+
+
+def _deliverable(sheets: list[Sheet]) -> None:
+    """End with status 1 where the generator cannot deliver a program; what it said is printed already."""
+    if any(one.violations for one in sheets):
+        raise typer.Exit(1)
 
 
 def _chosen(file: ProgramFile, wanted: _Wanted) -> dict[str, Program]:
