@@ -103,6 +103,12 @@ def test_leads(tmp_path):
 def test_waveforms(tmp_path):
     rows = json.loads(epidura("waveforms", "--json", cwd=tmp_path).stdout)
     assert [row["kind"] for row in rows] == list(family.members)
+    used = {row["kind"]: row for row in rows}
+    assert used["tonic"]["used"] == "Hz 20-120 (typ 40-60), us 100-500, mA 3.5-8.5; 100-140% perception, below discomfort"
+    assert used["fast-acting"]["used"].endswith("40% of perception (unverified)")
+    assert "PMC8229652" in used["high-frequency"]["source"]
+    assert used["sine"]["used"] == "no clinical use is in the tables"
+    assert "target (voltage)" in used["closed-loop"]["parameters"]
     for row in rows:
         for name in family.members[row["kind"]].model_fields:
             assert name == "kind" or name in row["parameters"]

@@ -161,7 +161,8 @@ def leads(as_json: AsJson = False) -> None:
 
 @app.command()
 def waveforms(as_json: AsJson = False) -> None:
-    """List the types of stimulation, their parameters and default values."""
+    """List the types of stimulation, their parameters, and how they are used in the clinic, with sources."""
+    from epidura.tables import UNVERIFIED, table
     from epidura.waveform import family
 
     rows = []
@@ -169,12 +170,23 @@ def waveforms(as_json: AsJson = False) -> None:
         fields = {name: f for name, f in member.model_fields.items() if name != "kind"}
         schema = member.model_json_schema()["properties"]
         words = [f"{name} ({schema[name].get('x-kind') or _options(schema[name])})" for name in fields]
-        rows.append({"kind": kind, "what": (member.__doc__ or "").splitlines()[0], "parameters": ", ".join(words)})
-    _list(rows, ("kind", "what", "parameters"), as_json, "Types of stimulation")
+        used = table("waveforms").row(type=member.clinical) if member.clinical else {}
+        settings = ", ".join(f"{name} {used[key]}" for key, name in (("frequency_hz", "Hz"), ("pulse_width_us", "us"), ("amplitude_mA", "mA"))
+                             if used.get(key, "")[:1].isdigit())
+        settings = "; ".join(filter(None, (settings, used.get("amplitude_rule", "").replace("PT", "perception"))))
+        doubt = " (unverified)" if used.get("evidence") in UNVERIFIED else ""
+        rows.append({"kind": kind, "what": (member.__doc__ or "").splitlines()[0], "parameters": ", ".join(words),
+                     "used": settings + doubt if used else "no clinical use is in the tables",
+                     "source": f"{used['source']} ({', '.join(filter(None, (used['evidence'], used['note'])))})" if used else ""})
+    keys = ("kind", "what", "parameters", "used", "source") if as_json else ("kind", "what", "used", "parameters")
+    _list(rows, keys, as_json, "Types of stimulation")
 
 
 def _options(schema: dict[str, Any]) -> str:
-    return " | ".join(schema["enum"]) if "enum" in schema else str(schema.get("type", "list"))
+    """Of a parameter: what may be chosen, or what it is; of an optional one, of what it is when it is there."""
+    if "anyOf" in schema:
+        schema = schema["anyOf"][0]
+    return " | ".join(schema["enum"]) if "enum" in schema else str(schema.get("x-kind") or schema.get("type", "list"))
 
 
 def _list(rows: list[dict[str, str]], keys: tuple[str, ...], as_json: bool, title: str) -> None:

@@ -87,6 +87,8 @@ class Waveform(Recipe):
     """Whether patients are meant to feel it."""
     usual_amplitude: ClassVar[float]
     """Amplitude that ``auto`` takes, as a multiple of the perception threshold (data/waveforms.csv)."""
+    clinical: ClassVar[str] = ""
+    """The row of data/waveforms.csv that says how it is used; empty where none does."""
 
     @abstractmethod
     def pulse(self) -> Course:

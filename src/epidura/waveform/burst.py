@@ -33,6 +33,7 @@ class Burst(Waveform):
     recharge: Literal["passive", "active"] = "passive"
 
     paraesthesia: ClassVar[bool] = False
+    clinical: ClassVar[str] = "burst (BurstDR)"
     usual_amplitude: ClassVar[float] = 0.75
 
     @model_validator(mode="after")

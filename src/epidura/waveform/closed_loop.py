@@ -11,7 +11,9 @@ from epidura.waveform.base import Pulses
 
 
 class ClosedLoop(Pulses):
-    """Pulses of which each may have another amplitude; fields as ``Pulses``.
+    """Pulses of which each may have another amplitude, as a controller says.
+
+    Fields as ``Pulses``.
 
     The amplitude of a program is that of the first pulse. What follows is the answer of a controller, a function of the number of the
     pulse and its time, which ``program.impulses`` asks before every pulse; without one the amplitude stays.
@@ -28,4 +30,5 @@ class ClosedLoop(Pulses):
     target: Voltage | None = None
 
     paraesthesia: ClassVar[bool] = True
+    clinical: ClassVar[str] = "ECAP closed-loop"
     usual_amplitude: ClassVar[float] = 1.2

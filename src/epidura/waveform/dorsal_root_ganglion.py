@@ -11,7 +11,9 @@ from epidura.waveform.base import Pulses
 
 
 class DorsalRootGanglion(Pulses):
-    """Slow pulses over a lead at the foramen; fields as ``Pulses``.
+    """Slow pulses over a lead at the foramen.
+
+    Fields as ``Pulses``.
 
     Source: data/waveforms.csv, DRG: 4-80 Hz (usually 20), 40-1000 us (200-300), at or just below perception (recall). That it runs at
     90 % of perception by itself is a judgement.
@@ -22,4 +24,5 @@ class DorsalRootGanglion(Pulses):
     pulse_width: Time = Field(260e-6, gt=0)
 
     paraesthesia: ClassVar[bool] = False
+    clinical: ClassVar[str] = "DRG"
     usual_amplitude: ClassVar[float] = 0.9

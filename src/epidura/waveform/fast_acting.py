@@ -11,7 +11,9 @@ from epidura.waveform.base import Pulses
 
 
 class FastActing(Pulses):
-    """Relief within minutes below perception, over contacts that surround the target; fields as ``Pulses``.
+    """Relief within minutes below perception, over contacts that surround the target.
+
+    Fields as ``Pulses``.
 
     Source: data/waveforms.csv, FAST: 90 Hz, 210-250 us, 40 % of the perception threshold (recall).
     """
@@ -21,4 +23,5 @@ class FastActing(Pulses):
     pulse_width: Time = Field(210e-6, gt=0)
 
     paraesthesia: ClassVar[bool] = False
+    clinical: ClassVar[str] = "FAST"
     usual_amplitude: ClassVar[float] = 0.4

@@ -31,6 +31,7 @@ class HighFrequency(Waveform):
     train: Time = Field(10e-3, gt=0)
 
     paraesthesia: ClassVar[bool] = False
+    clinical: ClassVar[str] = "10 kHz (HF10)"
     usual_amplitude: ClassVar[float] = 0.8
 
     @model_validator(mode="after")

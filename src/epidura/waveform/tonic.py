@@ -8,7 +8,9 @@ from epidura.waveform.base import Pulses
 
 
 class Tonic(Pulses):
-    """Conventional stimulation; fields as ``Pulses``.
+    """Conventional stimulation: what is felt as tingling.
+
+    Fields as ``Pulses``.
 
     Source of the usual amplitude: data/waveforms.csv, tonic, 100-140 % of the perception threshold.
     """
@@ -16,4 +18,5 @@ class Tonic(Pulses):
     kind: Literal["tonic"] = "tonic"
 
     paraesthesia: ClassVar[bool] = True
+    clinical: ClassVar[str] = "tonic (conventional)"
     usual_amplitude: ClassVar[float] = 1.2
