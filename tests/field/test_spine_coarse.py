@@ -10,6 +10,7 @@ import spine_models as models
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from epidura.numerics import coarse, schwarz
 from epidura.numerics.coarse import Coarse, functions
@@ -89,3 +90,20 @@ def test_it_saves_iterations_and_changes_no_result(monkeypatch: pytest.MonkeyPat
     assert with_it.iterations < 0.7 * without.iterations  # 17 against 28
     np.testing.assert_allclose(with_it.impedance, without.impedance, rtol=1e-9)
     assert np.abs(with_it.values - without.values).max() < 1e-6 * np.abs(without.values).max()
+
+
+@pytest.mark.parametrize("found", [0, 2])
+def test_functions_that_were_not_found_only_cost_iterations(monkeypatch: pytest.MonkeyPatch, found: int) -> None:
+    exact = coarse.eigsh
+
+    def stalls(*args: object, **more: object) -> None:
+        values, vectors = exact(*args, **more)
+        raise ArpackNoConvergence("stalled", values[:found], vectors[:, :found])
+
+    m = models.lead_model("discs", "tip", tip=14.0, bone=2.0)
+    monkeypatch.setattr(coarse, "eigsh", stalls)
+    few = solve_touches(m.spine, m.z, m.touches, 1e-6)
+    monkeypatch.setattr(coarse, "eigsh", exact)
+    all_of_them = solve_touches(m.spine, m.z, m.touches, 1e-6)
+    assert few.iterations > all_of_them.iterations
+    np.testing.assert_allclose(few.impedance, all_of_them.impedance, rtol=1e-9)
