@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
-from epidura.numerics.schwarz import NotConverged, Solved, Touch, _mask, _whole_rings
+from epidura.numerics.schwarz import NotConverged, Solved, Touch, galerkin, problem
 from epidura.numerics.spine import Layout, Operator, Part, Spine
 
 Floats = NDArray[np.float64]
@@ -64,10 +64,8 @@ def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance
     """
     import pyamg  # loads for a second
 
-    ring = np.unique(np.concatenate([t.nodes for t in touches]))
-    layout = Layout(spine.section, _whole_rings(spine.section, ring))
-    operator = Operator(spine, layout, z)
-    mask = _mask(layout, z, operator.padded, touches)
+    operator, mask = problem(spine, z, touches)
+    layout = operator.layout
     _fits(needed(layout, len(z), len(touches)), available())
     matrix, number = linear_matrix(operator, mask)
     levels = pyamg.ruge_stuben_solver(matrix, strength=STRENGTH, max_coarse=COARSEST)
@@ -95,28 +93,8 @@ def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance
         x, steps, left = _conjugate(lambda v: gather(operator.apply(spread(v))), cycle, unit, len(some), tolerance, LIMIT if limit is None else limit)
         found[some] = x[: len(some)]
         iterations, residual = max(iterations, steps), max(residual, left)
-    # Galerkin, as in ``schwarz``: with the mixture of all solutions reciprocity is exact
-    values = np.zeros((layout.size, count, len(z)))
-    energy = np.empty((count, count))
-    flows = [np.zeros((len(t.nodes), len(z), count)) for t in touches]
-    for low in range(0, count, TURN):
-        some = np.arange(low, min(low + TURN, count))
-        part = np.zeros((TURN, matrix.shape[0]))
-        part[: len(some)] = found[some]
-        full = spread(part)
-        values[:, some] = full[:, : len(some), : len(z)]
-        product = operator.apply(full)
-        energy[:, some] = found @ gather(product)[: len(some)].T
-        for t, flow in zip(touches, flows, strict=True):
-            inside = (z >= t.z0 - 1e-12) & (z <= t.z1 + 1e-12)
-            flow[:, inside, some[0] : some[-1] + 1] = product[layout.row[t.nodes]][:, : len(some), : len(z)].transpose(0, 2, 1)[:, inside]
-    level = found[:, :count].T
-    mix = np.linalg.solve(0.5 * (energy + energy.T), level.T)
-    for low in range(0, layout.size, 512):
-        values[low : low + 512] = np.matmul(mix.T, values[low : low + 512])
-    impedance = level @ mix
-    currents = tuple(flow @ mix for flow in flows)
-    return Solved(values, 0.5 * (impedance + impedance.T), operator, iterations, residual, tuple(touches), currents)
+    values = np.concatenate([spread(found[low : low + TURN])[:, :, : len(z)] for low in range(0, count, TURN)], axis=1)
+    return galerkin(operator, mask, touches, values, iterations, residual)
 
 
 def linear_matrix(operator: Operator, mask: NDArray[np.bool_]) -> tuple[csr_matrix, Ints]:

@@ -97,10 +97,7 @@ def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: 
         NotConverged: conjugate gradients that do not converge in ``limit`` steps.
         ValueError: contacts that are not on the mesh.
     """
-    ring = np.unique(np.concatenate([t.nodes for t in touches]))
-    layout = Layout(spine.section, _whole_rings(spine.section, ring))
-    operator = Operator(spine, layout, z)
-    mask = _mask(layout, z, operator.padded, touches)
+    operator, mask = problem(spine, z, touches)
     first, final = min(t.z0 for t in touches), max(t.z1 for t in touches)
     precondition = Schwarz(operator, Bands(mask), (first, final))
     count = len(touches)
@@ -114,10 +111,28 @@ def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: 
     del precondition, x
     values = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
     del found
-    # Galerkin: the mixture X W⁻¹ L of all solutions, with the energies W = Xᵀ A X and the levels L = bᵀ X of the contacts
+    return galerkin(operator, mask, touches, values, iterations, residual)
+
+
+def problem(spine: Spine, z: Floats, touches: Sequence[Touch]) -> tuple[Operator, NDArray[np.bool_]]:
+    """The matrix, and (contacts, r, padded) which of its last rows and z belong to each contact."""
+    ring = np.unique(np.concatenate([t.nodes for t in touches]))
+    layout = Layout(spine.section, _whole_rings(spine.section, ring))
+    operator = Operator(spine, layout, z)
+    return operator, _mask(layout, z, operator.padded, touches)
+
+
+def galerkin(operator: Operator, mask: NDArray[np.bool_], touches: Sequence[Touch], values: Floats, iterations: int, residual: float) -> Solved:
+    """The mixture X W⁻¹ L of all solutions, with the energies W = Xᵀ A X and the levels L = bᵀ X of the contacts: reciprocity is exact.
+
+    Args:
+        values: (rows, contacts, nz) X, constant on every contact; mixed in place.
+    """
+    layout, z, count = operator.layout, operator.z, len(touches)
     energy = np.empty((count, count))
     flows = [np.zeros((len(t.nodes), len(z), count)) for t in touches]
-    for some in blocks:
+    for low in range(0, count, BLOCK):
+        some = list(range(low, min(low + BLOCK, count)))
         padded = operator.zeros(-(-len(some) // 4) * 4)
         padded[:, : len(some), : len(z)] = values[:, some]
         product = operator.apply(padded)[:, : len(some), : len(z)]

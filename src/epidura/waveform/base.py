@@ -81,7 +81,15 @@ class Course:
 
 
 class Waveform(Recipe):
-    """A type of stimulation."""
+    """A type of stimulation.
+
+    Attributes:
+        kind: its name in a case; the first key of every kind.
+        frequency: pulses or packets per second.
+    """
+
+    kind: str
+    frequency: Frequency
 
     paraesthesia: ClassVar[bool]
     """Whether patients are meant to feel it."""
@@ -107,9 +115,9 @@ class Waveform(Recipe):
         return False
 
     @property
-    @abstractmethod
     def period(self) -> float:
         """Time from one pulse or packet to the next, s."""
+        return 1.0 / self.frequency
 
     @abstractmethod
     def words(self) -> str:
@@ -134,7 +142,6 @@ class Pulses(Waveform):
         interphase_gap: silence between the two phases.
     """
 
-    kind: str  # the first key of every kind
     frequency: Frequency = Field(50.0, gt=0)
     pulse_width: Time = Field(300e-6, gt=0)
     shape: Literal["monophasic", "symmetric", "asymmetric", "passive"] = "asymmetric"
@@ -161,10 +168,6 @@ class Pulses(Waveform):
     @property
     def passive(self) -> bool:
         return self.shape == "passive"
-
-    @property
-    def period(self) -> float:
-        return 1.0 / self.frequency
 
     def words(self) -> str:
         return (f"{self.kind.replace('-', ' ')}, {format_quantity(self.frequency, 'frequency')}, "

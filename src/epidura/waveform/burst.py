@@ -54,10 +54,6 @@ class Burst(Waveform):
     def passive(self) -> bool:
         return self.recharge == "passive"
 
-    @property
-    def period(self) -> float:
-        return 1.0 / self.frequency
-
     def words(self) -> str:
         return (f"burst, {format_quantity(self.frequency, 'frequency')} packets of {self.pulses} pulses at "
                 f"{format_quantity(self.intra_frequency, 'frequency')}, "

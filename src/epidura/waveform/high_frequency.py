@@ -45,10 +45,6 @@ class HighFrequency(Waveform):
     def unit(self) -> Course:
         return self.pulse().repeated(max(1, round(self.train * self.frequency)), self.period)
 
-    @property
-    def period(self) -> float:
-        return 1.0 / self.frequency
-
     def words(self) -> str:
         return (f"high frequency, {format_quantity(self.frequency, 'frequency')}, "
                 f"{format_quantity(self.pulse_width, 'time', 'us')} per phase")

@@ -55,10 +55,6 @@ class Ramp(Waveform):
     def passive(self) -> bool:
         return self.recharge == "passive"
 
-    @property
-    def period(self) -> float:
-        return 1.0 / self.frequency
-
     def words(self) -> str:
         parts = ", ".join(f"{name} {format_quantity(value, 'time', 'us')}"
                           for name, value in (("rise", self.rise), ("hold", self.hold), ("fall", self.fall)) if value)

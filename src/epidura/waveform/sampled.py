@@ -50,10 +50,6 @@ class Sampled(Waveform):
     def pulse(self) -> Course:
         return Course(np.array(self.times), np.array(self.values))
 
-    @property
-    def period(self) -> float:
-        return 1.0 / self.frequency
-
     def words(self) -> str:
         return f"sampled, {len(self.values)} phases in {format_quantity(self.times[-1], 'time', 'us')}, " \
                f"{format_quantity(self.frequency, 'frequency')}"

@@ -40,9 +40,5 @@ class Sine(Waveform):
     def unit(self) -> Course:
         return self.pulse().repeated(max(1, round(self.train * self.frequency)), self.period)
 
-    @property
-    def period(self) -> float:
-        return 1.0 / self.frequency
-
     def words(self) -> str:
         return f"sine, {format_quantity(self.frequency, 'frequency')}"
