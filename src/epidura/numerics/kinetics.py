@@ -16,7 +16,7 @@ import numba as nb
 import numpy as np
 from numba.extending import overload
 
-from epidura.numerics.simd import PIECES, POLYNOMIAL, aligned, exp, expm1, interval, larger, piecewise, smaller
+from epidura.numerics.simd import PIECES, POLYNOMIAL, aligned, exp, expm1, fit, interval, larger, piecewise, smaller
 
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
 SERIES = 0.0101  # ms: up to this step the slow gates of a myelinated node move by dt (alpha + beta) < 0.3
@@ -122,19 +122,6 @@ def mrg_tables(membrane: Mrg, precision: str) -> MrgTables:
     return MrgTables(*kept, *places, _mrg_table(membrane.q_m, membrane.q_h, membrane.q_s, tuple(map(float, membrane.steps)), precision))
 
 
-def _fit(function, bounds, precision):
-    """(functions, terms, pieces) Chebyshev interpolation of (functions, n) values of (n,) mV in equal pieces, highest power first."""
-    bits = 8 * np.dtype(precision).itemsize
-    pieces, terms = PIECES[bits], POLYNOMIAL[bits]
-    width = (bounds[1] - bounds[0]) / pieces
-    points = np.cos(np.pi * (np.arange(terms) + 0.5) / terms)
-    middles = bounds[0] + width * (np.arange(pieces) + 0.5)
-    values = function((middles[:, None] + 0.5 * width * points).ravel()).reshape(-1, pieces, terms)
-    # in x of a width of 1, as the kernel has it
-    to_powers = np.linalg.inv(np.vander(0.5 * points, terms))
-    return np.einsum("kt,fpt->fkp", to_powers, values)
-
-
 def rates(q, v):
     """(4, n) opening and closing rates of m, p, h, s at (n,) mV, 1/ms; McIntyre, Richardson and Grill (2002).
 
@@ -157,6 +144,8 @@ def rates(q, v):
 @lru_cache(maxsize=64)
 def _mrg_table(q_m, q_h, q_s, steps, precision):
     q, base, result = (q_m, q_h, q_s), np.array(BASE[Mrg])[:, None], []
+    bits = 8 * np.dtype(precision).itemsize
+    size = PIECES[bits], POLYNOMIAL[bits]
     for dt in steps:
         def moves(v, dt=dt):
             opening, closing = rates(q, v)
@@ -165,7 +154,7 @@ def _mrg_table(q_m, q_h, q_s, steps, precision):
             paired = np.stack([(opening / total - base) * grow, grow], axis=1)[:3].reshape(6, -1)
             return np.concatenate([paired, dt * opening[3:]])
 
-        result.append(np.concatenate([_fit(moves, RANGE, precision), _fit(lambda v, dt=dt: dt * rates(q, v)[1][3:], STEEP, precision)]))
+        result.append(np.concatenate([fit(moves, RANGE, *size), fit(lambda v, dt=dt: dt * rates(q, v)[1][3:], STEEP, *size)]))
     return aligned(np.stack(result).astype(precision))
 
 

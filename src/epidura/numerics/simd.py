@@ -326,3 +326,56 @@ def piecewise(typing_context, array, index, piece, x):
         return total
 
     return vec(array, index, piece, x), codegen
+
+
+def fit(function, bounds, pieces, terms):
+    """(functions, terms, pieces) Chebyshev interpolation of (functions, n) values of (n,) numbers in equal pieces, highest power first.
+
+    In x of a width of 1 around the middle of each piece, as ``interval`` gives it and ``piecewise`` takes it.
+    """
+    width = (bounds[1] - bounds[0]) / pieces
+    points = np.cos(np.pi * (np.arange(terms) + 0.5) / terms)
+    middles = bounds[0] + width * (np.arange(pieces) + 0.5)
+    values = function((middles[:, None] + 0.5 * width * points).ravel()).reshape(-1, pieces, terms)
+    return np.einsum("kt,fpt->fkp", np.linalg.inv(np.vander(0.5 * points, terms)), values)
+
+
+@intrinsic(prefer_literal=True)
+def piecewise_two(typing_context, array, index, terms, piece, x, piece_b, x_b):
+    """``piecewise`` of a float64 table of ``terms`` (a literal) and 16 pieces, at two places at once: its coefficients are loaded once.
+
+    Works on every processor; those without AVX-512 pick the coefficients lane by lane.
+    """
+    vec, count = Vec(array.dtype), terms.literal_value
+
+    def codegen(context, builder, signature, args):
+        width, integers = PIECES[64], ir.VectorType(ir.IntType(64), vec.lanes)
+        where = builder.mul(context.cast(builder, args[1], signature.args[1], types.intp), ir.Constant(ir.IntType(64), 2 * count))
+        places = [builder.bitcast(one, integers) for one in (args[3], args[5])]
+        if permutes():
+            pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), integers, _vector(vec)]),
+                                                  "llvm.x86.avx512.vpermi2var.pd.512")
+        else:
+            data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+            low = ir.Constant(ir.IntType(64), width - 1)
+            lanes = [[builder.and_(builder.extract_element(one, ir.Constant(ir.IntType(32), k)), low) for k in range(vec.lanes)] for one in places]
+        totals = [None, None]
+        for k in range(count):
+            at = builder.add(where, ir.Constant(where.type, 2 * k))
+            if permutes():
+                groups = [builder.add(at, ir.Constant(where.type, half)) for half in (0, 1)]
+                halves = [builder.load(_address(context, builder, signature.args[0], args[0], group, vec), align=8) for group in groups]
+                found = [builder.call(pick, [halves[0], one, halves[1]]) for one in places]
+            else:
+                start = builder.mul(at, ir.Constant(where.type, vec.lanes))
+                found = []
+                for one in lanes:
+                    values = ir.Constant(_vector(vec), ir.Undefined)
+                    for lane, offset in enumerate(one):
+                        value = builder.load(builder.gep(data, [builder.add(start, offset)]))
+                        values = builder.insert_element(values, value, ir.Constant(ir.IntType(32), lane))
+                    found.append(values)
+            totals = [new if old is None else _fma(builder, old, at_x, new) for old, at_x, new in zip(totals, (args[4], args[6]), found, strict=True)]
+        return context.make_tuple(builder, signature.return_type, totals)
+
+    return types.UniTuple(vec, 2)(array, index, terms, piece, x, piece_b, x_b), codegen
