@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from epidura.numerics.simd import PIECES, aligned, fit
+from epidura.numerics.simd import PIECES, POLYNOMIAL, aligned, fit
 
 GATES = ("na m", "na h", "kdri n", "kdri h", "na-hh2 m", "na-hh2 h", "k-hh2 n", "nap m", "nap h", "cal m")
 """Gates that follow the voltage, in the order of the tables."""
@@ -20,7 +20,6 @@ GATES = ("na m", "na h", "kdri n", "kdri h", "na-hh2 m", "na-hh2 h", "k-hh2 n", 
 RANGE = (-100.0, 60.0)
 """mV of the tables; beyond it gates take the value at the end."""
 
-TERMS = 6
 PUBLISHED = (-160.0, 100.0, 200)
 """mV of the table from which the published code takes the gates of ``kdri``, and its intervals."""
 
@@ -80,6 +79,9 @@ def tables(dt):
     """Flat tables of (functions, terms, pieces), highest power first: of each gate the way to go A and the share B of the step
     x + A - B x, in the order of ``GATES``; then ``constant_field``.
 
+    In float32: what it loses is less than what the pieces do, and a vector holds twice as many. Off by up to 2e-5 of the largest share of a
+    gate, 1e-6 of most.
+
     Args:
         dt: ms.
     """
@@ -88,7 +90,7 @@ def tables(dt):
         share = -np.expm1(-dt * rate)
         return np.concatenate([np.stack([value * share, share], axis=1).reshape(2 * len(GATES), -1), constant_field(v)])
 
-    return aligned(fit(functions, RANGE, PIECES[64], TERMS))
+    return aligned(fit(functions, RANGE, PIECES[32], POLYNOMIAL[32]).astype(np.float32))
 
 
 @lru_cache(maxsize=16)

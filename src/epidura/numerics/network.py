@@ -352,7 +352,7 @@ def _cable(neuron: Neuron, dt: float) -> network_kernel.Cable:
     return kernel.Cable(
         n, min(max(n // 2, 1), n - 1) if n > 1 else 0, neuron.site, neuron.sends, neuron.records, neuron.fires,
         neuron.capacitance / dt + axial[:-1] + axial[1:], axial, np.asarray(neuron.leak, float), neuron.leak * neuron.leak_reversal,
-        first, last, g.ravel(), e.ravel(), *pool, forgets, gains,
+        first, last, np.unique([0, n, *first, *last, *pool]), g.ravel(), e.ravel(), *pool, forgets, gains,
         np.exp([-dt / r.rise for r in receptors]), np.exp([-dt / r.decay for r in receptors]), np.array([float(r.reversal) for r in receptors]),
         np.array([r.blocked for r in receptors], np.bool_), np.array([float(r.calcium) for r in receptors]))
 

@@ -13,17 +13,16 @@ import numba as nb
 import numpy as np
 
 from epidura.numerics import horn
-from epidura.numerics.horn import TERMS
-from epidura.numerics.simd import PIECES, exp, fill, interval, lanes_at_least, larger, load, piecewise_two, smaller, store
+from epidura.numerics.simd import PIECES, apart, exp, fill, interval, lanes_at_least, larger, load, piecewise, smaller, spread, store, together
 
 LANES = 8
-# rows of the state: voltage, gates, calcium, sums of the conductances and of conductance times reversal, calcium current, work
-V, NA_M, NA_H, KDRI_N, KDRI_H, HH_M, HH_H, HH_N, NAP_M, NAP_H, CAL_M, KCA_M, CAAN_M, CALCIUM, G, GE, ICA, FACTOR, CHANGE = range(19)
-ROWS = 19
+# rows of the state: voltage, gates, calcium, sums of the conductances and of conductance times reversal, calcium current
+V, NA_M, NA_H, KDRI_N, KDRI_H, HH_M, HH_H, HH_N, NAP_M, NAP_H, CAL_M, KCA_M, CAAN_M, CALCIUM, G, GE, ICA = range(17)
+ROWS = 17
 NA, KDRI, NA_HH2, K_HH2, NAP, CAL, KCA, CAAN = range(8)  # as in ``network.CHANNELS``
 LIMIT = 500.0  # mV: beyond it a neuron is unstable
 
-_SCALE = PIECES[64] / (horn.RANGE[1] - horn.RANGE[0])
+_SCALE = PIECES[32] / (horn.RANGE[1] - horn.RANGE[0])
 _OFFSET = -horn.RANGE[0] * _SCALE - 0.5
 _LOW, _HIGH = horn.RANGE[0] + 1e-3, horn.RANGE[1] - 1e-3  # a little inside, so that rounding finds no piece before the first or after the last
 _FIELD = 2 * len(horn.GATES)  # place of ``constant_field`` in the tables
@@ -45,6 +44,7 @@ class Cable(NamedTuple):
         axial: (n + 1,) uS: between compartment i - 1 and i, 0 at the ends.
         leak, leak_e: (n,) uS, and times the reversal.
         first, last: (8,) compartments of each channel; none where equal.
+        bounds: of the stretches in which the channels are the same.
         g, e: (8, n) flat: conductance in uS (``cal``: permeability times area) and reversal, mV.
         pool_first, pool_last: compartments with calcium.
         pool_forgets: (n,) step over decay.
@@ -65,6 +65,7 @@ class Cable(NamedTuple):
     leak_e: Any
     first: Any
     last: Any
+    bounds: Any
     g: Any
     e: Any
     pool_first: int
@@ -79,27 +80,16 @@ class Cable(NamedTuple):
 
 
 @nb.njit(**_INLINE)
-def _advanced(state, row, i, j, table, gate, piece, x, piece_b, x_b):
-    """Gate of two compartments after a step; of one where they are the same."""
-    a, a_b = piecewise_two(table, 2 * gate, TERMS, piece, x, piece_b, x_b)
-    b, b_b = piecewise_two(table, 2 * gate + 1, TERMS, piece, x, piece_b, x_b)
-    one, two = load(state, row + i), load(state, row + j)
-    one = one + (a - b * one)
-    two = two + (a_b - b_b * two)
-    store(state, row + i, one)
-    store(state, row + j, two)
-
-
-@nb.njit(**_INLINE)
-def _place(state, i):
-    v = load(state, i)
-    return interval(smaller(larger(v, _LOW), _HIGH), _SCALE, _OFFSET)
-
-
-@nb.njit(**_INLINE)
-def _conducts(state, n, i, g, e):
-    store(state, G * n + i, load(state, G * n + i) + g)
-    store(state, GE * n + i, load(state, GE * n + i) + g * e)
+def _advance(state, one, two, table, gate, piece, x):
+    """Gate at two places after a step, stored and given back. They may be the same place."""
+    a, a_two = apart(piecewise(table, 2 * gate, piece, x))
+    b, b_two = apart(piecewise(table, 2 * gate + 1, piece, x))
+    first, second = load(state, one), load(state, two)
+    first = first + (a - b * first)
+    second = second + (a_two - b_two * second)
+    store(state, one, first)
+    store(state, two, second)
+    return first, second
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -118,6 +108,14 @@ def _published(n, state, first, last, knots):
                 state[at] += share * (value - state[at])
 
 
+@nb.njit(**_INLINE)
+def _gate(state, one, two, table, gate, piece, x, moves):
+    """Gate at two places: after a step, or as it is."""
+    if moves:
+        return _advance(state, one, two, table, gate, piece, x)
+    return load(state, one), load(state, two)
+
+
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def channels(cable, state, table, knots, dt, moves):
     """Gates after a step at the new voltage, calcium, and the conductances of the coming step.
@@ -126,113 +124,112 @@ def channels(cable, state, table, knots, dt, moves):
         moves: whether gates and calcium move; False sums the conductances up only.
     """
     n = cable.n
-    for i in range(n):
-        store(state, G * n + i, fill(state, cable.leak[i]))
-        store(state, GE * n + i, fill(state, cable.leak_e[i]))
-    first, last = cable.first[KDRI], cable.last[KDRI]
     by_knots = knots.size > 0
     if by_knots and moves:
-        _published(n, state, first, last, knots)
-    for i in range(first, last, 2):
-        j = min(i + 1, last - 1)
-        if moves and not by_knots:
-            piece, x = _place(state, i)
-            piece_b, x_b = _place(state, j)
-            _advanced(state, KDRI_N * n, i, j, table, 2, piece, x, piece_b, x_b)
-            _advanced(state, KDRI_H * n, i, j, table, 3, piece, x, piece_b, x_b)
-        for k in range(i, j + 1):
-            opened = load(state, KDRI_N * n + k)
-            opened = opened * opened
-            _conducts(state, n, k, opened * opened * load(state, KDRI_H * n + k) * cable.g[KDRI * n + k], cable.e[KDRI * n + k])
-    _sodium(cable, state, table, moves, NA, NA_M, 0)
-    _sodium(cable, state, table, moves, NA_HH2, HH_M, 4)
-    first, last = cable.first[K_HH2], cable.last[K_HH2]
-    for i in range(first, last, 2):
-        j = min(i + 1, last - 1)
-        if moves:
-            piece, x = _place(state, i)
-            piece_b, x_b = _place(state, j)
-            _advanced(state, HH_N * n, i, j, table, 6, piece, x, piece_b, x_b)
-        for k in range(i, j + 1):
-            opened = load(state, HH_N * n + k)
-            opened = opened * opened
-            _conducts(state, n, k, opened * opened * cable.g[K_HH2 * n + k], cable.e[K_HH2 * n + k])
-    first, last = cable.first[NAP], cable.last[NAP]
-    for i in range(first, last, 2):
-        j = min(i + 1, last - 1)
-        if moves:
-            piece, x = _place(state, i)
-            piece_b, x_b = _place(state, j)
-            _advanced(state, NAP_M * n, i, j, table, 7, piece, x, piece_b, x_b)
-            _advanced(state, NAP_H * n, i, j, table, 8, piece, x, piece_b, x_b)
-        for k in range(i, j + 1):
-            _conducts(state, n, k, load(state, NAP_M * n + k) * load(state, NAP_H * n + k) * cable.g[NAP * n + k], cable.e[NAP * n + k])
-    if cable.pool_last > cable.pool_first:
-        _calcium(cable, state, table, dt, moves)
+        _published(n, state, cable.first[KDRI], cable.last[KDRI], knots)
+    for part in range(cable.bounds.size - 1):
+        first, last = cable.bounds[part], cable.bounds[part + 1]
+        na, kdri = cable.first[NA] <= first < cable.last[NA], cable.first[KDRI] <= first < cable.last[KDRI]
+        na_hh2, k_hh2 = cable.first[NA_HH2] <= first < cable.last[NA_HH2], cable.first[K_HH2] <= first < cable.last[K_HH2]
+        nap, pool = cable.first[NAP] <= first < cable.last[NAP], cable.pool_first <= first < cable.pool_last
+        kca, caan = cable.first[KCA] <= first < cable.last[KCA], cable.first[CAAN] <= first < cable.last[CAAN]
+        cal = cable.first[CAL] <= first < cable.last[CAL]
+        for i in range(first, last, 2):
+            j = min(i + 1, last - 1)
+            v, v_j = load(state, i), load(state, j)
+            piece, x = interval(smaller(larger(together(v, v_j), _LOW), _HIGH), _SCALE, _OFFSET)
+            g, g_j = spread(cable.leak, i), spread(cable.leak, j)
+            ge, ge_j = spread(cable.leak_e, i), spread(cable.leak_e, j)
+            if kdri:
+                moved = moves and not by_knots
+                o, o_j = _gate(state, KDRI_N * n + i, KDRI_N * n + j, table, 2, piece, x, moved)
+                h, h_j = _gate(state, KDRI_H * n + i, KDRI_H * n + j, table, 3, piece, x, moved)
+                o, o_j = o * o, o_j * o_j
+                o, o_j = o * o * h * spread(cable.g, KDRI * n + i), o_j * o_j * h_j * spread(cable.g, KDRI * n + j)
+                g, g_j = g + o, g_j + o_j
+                ge, ge_j = ge + o * spread(cable.e, KDRI * n + i), ge_j + o_j * spread(cable.e, KDRI * n + j)
+            if na:
+                m, m_j = _gate(state, NA_M * n + i, NA_M * n + j, table, 0, piece, x, moves)
+                h, h_j = _gate(state, NA_H * n + i, NA_H * n + j, table, 1, piece, x, moves)
+                o, o_j = m * m * m * h * spread(cable.g, NA * n + i), m_j * m_j * m_j * h_j * spread(cable.g, NA * n + j)
+                g, g_j = g + o, g_j + o_j
+                ge, ge_j = ge + o * spread(cable.e, NA * n + i), ge_j + o_j * spread(cable.e, NA * n + j)
+            if na_hh2:
+                m, m_j = _gate(state, HH_M * n + i, HH_M * n + j, table, 4, piece, x, moves)
+                h, h_j = _gate(state, HH_H * n + i, HH_H * n + j, table, 5, piece, x, moves)
+                o, o_j = m * m * m * h * spread(cable.g, NA_HH2 * n + i), m_j * m_j * m_j * h_j * spread(cable.g, NA_HH2 * n + j)
+                g, g_j = g + o, g_j + o_j
+                ge, ge_j = ge + o * spread(cable.e, NA_HH2 * n + i), ge_j + o_j * spread(cable.e, NA_HH2 * n + j)
+            if k_hh2:
+                o, o_j = _gate(state, HH_N * n + i, HH_N * n + j, table, 6, piece, x, moves)
+                o, o_j = o * o, o_j * o_j
+                o, o_j = o * o * spread(cable.g, K_HH2 * n + i), o_j * o_j * spread(cable.g, K_HH2 * n + j)
+                g, g_j = g + o, g_j + o_j
+                ge, ge_j = ge + o * spread(cable.e, K_HH2 * n + i), ge_j + o_j * spread(cable.e, K_HH2 * n + j)
+            if nap:
+                m, m_j = _gate(state, NAP_M * n + i, NAP_M * n + j, table, 7, piece, x, moves)
+                h, h_j = _gate(state, NAP_H * n + i, NAP_H * n + j, table, 8, piece, x, moves)
+                o, o_j = m * h * spread(cable.g, NAP * n + i), m_j * h_j * spread(cable.g, NAP * n + j)
+                g, g_j = g + o, g_j + o_j
+                ge, ge_j = ge + o * spread(cable.e, NAP * n + i), ge_j + o_j * spread(cable.e, NAP * n + j)
+            store(state, G * n + i, g)
+            store(state, G * n + j, g_j)
+            store(state, GE * n + i, ge)
+            store(state, GE * n + j, ge_j)
+            if pool:
+                m, m_j, field, field_j, slope, slope_j = g, g, g, g, g, g  # what the branch below sets
+                if cal:
+                    m, m_j = _gate(state, CAL_M * n + i, CAL_M * n + j, table, 9, piece, x, moves)
+                    field, field_j = apart(piecewise(table, _FIELD, piece, x))
+                    slope, slope_j = apart(piecewise(table, _FIELD + 1, piece, x))
+                _calcium(cable, state, i, dt, moves, kca, caan, cal, m, field, slope)
+                if j > i:
+                    _calcium(cable, state, j, dt, moves, kca, caan, cal, m_j, field_j, slope_j)
 
 
 @nb.njit(**_INLINE)
-def _sodium(cable, state, table, moves, channel, row, gate):
-    n = cable.n
-    first, last = cable.first[channel], cable.last[channel]
-    for i in range(first, last, 2):
-        j = min(i + 1, last - 1)
-        if moves:
-            piece, x = _place(state, i)
-            piece_b, x_b = _place(state, j)
-            _advanced(state, row * n, i, j, table, gate, piece, x, piece_b, x_b)
-            _advanced(state, (row + 1) * n, i, j, table, gate + 1, piece, x, piece_b, x_b)
-        for k in range(i, j + 1):
-            m = load(state, row * n + k)
-            _conducts(state, n, k, m * m * m * load(state, (row + 1) * n + k) * cable.g[channel * n + k], cable.e[channel * n + k])
+def _conducts(state, n, i, g, e):
+    store(state, G * n + i, load(state, G * n + i) + g)
+    store(state, GE * n + i, load(state, GE * n + i) + g * e)
 
 
 @nb.njit(**_INLINE)
-def _calcium(cable, state, table, dt, moves):
+def _calcium(cable, state, i, dt, moves, kca, caan, cal, m, field, slope):
     """Gates of calcium see it as it was before the step, as published; the current sees it after."""
     n = cable.n
-    for i in range(cable.pool_first, cable.pool_last):
-        calcium = load(state, CALCIUM * n + i)
-        if moves:
-            if cable.first[KCA] <= i < cable.last[KCA]:
-                r = calcium * 1e3
-                r = r * r
-                one = r + 1.0
-                # 1 / tau = 0.03 (1 + r) q, at most 10 per ms; implicit
-                rate = smaller(one * (0.03 * _Q_CALCIUM), 10.0) * dt
-                old = load(state, KCA_M * n + i)
-                store(state, KCA_M * n + i, (old * one + rate * r) / (one * (1.0 + rate)))
-            if cable.first[CAAN] <= i < cable.last[CAAN]:
-                r = calcium * 2e3
-                r = r * r
-                one = r + 1.0
-                rate = smaller(one * (0.002 / 40.0 * _Q_CALCIUM), 10.0) * dt
-                old = load(state, CAAN_M * n + i)
-                store(state, CAAN_M * n + i, (old * one + rate * r) / (one * (1.0 + rate)))
-            inwards = larger(0.0 - load(state, ICA * n + i), 0.0) * cable.pool_gains[i]
-            calcium = calcium + (inwards + (_INSIDE - calcium) * cable.pool_forgets[i])
-            store(state, CALCIUM * n + i, calcium)
-        current = fill(state, 0.0)
-        if cable.first[CAL] <= i < cable.last[CAL]:
-            piece, x = _place(state, i)
-            if moves:
-                _advanced(state, CAL_M * n, i, i, table, 9, piece, x, piece, x)
-            v = load(state, i)
-            m = load(state, CAL_M * n + i)
-            value, _ = piecewise_two(table, _FIELD, TERMS, piece, x, piece, x)
-            slope, _ = piecewise_two(table, _FIELD + 1, TERMS, piece, x, piece, x)
-            size = m * m * (-_CAL * cable.g[CAL * n + i])
-            current = size * (value * _OUTSIDE - calcium * (value + v * _STEEP))
-            steep = size * (slope * _OUTSIDE - calcium * (slope + _STEEP))
-            store(state, G * n + i, load(state, G * n + i) + steep)
-            store(state, GE * n + i, load(state, GE * n + i) + (steep * v - current))
-        store(state, ICA * n + i, current)
-        if cable.first[KCA] <= i < cable.last[KCA]:
-            m = load(state, KCA_M * n + i)
-            _conducts(state, n, i, m * m * m * cable.g[KCA * n + i], cable.e[KCA * n + i])
-        if cable.first[CAAN] <= i < cable.last[CAAN]:
-            m = load(state, CAAN_M * n + i)
-            _conducts(state, n, i, m * m * cable.g[CAAN * n + i], cable.e[CAAN * n + i])
+    calcium = load(state, CALCIUM * n + i)
+    if moves:
+        if kca:
+            r = calcium * 1e3
+            r = r * r
+            one = r + 1.0
+            # 1 / tau = 0.03 (1 + r) q, at most 10 per ms; implicit
+            rate = smaller(one * (0.03 * _Q_CALCIUM), 10.0) * dt
+            store(state, KCA_M * n + i, (load(state, KCA_M * n + i) * one + rate * r) / (one * (1.0 + rate)))
+        if caan:
+            r = calcium * 2e3
+            r = r * r
+            one = r + 1.0
+            rate = smaller(one * (0.002 / 40.0 * _Q_CALCIUM), 10.0) * dt
+            store(state, CAAN_M * n + i, (load(state, CAAN_M * n + i) * one + rate * r) / (one * (1.0 + rate)))
+        inwards = larger(0.0 - load(state, ICA * n + i), 0.0) * spread(cable.pool_gains, i)
+        calcium = calcium + (inwards + (_INSIDE - calcium) * spread(cable.pool_forgets, i))
+        store(state, CALCIUM * n + i, calcium)
+    current = fill(state, 0.0)
+    if cal:
+        v = load(state, i)
+        size = m * m * (-_CAL * spread(cable.g, CAL * n + i))
+        current = size * (field * _OUTSIDE - calcium * (field + v * _STEEP))
+        steep = size * (slope * _OUTSIDE - calcium * (slope + _STEEP))
+        store(state, G * n + i, load(state, G * n + i) + steep)
+        store(state, GE * n + i, load(state, GE * n + i) + (steep * v - current))
+    store(state, ICA * n + i, current)
+    if kca:
+        opened = load(state, KCA_M * n + i)
+        _conducts(state, n, i, opened * opened * opened * spread(cable.g, KCA * n + i), spread(cable.e, KCA * n + i))
+    if caan:
+        opened = load(state, CAAN_M * n + i)
+        _conducts(state, n, i, opened * opened * spread(cable.g, CAAN * n + i), spread(cable.e, CAAN * n + i))
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -281,7 +278,8 @@ def advance(cable, state, table, knots, dt, ring, slots, slot, inject, steps, se
             store(state, ICA * n + site, load(state, ICA * n + site) + calcium)
         if inject.size > 0:
             store(state, GE * n + cable.records, load(state, GE * n + cable.records) + load(inject, s))
-        # the change of the voltage: elimination from both ends, which meet in the middle, so that two chains run side by side
+        # the change of the voltage: elimination from both ends, which meet in the middle, so that two chains run side by side; what the
+        # way back needs stands in the place of the sums
         v_left, v_right = load(state, 0), load(state, n - 1)
         flow_left, flow_right = fill(state, 0.0), fill(state, 0.0)
         factor_left, change_left = fill(state, 0.0), fill(state, 0.0)
@@ -291,41 +289,41 @@ def advance(cable, state, table, knots, dt, ring, slots, slot, inject, steps, se
             if k < middle:
                 i = k
                 following = load(state, i + 1)
-                flow = (following - v_left) * cable.axial[i + 1]
+                flow = (following - v_left) * spread(cable.axial, i + 1)
                 rhs = load(state, GE * n + i) - load(state, G * n + i) * v_left + (flow - flow_left)
-                pivot = 1.0 / (load(state, G * n + i) + cable.base[i] - factor_left * cable.axial[i])
-                change_left = (rhs + change_left * cable.axial[i]) * pivot
-                factor_left = pivot * cable.axial[i + 1]
-                store(state, FACTOR * n + i, factor_left)
-                store(state, CHANGE * n + i, change_left)
+                pivot = 1.0 / (load(state, G * n + i) + spread(cable.base, i) - factor_left * spread(cable.axial, i))
+                change_left = (rhs + change_left * spread(cable.axial, i)) * pivot
+                factor_left = pivot * spread(cable.axial, i + 1)
+                store(state, G * n + i, factor_left)
+                store(state, GE * n + i, change_left)
                 flow_left, v_left = flow, following
             if k < n - 1 - middle:
                 j = n - 1 - k
                 following = load(state, j - 1)
-                flow = (following - v_right) * cable.axial[j]
+                flow = (following - v_right) * spread(cable.axial, j)
                 rhs = load(state, GE * n + j) - load(state, G * n + j) * v_right + (flow - flow_right)
-                pivot = 1.0 / (load(state, G * n + j) + cable.base[j] - factor_right * cable.axial[j + 1])
-                change_right = (rhs + change_right * cable.axial[j + 1]) * pivot
-                factor_right = pivot * cable.axial[j]
-                store(state, FACTOR * n + j, factor_right)
-                store(state, CHANGE * n + j, change_right)
+                pivot = 1.0 / (load(state, G * n + j) + spread(cable.base, j) - factor_right * spread(cable.axial, j + 1))
+                change_right = (rhs + change_right * spread(cable.axial, j + 1)) * pivot
+                factor_right = pivot * spread(cable.axial, j)
+                store(state, G * n + j, factor_right)
+                store(state, GE * n + j, change_right)
                 flow_right, v_right = flow, following
         i = middle
         v = load(state, i)
         rhs = load(state, GE * n + i) - load(state, G * n + i) * v - flow_left - flow_right
-        rhs = rhs + change_left * cable.axial[i] + change_right * cable.axial[i + 1]
-        pivot = load(state, G * n + i) + cable.base[i] - factor_left * cable.axial[i] - factor_right * cable.axial[i + 1]
+        rhs = rhs + change_left * spread(cable.axial, i) + change_right * spread(cable.axial, i + 1)
+        pivot = load(state, G * n + i) + spread(cable.base, i) - factor_left * spread(cable.axial, i) - factor_right * spread(cable.axial, i + 1)
         change = rhs / pivot
         store(state, i, v + change)
         left, right = change, change
         for k in range(1, longer + 1):
             if middle - k >= 0:
                 i = middle - k
-                left = load(state, CHANGE * n + i) + load(state, FACTOR * n + i) * left
+                left = load(state, GE * n + i) + load(state, G * n + i) * left
                 store(state, i, load(state, i) + left)
             if middle + k < n:
                 j = middle + k
-                right = load(state, CHANGE * n + j) + load(state, FACTOR * n + j) * right
+                right = load(state, GE * n + j) + load(state, G * n + j) * right
                 store(state, j, load(state, j) + right)
         now_sends = lanes_at_least(load(state, cable.sends), cable.fires)
         now_records = lanes_at_least(load(state, cable.records), cable.fires)

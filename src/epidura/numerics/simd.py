@@ -176,6 +176,18 @@ def fill(typing_context, array, value):
     return vec(array, value), codegen
 
 
+@intrinsic
+def spread(typing_context, array, index):
+    """The ``index``-th number of a flat array in every lane."""
+    vec = Vec(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        return _splat(builder, builder.load(builder.gep(data, [context.cast(builder, args[1], signature.args[1], types.intp)])), vec)
+
+    return vec(array, index), codegen
+
+
 def _pick(builder, comparison: str, a, b):
     return builder.select(builder.fcmp_ordered(comparison, a, b), a, b)
 
@@ -301,28 +313,46 @@ def interval(typing_context, x, scale, offset):
     return pair(x, scale, offset), codegen
 
 
+def _from_registers(context, builder, array_type, array, at, chosen, vec: Vec):
+    """A coefficient of the chosen pieces, from the two groups of lanes at ``at``."""
+    name = f"llvm.x86.avx512.vpermi2var.{'ps' if vec.dtype.bitwidth == 32 else 'pd'}.512"
+    pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), chosen.type, _vector(vec)]), name)
+    halves = [builder.load(_address(context, builder, array_type, array, builder.add(at, ir.Constant(at.type, half)), vec),
+                           align=vec.dtype.bitwidth // 8) for half in (0, 1)]
+    return builder.call(pick, [halves[0], chosen, halves[1]])
+
+
+def _lane_by_lane(context, builder, array_type, array, at, chosen, vec: Vec):
+    """The same for processors that cannot."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    start, values = builder.mul(at, ir.Constant(at.type, vec.lanes)), ir.Constant(_vector(vec), ir.Undefined)
+    low = ir.Constant(chosen.type.element, PIECES[vec.dtype.bitwidth] - 1)
+    for lane in range(vec.lanes):
+        place = ir.Constant(ir.IntType(32), lane)
+        offset = builder.zext(builder.and_(builder.extract_element(chosen, place), low), ir.IntType(64)) if vec.dtype.bitwidth == 32 else \
+            builder.and_(builder.extract_element(chosen, place), low)
+        values = builder.insert_element(values, builder.load(builder.gep(data, [builder.add(start, offset)])), place)
+    return values
+
+
 @intrinsic
 def piecewise(typing_context, array, index, piece, x):
     """Polynomial in x of the ``piece`` that ``interval`` found in each lane, from the ``index``-th table of ``array``.
 
-    A table is (terms, pieces), highest power first.
+    A table is (terms, pieces), highest power first. Fast where the processor ``permutes``.
     """
     vec = Vec(array.dtype)
 
     def codegen(context, builder, signature, args):
         bits = vec.dtype.bitwidth
         terms, integers = POLYNOMIAL[bits], ir.VectorType(ir.IntType(bits), vec.lanes)
-        name = f"llvm.x86.avx512.vpermi2var.{'ps' if bits == 32 else 'pd'}.512"
-        pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), integers, _vector(vec)]), name)
         where = context.cast(builder, args[1], signature.args[1], types.intp)
         chosen, total = builder.bitcast(args[2], integers), None
+        coefficient = _from_registers if permutes() else _lane_by_lane
         for k in range(terms):
-            halves = []
-            for half in (0, 1):
-                at = builder.add(builder.mul(where, ir.Constant(where.type, 2 * terms)), ir.Constant(where.type, 2 * k + half))
-                halves.append(builder.load(_address(context, builder, signature.args[0], args[0], at, vec), align=bits // 8))
-            coefficient = builder.call(pick, [halves[0], chosen, halves[1]])
-            total = coefficient if total is None else _fma(builder, total, args[3], coefficient)
+            at = builder.add(builder.mul(where, ir.Constant(where.type, 2 * terms)), ir.Constant(where.type, 2 * k))
+            found = coefficient(context, builder, signature.args[0], args[0], at, chosen, vec)
+            total = found if total is None else _fma(builder, total, args[3], found)
         return total
 
     return vec(array, index, piece, x), codegen
@@ -340,42 +370,30 @@ def fit(function, bounds, pieces, terms):
     return np.einsum("kt,fpt->fkp", np.linalg.inv(np.vander(0.5 * points, terms)), values)
 
 
-@intrinsic(prefer_literal=True)
-def piecewise_two(typing_context, array, index, terms, piece, x, piece_b, x_b):
-    """``piecewise`` of a float64 table of ``terms`` (a literal) and 16 pieces, at two places at once: its coefficients are loaded once.
-
-    Works on every processor; those without AVX-512 pick the coefficients lane by lane.
-    """
-    vec, count = Vec(array.dtype), terms.literal_value
+@intrinsic
+def together(typing_context, a, b):
+    """Two vectors of float64 as one of float32: the first one's lanes, then the second one's."""
+    vec = Vec(types.float32)
 
     def codegen(context, builder, signature, args):
-        width, integers = PIECES[64], ir.VectorType(ir.IntType(64), vec.lanes)
-        where = builder.mul(context.cast(builder, args[1], signature.args[1], types.intp), ir.Constant(ir.IntType(64), 2 * count))
-        places = [builder.bitcast(one, integers) for one in (args[3], args[5])]
-        if permutes():
-            pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), integers, _vector(vec)]),
-                                                  "llvm.x86.avx512.vpermi2var.pd.512")
-        else:
-            data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-            low = ir.Constant(ir.IntType(64), width - 1)
-            lanes = [[builder.and_(builder.extract_element(one, ir.Constant(ir.IntType(32), k)), low) for k in range(vec.lanes)] for one in places]
-        totals = [None, None]
-        for k in range(count):
-            at = builder.add(where, ir.Constant(where.type, 2 * k))
-            if permutes():
-                groups = [builder.add(at, ir.Constant(where.type, half)) for half in (0, 1)]
-                halves = [builder.load(_address(context, builder, signature.args[0], args[0], group, vec), align=8) for group in groups]
-                found = [builder.call(pick, [halves[0], one, halves[1]]) for one in places]
-            else:
-                start = builder.mul(at, ir.Constant(where.type, vec.lanes))
-                found = []
-                for one in lanes:
-                    values = ir.Constant(_vector(vec), ir.Undefined)
-                    for lane, offset in enumerate(one):
-                        value = builder.load(builder.gep(data, [builder.add(start, offset)]))
-                        values = builder.insert_element(values, value, ir.Constant(ir.IntType(32), lane))
-                    found.append(values)
-            totals = [new if old is None else _fma(builder, old, at_x, new) for old, at_x, new in zip(totals, (args[4], args[6]), found, strict=True)]
-        return context.make_tuple(builder, signature.return_type, totals)
+        narrow = ir.VectorType(ir.FloatType(), vec.lanes // 2)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), vec.lanes), list(range(vec.lanes)))
+        return builder.shuffle_vector(*(builder.fptrunc(one, narrow) for one in args), order)
 
-    return types.UniTuple(vec, 2)(array, index, terms, piece, x, piece_b, x_b), codegen
+    return vec(a, b), codegen
+
+
+@intrinsic
+def apart(typing_context, x):
+    """The two vectors of float64 that ``together`` made one of."""
+    vec = Vec(types.float64)
+    pair = types.UniTuple(vec, 2)
+
+    def codegen(context, builder, signature, args):
+        def half(first):
+            order = ir.Constant(ir.VectorType(ir.IntType(32), vec.lanes), list(range(first, first + vec.lanes)))
+            return builder.fpext(builder.shuffle_vector(args[0], args[0], order), _vector(vec))
+
+        return context.make_tuple(builder, pair, (half(0), half(vec.lanes)))
+
+    return pair(x), codegen
