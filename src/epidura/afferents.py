@@ -26,7 +26,7 @@ from epidura import axon as models
 from epidura.bundle import travelling_wave
 from epidura.circuit import Fibre, Wiring
 from epidura.errors import BadInput, nearest
-from epidura.firing import ONSET as ANSWERED
+from epidura.firing import steady
 from epidura.pain_state import PainState, fact, fibre_class
 from epidura.product import Canal
 from epidura.program import CASE, Program, rows
@@ -602,7 +602,8 @@ def continued(firing: xr.Dataset, place: int, duration: float, way: Floats, rng:
     began = firing.initiation_time.values[place]
     seen = np.isfinite(began) & (pulse >= 0)
     pulse, began = pulse[seen].astype(int), began[seen]
-    low, high = steady(firing, place)
+    # the whole cycles after the onset in which ``firing`` counts the rate of a fibre
+    low, high = steady(float(firing.latency.values[place]), float(firing.duration), float(firing.cycle))
     length, strength = high - low, float(firing.vector_strength.values[place])
     at = firing.pulse_time.values[pulse]
     arrived = began + np.asarray(way)[firing.pulse_train.values[pulse].astype(int)]
@@ -615,14 +616,6 @@ def continued(firing: xr.Dataset, place: int, duration: float, way: Floats, rng:
             since = answer = (answer + length * rng.random()) % length
         found.append((start + answer)[start + since < duration - SNAP])
     return np.sort(np.concatenate(found))
-
-
-def steady(firing: xr.Dataset, place: int) -> tuple[float, float]:
-    """From and to, in the time of the stimulus, s: the whole cycles after the onset in which ``firing`` counts the rate of a fibre."""
-    duration, cycle, late = float(firing.duration), float(firing.cycle), float(firing.latency.values[place])
-    low = cycle * np.ceil(ANSWERED / cycle - 1e-9)
-    high = cycle * np.floor((duration - (0.0 if np.isnan(late) else late)) / cycle + 1e-9)
-    return (float(low), float(high)) if high > low else (0.0, duration)
 
 
 def hypothesis_inputs(name: Hypothesis, program: Program, wiring: Wiring, seed: int, duration: float,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from epidura import anatomy, axon, fibre, lead, waveform
+from epidura import anatomy, axon, circuit, fibre, lead, waveform
 from epidura.errors import BadCase, nearest
 from epidura.firing import Firing
 from epidura.generator import generator
@@ -22,13 +22,15 @@ from epidura.patient import Patient
 from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe, UniqueKeys, read_recipe
 from epidura.recruitment import Rules
+from epidura.transmission import Gate
 
 if TYPE_CHECKING:
     from epidura.anatomy import Anatomy as AnyAnatomy
+    from epidura.circuit import Circuit as AnyCircuit
     from epidura.fibre import Population as AnyPopulation
     from epidura.lead import Lead as AnyLead
 else:
-    AnyAnatomy, AnyLead, AnyPopulation = anatomy.family.field, lead.family.field, fibre.family.field
+    AnyAnatomy, AnyLead, AnyPopulation, AnyCircuit = anatomy.family.field, lead.family.field, fibre.family.field, circuit.family.field
 
 
 def _populations(value: object) -> object:
@@ -43,6 +45,15 @@ def _default_fibres() -> tuple[Any, ...]:
 def _firing(value: object) -> object:
     """``off`` stands for no fibres at all; YAML reads it as false."""
     return {"fibres": 0} if value is False or value == "off" else value
+
+
+def _gate(value: object) -> object:
+    """``off`` stands for no gate at all; YAML reads it as false."""
+    return {"seeds": 0} if value is False or value == "off" else value
+
+
+def _default_circuit() -> Any:
+    return circuit.family.read({"kind": "zhang-2014"})
 
 
 def _left_out(schema: dict[str, Any]) -> None:
@@ -70,6 +81,8 @@ class Case(Recipe):
             impedances and voltages and changes nothing else.
         generator: model of the catalogue that delivers the programs; without one, a generator that can do everything.
         firing: which fibres are followed in time; ``off`` for none.
+        circuit: of the dorsal horn; without one, the published gate of four neurons.
+        gate: how the circuit is run; ``off``: not at all. It needs fibres that are followed in time.
     """
 
     title: str = Field(min_length=1)
@@ -84,11 +97,14 @@ class Case(Recipe):
     interface: Interface | None = Field(None, json_schema_extra=_left_out)
     generator: str | None = None
     firing: Annotated[Firing, BeforeValidator(_firing)] = Firing()
+    circuit: AnyCircuit = Field(default_factory=_default_circuit)
+    gate: Annotated[Gate, BeforeValidator(_gate)] = Gate()
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the keys that came later where they say nothing, so that keys of cases are what they were before these existed."""
-        silent = {"interface": self.interface is None, "generator": self.generator is None, "firing": self.firing == Firing()}
+        silent = {"interface": self.interface is None, "generator": self.generator is None, "firing": self.firing == Firing(),
+                  "circuit": self.circuit == _default_circuit(), "gate": self.gate == Gate()}
         return {name: value for name, value in handler(self).items() if not silent.get(name, False)}
 
     @property
@@ -210,6 +226,6 @@ def write(case: Case, path: str | Path) -> None:
 def json_schema() -> dict[str, Any]:
     """JSON schema of a case, with the kinds of every family under ``$defs``."""
     schema = Case.model_json_schema()
-    families = (anatomy.family, lead.family, fibre.family, waveform.family)
+    families = (anatomy.family, lead.family, fibre.family, waveform.family, circuit.family)
     schema.setdefault("$defs", {}).update({family.name: family.json_schema() for family in families})
     return schema

@@ -374,9 +374,9 @@ def _product(program: Program, fibres: Fibres, chosen: NDArray[np.intp], seen: S
     period = np.array([program.trains[impulse.train].waveform.period for impulse in seen.impulses])
     which = [np.searchsorted(seen.pulse, times + SNAP, side="right") - 1 for times in began]
     latency = np.array([np.median(a - seen.pulse[w]) if a.size else np.nan for a, w in zip(arrived, which, strict=True)])
-    steady = [_steady(late, duration, cycle) for late in latency]
+    spans = [steady(late, duration, cycle) for late in latency]
     # counted by the pulse that each belongs to, so that the edges of the stretch cut none off
-    inside = [(seen.pulse[w] > low - SNAP) & (seen.pulse[w] < high - SNAP) for w, (low, high) in zip(which, steady, strict=True)]
+    inside = [(seen.pulse[w] > low - SNAP) & (seen.pulse[w] < high - SNAP) for w, (low, high) in zip(which, spans, strict=True)]
     weight = fibres.weight / max(fibres.weight.sum(), 1e-300)
     together = np.zeros(len(seen.pulse))
     for share, times in zip(weight, began, strict=True):
@@ -391,7 +391,7 @@ def _product(program: Program, fibres: Fibres, chosen: NDArray[np.intp], seen: S
             "spike_time": _padded(arrived), "initiation_time": _padded(began),
             "spike_pulse": _padded([w.astype(float) for w in which], -1.0).astype(int),
             "spike_count": np.array([a.size for a in arrived], int),
-            "rate": np.array([i.sum() / (high - low) for i, (low, high) in zip(inside, steady, strict=True)]),
+            "rate": np.array([i.sum() / (high - low) for i, (low, high) in zip(inside, spans, strict=True)]),
             "onset_rate": np.array([(a < min(ONSET, duration) + (0.0 if np.isnan(late) else late)).sum() / min(ONSET, duration)
                                     for a, late in zip(arrived, latency, strict=True)]),
             "latency": latency,
@@ -412,7 +412,7 @@ def _product(program: Program, fibres: Fibres, chosen: NDArray[np.intp], seen: S
     )
 
 
-def _steady(latency: float, duration: float, cycle: float) -> tuple[float, float]:
+def steady(latency: float, duration: float, cycle: float) -> tuple[float, float]:
     """From and to, in the time of the stimulus: whole cycles after the onset, as many as were seen to their end at the upper end of the fibre;
     where there is none all of it."""
     low = cycle * np.ceil(ONSET / cycle - 1e-9)

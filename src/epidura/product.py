@@ -117,6 +117,49 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "depth": (("fibre",), "m"),
         "weight": (("fibre",), "1"),
     },
+    "transmission": {
+        # per population of neurons, mean of its neurons, with stimulation and without; one value per seed
+        "rate": (("program", "hypothesis", "place", "cell", "seed"), "Hz"),
+        "rate_off": (("cell", "seed"), "Hz"),
+        # by how much the firing of projection neurons falls, mean over seeds and the interval of the mean (90 %); negative: it rises
+        "inhibition": (("program", "hypothesis", "place", "projection"), "percent"),
+        "inhibition_lower": (("program", "hypothesis", "place", "projection"), "percent"),
+        "inhibition_upper": (("program", "hypothesis", "place", "projection"), "percent"),
+        # of the real large fibres of each place, and what enters the dorsal horn per fibre, background included
+        "recruited_share": (("program", "place", "target"), "1"),
+        "arriving_rate": (("program", "place", "target"), "Hz"),
+        # with touch alone
+        "touch_rate": (("program", "hypothesis", "projection", "seed"), "Hz"),
+        "touch_rate_off": (("projection", "seed"), "Hz"),
+        # number of the place where a program recruits most, -1 where its amplitude is not known; what follows is seen there
+        "main_place": (("program",), "1"),
+        "sweep_amplitude": (("program", "level"), "A"),
+        "rate_at_amplitude": (("program", "level", "projection", "seed"), "Hz"),
+        "share_at_amplitude": (("program", "level"), "1"),
+        # with the share of the fibres that a program recruits, and with every large fibre driven
+        "rate_at_frequency": (("program", "frequency", "projection", "seed"), "Hz"),
+        "rate_at_frequency_all": (("frequency", "projection", "seed"), "Hz"),
+        # action potentials of the first seed: run 0 without stimulation, run i + 1 with program i; nan where there are fewer
+        "spike_time": (("run", "neuron", "spike"), "s"),
+        "population": (("neuron",), ""),
+        # action potentials in answer to C fibres, one volley of the nerve a second
+        "c_component": (("program", "hypothesis", "projection", "volley", "seed"), "1"),
+        "c_component_off": (("projection", "volley", "seed"), "1"),
+        "c_inhibition": (("program", "hypothesis", "projection"), "percent"),
+        "c_inhibition_lower": (("program", "hypothesis", "projection"), "percent"),
+        "c_inhibition_upper": (("program", "hypothesis", "projection"), "percent"),
+        "program": (("program",), ""),
+        "hypothesis": (("hypothesis",), ""),
+        "place": (("place",), ""),
+        "dermatome": (("place",), ""),
+        "body_side": (("place",), ""),
+        "served": (("place",), "1"),
+        "cell": (("cell",), ""),
+        "projection": (("projection",), ""),
+        "target": (("target",), ""),
+        "seed": (("seed",), "1"),
+        "frequency": (("frequency",), "Hz"),
+    },
     "interface": {
         # magnitude at `frequency` between two contacts, on the diagonal from one to the generator's case: tissue alone, with interfaces
         "tissue_impedance": (("contact", "contact_"), "ohm"),

@@ -10,6 +10,7 @@ import xarray as xr
 
 from epidura import axon
 from epidura import firing as follow
+from epidura import transmission as gate
 from epidura.case import Case
 from epidura.delivery import Delivery, fact
 from epidura.generator import Generator, Power, Violation, generator, limits
@@ -38,6 +39,7 @@ class Result:
         interface: what the interface of the contacts adds; None: the case has none.
         deliveries: one cycle of each program at the electrodes, at the amplitudes of ``recruitment``; None where one is not known.
         firing: of each program in time; None where an amplitude is not known or none was asked for.
+        transmission: what the pain gate makes of it; None where it was not run.
     """
 
     case: Case
@@ -53,6 +55,7 @@ class Result:
     interface: xr.Dataset | None = None
     deliveries: tuple[Delivery | None, ...] = ()
     firing: tuple[xr.Dataset | None, ...] = ()
+    transmission: xr.Dataset | None = None
 
     @property
     def generator(self) -> Generator | None:
@@ -100,6 +103,7 @@ class Result:
             "key": self.case.key(),
             "programs": [self._program(i) for i in range(len(self.case.rows))],
             "stimulation": [self._stimulation(i) for i in range(len(self.case.programs))],
+            "gate": None if self.transmission is None else gate.summary(self.transmission),
             "impedance_ohm": self.lead_field.impedance.diagonal().round(3).tolist(),
             "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
             "device": self.device,
@@ -215,4 +219,6 @@ def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
         used += generator(case.generator).numbers()
     if case.patient:
         used += case.patient.pain.numbers()
+    if case.gate.seeds and case.firing.fibres:
+        used += gate.used_numbers(case.circuit, case.gate, case.patient)
     return tuple(dict.fromkeys(used))

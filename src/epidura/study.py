@@ -31,6 +31,7 @@ from epidura.product import Canal, FieldError, Floats, LeadField
 from epidura.recruitment import Engine, place_fibres, recruit
 from epidura.report import render
 from epidura.result import Result, used_numbers
+from epidura.transmission import transmit
 
 Progress = Callable[[str, float], None]
 
@@ -94,6 +95,12 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     if case.firing.fibres:
         with _timed("firing", timings):
             fired = fire_all(case, lead_field, recruitment, engine, electronics, progress)
+    transmission = None
+    if case.gate.seeds and case.firing.fibres and any(population.kind == "dorsal-column" for population in case.fibres):
+        with _timed("gate", timings):
+            column = next(population for population in case.fibres if population.kind == "dorsal-column")
+            transmission = transmit(case.circuit, case.gate, recruitment, fired, case.programs, canal, case.patient, column.axon, engine.threads,
+                                    progress)
     interface = None
     if case.interface is not None:
         with _timed("interface", timings):
@@ -102,8 +109,9 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     if chosen == "cuda" and not direct(canal):
         fallen_back = (*fallen_back, ITERATED)
     warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface),
-                *_charge_warnings(deliveries))
-    result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired)
+                *_charge_warnings(deliveries), *(() if transmission is None else transmission.attrs["notes"]))
+    result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired,
+                    transmission)
     return replace(result, warnings=(*warnings, *(str(one) for i in range(len(case.programs)) for one in result.violations(i))))
 
 
@@ -312,6 +320,8 @@ def save(result: Result, folder: str | Path) -> Path:
         if result.interface is not None:
             products["interface"] = result.interface
         products |= {f"firing/{i}": one for i, one in enumerate(result.firing) if one is not None}
+        if result.transmission is not None:
+            products["transmission"] = result.transmission
         for name, product in products.items():
             _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
         (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")
