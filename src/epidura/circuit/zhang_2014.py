@@ -55,9 +55,9 @@ class Zhang2014(Circuit):
         return Wiring(network, FIBRES, names, ("WDR",), tuple(inhibitory))
 
     def numbers(self) -> tuple[Number, ...]:
-        return tuple(table("gate_synapses").number(f"weight of {row['source']} to {row['target']}, {row['receptor']}", "weight_uS", "uS",
-                                                   **{"from": row["from"], "to": row["to"]}, receptor=row["receptor"])
-                     for row in table("gate_synapses"))
+        rows = table("gate_synapses")
+        return tuple(rows.number(f"weight of {row['from']} to {row['to']}, {row['receptor']}", "weight_uS", "uS",
+                                 **{"from": row["from"], "to": row["to"], "receptor": row["receptor"]}) for row in rows)
 
 
 def inhibits(receptor: str) -> str:
