@@ -1,6 +1,6 @@
 """Clinical plausibility: runs the chain, compares with data/validation.csv and writes the tables of docs/validation.md.
 
-    python -m benchmarks.validation [plausibility] [field] [types]
+    python -m benchmarks.validation [plausibility] [field] [types] [gate]
 
 Nothing here is tuned: a line that fails stays in the table as a failure.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import epidura as ep
+from benchmarks import validation_gate
 from epidura import axon
 from epidura.canal import build_canal
 from epidura.delivery import Electronics, deliver
@@ -471,7 +472,22 @@ def of_types() -> str:
             f"`high-dura`): {sum(judged)} of {len(judged)} that can be judged pass.\n\n{_rows(lines, 'clinical use; our own bound')}")
 
 
-PARTS = {"plausibility": plausibility, "field": of_field, "types": of_types}
+def of_gate() -> str:
+    """The tables of the pain gate: the published one and its populations beside facts from animals, and what each addition does."""
+    gates = [validation_gate.Gate(circuit) for circuit in validation_gate.GATES]
+    parts = [f"Written by `python -m benchmarks.validation gate` ({platform.machine()}, Epidura {_version()}, two seeds, step 25 us)."]
+    for gate in gates:
+        lines = [Line(*judged) for judged in validation_gate.of_gate(gate)]
+        known = [line.good for line in lines if line.good is not None]
+        parts += [f"\n### Gate `{gate.circuit.kind}`: {sum(known)} of {len(known)} that can be judged pass\n",
+                  _rows(lines, "run of the published model")]
+    lines = [Line(*judged) for judged in validation_gate.of_minutes()]
+    parts.append(f"\n### Minutes\n\n{_rows(lines)}")
+    parts.append("\n### Each addition by itself, spikes/s\n\n" + validation_gate.of_additions(gates))
+    return "\n".join(parts)
+
+
+PARTS = {"plausibility": plausibility, "field": of_field, "types": of_types, "gate": of_gate}
 
 
 def main() -> None:
