@@ -1,13 +1,18 @@
 """What a program takes from the cell of a generator, and how long that lasts.
 
-What a cell of voltage U gives for stimulation is
+What a cell of voltage U gives for stimulation is the current
 
-    P = I max(V + h, U) / e
+    I max(V + h, U) / (e U)
 
 with the mean current I that the sources force, the voltage V that the electrodes need, the headroom h of a current source (Foutz 2012: 1-2 V)
-and the efficiency e of a converter (0.45-0.85; 1 where the cell suffices and is used as it is). To it comes the base current at U. None of h, e, U
-and the base current is known for a product, so that every result is an interval over all of them; where a statement of the manufacturer is scaled,
-the same unknown generator stands on both sides.
+and the efficiency e of a converter (0.45-0.85; 1 where the cell suffices and is used as it is). To it comes the base current b, whatever the
+program. A cell with the charge Q of which the share s per year leaks away lasts
+
+    Q / (b + I max(V + h, U) / (e U) + s Q)
+
+Q is the capacity of the table; where it has none but a statement of the manufacturer with all its settings, Q is what would last as long as is
+stated at those settings. None of b, h, e and U is known for a product, so that every result is an interval over all of them; where Q comes from
+a statement the same unknown generator stands on both sides, and at the settings of the statement what is stated comes back.
 """
 
 from __future__ import annotations
@@ -67,10 +72,20 @@ class Statement:
 
     @property
     def current(self) -> float:
-        """Mean current of its first phases, A; recharge is taken as passive, as in a burst (data/waveforms.csv)."""
+        """Mean current that the sources force, A: of first phases, and of as much again where the recharge is named as active."""
         on, off = (parse(self.settings.get(key, zero), "time") for key, zero in (("on", "1 s"), ("off", "0 s")))
         share = on / (on + off) * float(self.settings.get("hours", 24)) / 24
-        return self.packet * parse(self.settings["frequency"], "frequency") * share
+        return self.packet * parse(self.settings["frequency"], "frequency") * share * (2 if self.active else 1)
+
+    @property
+    def active(self) -> bool:
+        """Whether sources take the charge back; else it flows back by itself, as in a burst (data/waveforms.csv)."""
+        return self.settings.get("recharge") == "active"
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The ends that are stated, years or days."""
+        return tuple(end for end in sorted({self.low, self.high}) if 0 < end < math.inf)
 
     @property
     def packet(self) -> float:
@@ -86,7 +101,7 @@ class Statement:
         inside = (pulses - 1) / parse(self.settings["intra_burst_frequency"], "frequency") if pulses > 1 else 0.0
         rest = 1.0 / parse(self.settings["frequency"], "frequency") - inside - parse(self.settings["pulse_width"], "time")
         # joined for the rest of the period, what is on them falls by this share; again and again it settles
-        left = math.exp(-2 * rest / (ohm * electronics.capacitor))
+        left = 0.0 if self.active else math.exp(-2 * rest / (ohm * electronics.capacitor))
         return ohmic, ohmic + 2 * self.packet / electronics.capacitor / (1.0 - left)
 
     def words(self) -> str:
@@ -138,6 +153,10 @@ class _Design:
         efficiency = 1.0 if self.bypass and voltage + self.headroom <= self.cell else self.efficiency
         return current * supply / (efficiency * self.cell)
 
+    def charge(self, current: float, voltage: float, time: float, leak: float) -> float:
+        """What lasts for a time, s, when a share ``leak`` of it per year leaks away, C."""
+        return (self.base + self.current(current, voltage)) * time / (1 - leak * time / YEAR)
+
 
 @dataclass(frozen=True)
 class Battery:
@@ -163,7 +182,7 @@ def _designs(cell: Range | None, voltages: Iterable[float], holds_voltage: bool)
         voltages: that electrodes need, V; where the cell just suffices for one is a corner too.
         holds_voltage: whether the generator needs no headroom for a current source.
     """
-    bases = [_fact("base current of a rodent stimulator"), _fact("base current that a statement leaves")]
+    bases = [_fact("base current of a rodent stimulator"), _fact("base current that charging times leave")]
     efficiency, headroom = _fact("efficiency of a high-voltage charger from the cell"), _fact("headroom of the current source")
     cells = _fact("cell voltage")
     numbers = [*(base.number for base in bases), efficiency.number, headroom.number, cells.number]
@@ -194,7 +213,8 @@ def power(battery: Battery, delivery: Delivery, program: Program, electronics: E
     """
     share = 1.0 if program.cycle is None else program.cycle.share
     current, volts = delivery.supply_energy(1.0) / delivery.cycle * share, delivery.compliance
-    statement = next((s for s in battery.statements if s.quantity == "recharge at" and s.complete), None)
+    wanted = "life at" if battery.kind == "primary" else "recharge at"
+    statement = None if battery.capacity else next((s for s in battery.statements if s.quantity == wanted and s.complete), None)
     # what is alike but for rounding is the same: a cell cannot suffice for one and not for the other
     stated = tuple(volts if math.isclose(one, volts, rel_tol=1e-6) else one for one in statement.voltage(electronics)) if statement else ()
     holds = any(train.amplitude.voltage is not None for train in program.trains)
@@ -207,44 +227,74 @@ def power(battery: Battery, delivery: Delivery, program: Program, electronics: E
     stimulation = over(lambda d: d.current(current, volts) * d.cell)
     total = over(lambda d: (d.current(current, volts) + d.base) * d.cell)
     pulses = delivery.pulses_per_second * share
-    words = _assumed(volts, share, designs, numbers, program, holds)
-    life = recharge = None
+    words = _assumed(volts, share, designs, program, holds)
+    what = "life" if battery.kind == "primary" else "interval between charges"
+    lasts: Interval | None = None
     if battery.kind == "external":
         words.append("power comes from outside; what the way through the skin loses is not counted, and there is no cell to last")
-    elif battery.capacity is not None:
-        recharge = _lasting(battery.capacity, designs, current, volts)
-        words.append(f"the whole capacity, {battery.capacity.text(battery.capacity.low)} to {battery.capacity.text(battery.capacity.high)}, "
-                     "is counted as usable and none as lost with age")
-        numbers = (*numbers, battery.capacity.number)
-        if battery.kind == "primary":
-            leak = _fact("self-discharge of lithium manganese dioxide cells")
-            life, recharge = _lasting(battery.capacity, designs, current, volts, leak.low, YEAR), None
-            words.append(f"self-discharge up to {leak.low:.3g} per year (another chemistry)")
-            numbers = (*numbers, leak.number)
-    elif statement is not None:
-        ratios = [(d.base + d.current(statement.current, before)) / (d.base + d.current(current, volts)) for d in designs for before in stated]
-        recharge = (statement.low * min(ratios), statement.low * max(ratios))
-        least = "; the manufacturer says at least, so these are least intervals" if statement.high == math.inf else ""
-        words.append(f"interval between charges scaled from a statement: {statement.low:g} days x the power at its settings over that of the "
-                     f"program, {min(ratios):.3g} to {max(ratios):.3g}{least}")
-        numbers = (*numbers, statement.number)
-    else:
-        what = "life" if battery.kind == "primary" else "interval between charges"
+    elif battery.capacity is None and statement is None:
         words.append(f"{what}: not told, because neither the capacity of the cell nor a statement with all its settings is known")
-    words += [statement.words() for statement in battery.statements]
+    else:
+        lasts, said, more = _lasting(battery, statement, stated, designs, current, volts)
+        words += [f"{what} {said[0]}" if statement else said[0], said[1]]
+        numbers = (*numbers, *more)
+    doubtful = [number.name for number in numbers if number.unverified]
+    words += [f"unverified: {', '.join(doubtful)}", *(statement.words() for statement in battery.statements)]
+    life, recharge = (lasts, None) if battery.kind == "primary" else (None, lasts)
     return Power((stimulation[0] / pulses, stimulation[1] / pulses), stimulation, total, life, recharge, tuple(words), numbers)
 
 
-def _lasting(capacity: Range, designs: list[_Design], current: float, volts: float, leak: float = 0.0, unit: float = DAY) -> Interval:
-    """How long the capacity lasts; ``leak``: share that a year takes at most."""
-    every = []
-    for design, amount, rate in product(designs, (capacity.low, capacity.high), (0.0, leak)):
-        charge = amount / design.cell if capacity.number.unit == "J" else amount
-        every.append(charge / (design.base + design.current(current, volts) + charge * rate / YEAR) / unit)
+def _lasting(battery: Battery, statement: Statement | None, stated: tuple[float, ...], designs: list[_Design], current: float,
+             volts: float) -> tuple[Interval, tuple[str, str], tuple[Number, ...]]:
+    """How long the cell lasts, in years or days, from its capacity or else from a statement; in words, and the numbers that it rests on.
+
+    Args:
+        stated: V that the electrodes need at the settings of the statement.
+        current, volts: A and V of the program.
+    """
+    leak, aged, numbers, leaks = _cell(battery)
+    unit = YEAR if battery.kind == "primary" else DAY
+    if statement is None:
+        own = battery.capacity
+        assert own is not None
+        joule, ends = own.number.unit == "J", (own.low * (1 - aged), own.high)
+        charges = [(d, end / d.cell if joule else end, rate) for d in designs for end in ends for rate in (0.0, leak)]
+        known = own.text(own.low) if own.low == own.high else f"{own.text(own.low)} to {own.text(own.high)}"
+        said = (f"the whole capacity, {known}, is counted as usable"
+                f"{f', of which age takes up to {aged:.0%} (another cell)' if aged else ' and none as lost with age'}")
+        number = own.number
+    else:
+        charges = [(d, d.charge(statement.current, before, end * unit, rate), rate)
+                   for d in designs for before in stated for end in statement.ends for rate in (0.0, leak)]
+        said, number = "", statement.number
+    every = [charge / (d.base + d.current(current, volts) + charge * rate / YEAR) / unit for d, charge, rate in charges]
+    low, high = min(every), max(every)
+    if statement is not None:
+        said = (f"scaled from a statement, which comes back at its own settings: {' and '.join(f'{end:g}' for end in statement.ends)} "
+                f"{number.unit} x {low / statement.ends[0]:.3g} to {high / statement.ends[-1]:.3g}"
+                + ("; the manufacturer says at least, so these are least intervals" if statement.high == math.inf else "")
+                + ("; the manufacturer says up to, so these are longest lives" if statement.low == 0 else ""))
+    return (low, high), (said, leaks), (*numbers, number)
+
+
+def _cell(battery: Battery) -> tuple[float, float, tuple[Number, ...], str]:
+    """Share that leaks away in a year and share that age takes, at most; their numbers; and in words."""
+    if battery.kind == "primary":
+        leak = _fact("self-discharge of lithium manganese dioxide cells")
+        return leak.low, 0.0, (leak.number,), f"self-discharge up to {leak.low:.3g} per year (another chemistry)"
+    leak, aged = _fact("self-discharge of implantable lithium ion cells"), _fact("capacity that age takes from implantable lithium ion cells")
+    return leak.high, aged.high, (leak.number, aged.number), f"self-discharge up to {leak.high:.3g} per year (another cell)"
+
+
+def drawn(statement: Statement, electronics: Electronics, cell: Range | None = None) -> Interval:
+    """Mean current from the cell, with the base current, at the settings of a statement, A: what the model says of them, not what is stated."""
+    volts = statement.voltage(electronics)
+    designs, _ = _designs(cell, volts, False)
+    every = [design.base + design.current(statement.current, one) for design in designs for one in volts]
     return min(every), max(every)
 
 
-def _assumed(volts: float, share: float, designs: list[_Design], numbers: tuple[Number, ...], program: Program, holds: bool) -> list[str]:
+def _assumed(volts: float, share: float, designs: list[_Design], program: Program, holds: bool) -> list[str]:
     def span(name: str, scale: float = 1.0) -> str:
         every = [getattr(design, name) * scale for design in designs]
         return f"{min(every):.3g} to {max(every):.3g}"
@@ -259,7 +309,4 @@ def _assumed(volts: float, share: float, designs: list[_Design], numbers: tuple[
         words.append(f"stimulation is on for {share:.3g} of the time")
     if program.ramp_up:
         words.append("ramps are counted at full level")
-    doubtful = [number.name for number in numbers if number.unverified]
-    if doubtful:
-        words.append(f"unverified: {', '.join(doubtful)}")
     return words

@@ -30,9 +30,9 @@ from epidura.waveform import Waveform
 FINEST = {"mA": 1e-6, "V": 1e-3, "us": 1e-6}
 """To what a value that has to fit something is rounded down where no step is known, SI."""
 
-ENFORCED = ("control", "independent sources", "contacts", "areas", "amplitude", "amplitude step", "contact amplitude", "charge per pulse",
-            "pulse width", "pulse width step", "frequency", "frequency step", "burst frequency", "intra-burst frequency", "burst amplitude",
-            "burst pulse width", "recharge", "compliance")
+ENFORCED = ("control", "independent sources", "contacts", "case as electrode", "areas", "amplitude", "amplitude step", "contact amplitude",
+            "charge per pulse", "pulse width", "pulse width step", "frequency", "frequency step", "frequency of several programs",
+            "closed-loop frequency", "burst frequency", "intra-burst frequency", "burst amplitude", "burst pulse width", "recharge", "compliance")
 """Quantities of data/generators.csv that decide whether a program can be delivered."""
 ENERGY = ("capacity", "cell voltage")
 STATED = ("stated life", "life at", "stated recharge interval", "recharge at")
@@ -139,9 +139,11 @@ class Generator:
         battery: ``primary``, ``rechargeable`` or ``external``.
         control: ``current`` or ``voltage``; empty where it is not known.
         contacts: most that its leads can have; of several models of one name that with the most.
+        case: ``yes``, ``anode`` or ``no``: what the case can be in the first phase of a pulse; empty where it is not known.
         amplitude: of a program, A or V; ``contact_amplitude`` of one contact.
-        pulse_width, frequency: s and Hz, of all but bursts.
-        burst_frequency, intra_frequency, burst_amplitude, burst_pulse_width: of packets; where they are not stated those of other pulses are taken.
+        pulse_width, frequency: s and Hz, of all but bursts; several_frequency of trains that run together, loop_frequency in closed loop.
+        burst_frequency, intra_frequency, burst_amplitude, burst_pulse_width: of packets. Where these or the last two are not stated those of
+            other pulses are taken.
         areas: most trains of a program.
         compliance: V, as in the table; ``voltage_limit`` says what holds for a waveform.
         independent: whether every contact has a source of its own.
@@ -158,10 +160,13 @@ class Generator:
     battery: str
     control: str
     contacts: int | None
+    case: str
     amplitude: Range | None
     contact_amplitude: Range | None
     pulse_width: Range | None
     frequency: Range | None
+    several_frequency: Range | None
+    loop_frequency: Range | None
     burst_frequency: Range | None
     intra_frequency: Range | None
     burst_amplitude: Range | None
@@ -196,12 +201,17 @@ class Generator:
 
     # what it can deliver
 
-    def _settings(self, waveform: Waveform) -> tuple[_Setting, ...]:
-        """What the generator limits of a waveform."""
+    def _settings(self, waveform: Waveform, several: bool) -> tuple[_Setting, ...]:
+        """What the generator limits of a waveform, of one train or of several that run together."""
         rate, width = 1.0 / waveform.period, width_of(waveform)
         own = "pulse_width" if "pulse_width" in type(waveform).model_fields else ""
         if not _packets(waveform):
-            return (_Setting("frequency", "frequency", rate, self.frequency), _Setting(own, "pulse width", width, self.pulse_width))
+            name, rates = "frequency", self.frequency
+            if several and self.several_frequency:
+                name, rates = "frequency of several programs", self.several_frequency
+            elif "target" in type(waveform).model_fields and self.loop_frequency:
+                name, rates = "closed-loop frequency", self.loop_frequency
+            return (_Setting("frequency", name, rate, rates), _Setting(own, "pulse width", width, self.pulse_width))
         found = [_Setting("frequency", "burst frequency", rate, self.burst_frequency or self.frequency),
                  _Setting(own, "burst pulse width", width, self.burst_pulse_width or self.pulse_width)]
         if waveform.pulses > 1:  # type: ignore[attr-defined]
@@ -258,6 +268,9 @@ class Generator:
         if self.contacts is not None and len(used) > self.contacts:
             row = self._row("contacts")
             yield choice("contacts", "number of contacts", str(len(used)), f"up to {row['high'] or row['value']}", "contacts")
+        role = self._case_role(program)
+        if role:
+            yield choice("contacts.case", "case as electrode", role, {"no": "none", "anode": "anode only"}[self.case], "case as electrode")
         if self.areas is not None and len(program.trains) > self.areas.high:
             yield against("interleaved", "number of areas (trains)", len(program.trains), self.areas, f"up to {self.areas.high:g}")
         if self._sources(program) != program.sources:
@@ -268,7 +281,7 @@ class Generator:
                 yield against("most", f"largest {quantity} of the patient", program.most, own)
         for i, train in enumerate(program.trains):
             front = "" if i == 0 else f"interleaved[{i - 1}]"
-            for setting in self._settings(train.waveform):
+            for setting in self._settings(train.waveform, len(program.trains) > 1):
                 if setting.range is not None and not setting.held:
                     path = f"waveform.{setting.field}" if setting.field else "waveform"
                     yield against(join_path(front, path), setting.quantity, setting.value, setting.range)
@@ -295,6 +308,12 @@ class Generator:
             limit = self.voltage_limit(train.waveform)
             if delivery is not None and limit is not None and (need := _needed(delivery, i)) > limit[0] * (1 + SAME):
                 yield Violation(join_path(where, path), "voltage needed", f"{need:.4g} V", limit[1], limit[2], limit[3], self.model)
+
+    def _case_role(self, program: Program) -> str:
+        """What the case is in the first phases and cannot be; nothing where all is well or it is not known."""
+        sides = {"cathode" if fraction < 0 else "anode" for train in program.trains for number, fraction in train.contacts.items()
+                 if number == CASE and fraction}
+        return " and ".join(sorted(sides - {"no": set(), "anode": {"anode"}}.get(self.case, sides)))
 
     def _other_recharge(self, waveform: Waveform) -> str:
         """The recharge that a waveform has to have instead of its own; nothing where its own will do or it is not known."""
@@ -352,7 +371,8 @@ class Generator:
             delivery: of the program as it is; amplitudes are then lowered, all alike, to the voltage that the generator has. Where widths were
                 changed as well the result wants a delivery of its own.
         """
-        hopeless = [v for v in self.violations(program, delivery) if v.quantity in ("number of contacts", "number of areas (trains)", "control")]
+        hopeless = [v for v in self.violations(program, delivery) if v.quantity in
+                    ("number of contacts", "number of areas (trains)", "control", "case as electrode")]
         if hopeless:
             return None, tuple(map(str, hopeless))
         changes: list[str] = []
@@ -380,7 +400,7 @@ class Generator:
         trains = []
         for i, train in enumerate(program.trains):
             front = "" if i == 0 else f"interleaved[{i - 1}]"
-            waveform = self._waveform(train.waveform, join_path(front, "waveform"), changes)
+            waveform = self._waveform(train.waveform, len(program.trains) > 1, join_path(front, "waveform"), changes)
             amplitude = self._lowered(program, train, waveform, delivery, i, scale, join_path(front, "amplitude"), changes)
             trains.append({"waveform": waveform.model_dump(mode="json"), "amplitude": str(amplitude)})
         update: dict[str, Any] = dict(trains[0])
@@ -399,10 +419,10 @@ class Generator:
         made: Program = read_recipe(Program, {**text, **update})
         return made
 
-    def _waveform(self, waveform: Waveform, path: str, changes: list[str]) -> Waveform:
+    def _waveform(self, waveform: Waveform, several: bool, path: str, changes: list[str]) -> Waveform:
         """A waveform with settings that there are, and a recharge that fits."""
         wanted: dict[str, Any] = {}
-        for setting in self._settings(waveform):
+        for setting in self._settings(waveform, several):
             if setting.range is None or setting.held or not setting.field:
                 continue  # what has no field of its own stays, and is found when all is looked at again
             to = setting.range.nearest(setting.value)
@@ -420,7 +440,7 @@ class Generator:
         try:
             made: Waveform = waveform.but(**wanted)
         except BadInput as failure:
-            own = next((s.range for s in self._settings(waveform) if s.field == "pulse_width"), None)
+            own = next((s.range for s in self._settings(waveform, several) if s.field == "pulse_width"), None)
             more = _squeezed(waveform, wanted, own)
             if not more:
                 raise failure.at(path) from None
@@ -606,12 +626,13 @@ def generator(name: str) -> Generator:
     contacts = span("contacts")
     return Generator(
         model=name, manufacturer=rows[0]["manufacturer"], battery=text("battery"), control=text("control"),
-        contacts=round(contacts.high) if contacts else None, amplitude=span("amplitude"), contact_amplitude=span("contact amplitude"),
-        pulse_width=span("pulse width"), frequency=span("frequency"), burst_frequency=span("burst frequency"),
-        intra_frequency=span("intra-burst frequency"), burst_amplitude=span("burst amplitude"), burst_pulse_width=span("burst pulse width"),
-        areas=span("areas"), compliance=span("compliance"), independent={"yes": True, "no": False}.get(text("independent sources")),
-        recharge=text("recharge"), charge=span("charge per pulse"), capacity=span("capacity"), cell=span("cell voltage"),
-        loads=tuple(Load.of(row) for row in rows if row["quantity"] == "load limit"),
+        contacts=round(contacts.high) if contacts else None, case=text("case as electrode"), amplitude=span("amplitude"),
+        contact_amplitude=span("contact amplitude"), pulse_width=span("pulse width"), frequency=span("frequency"),
+        several_frequency=span("frequency of several programs"), loop_frequency=span("closed-loop frequency"),
+        burst_frequency=span("burst frequency"), intra_frequency=span("intra-burst frequency"), burst_amplitude=span("burst amplitude"),
+        burst_pulse_width=span("burst pulse width"), areas=span("areas"), compliance=span("compliance"),
+        independent={"yes": True, "no": False}.get(text("independent sources")), recharge=text("recharge"), charge=span("charge per pulse"),
+        capacity=span("capacity"), cell=span("cell voltage"), loads=tuple(Load.of(row) for row in rows if row["quantity"] == "load limit"),
         statements=tuple(Statement.of(row, name) for row in rows if row["quantity"] in STATED), rows=rows)
 
 
