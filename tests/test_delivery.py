@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epidura.delivery import Delivery, Electronics, deliver, patterns, volts_per_ampere
+from epidura.delivery import Delivery, Electronics, deliver, patterns, separated, volts_per_ampere
 from epidura.errors import BadCase
 from epidura.program import Program
 from epidura.recipe import read_recipe
@@ -211,3 +211,19 @@ def test_what_is_refused(made: Any, words: str) -> None:
     with pytest.raises(BadCase) as failure:
         deliver(made(), field(), where="programs.")
     assert str(failure.value).startswith(words)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_patterns_and_courses_add_up_to_the_currents(own: bool) -> None:
+    """Three contacts discharge each at its own speed, so that one pattern is not enough; the case has no place among them."""
+    d = deliver(program("burst", {2: 0.3, 3: -1, 5: 0.2, "case": 0.5}), field(), electronics=Electronics(4e-6))
+    first = np.array([0.3, -1.0, 0.2, 0.5]) if own else None
+    rows, courses = separated(d.record, d.contacts, field(), 2.0, first)
+    current = np.zeros((len(d.duration), 6))
+    current[:, [1, 2, 4]] = 2.0 * d.record.current[:, :3]
+    assert len(rows) == len(courses) == 3
+    assert all(np.array_equal(course.times, d.record.edges) for course in courses)
+    np.testing.assert_allclose(np.stack([course.values[:-1] for course in courses], axis=1) @ rows, current, atol=1e-6 * np.abs(current).max())
+    if own:
+        np.testing.assert_array_equal(rows[0], [0, 0.3, -1, 0, 0.2, 0])
+        assert np.abs(rows[1:] @ rows[0]).max() < 1e-6

@@ -12,7 +12,8 @@ from epidura.units import KINDS, parse
 
 TABLES = {"generators": "quantity", "electrical_limits": "limit", "generator_facts": "fact"}
 KIND_OF_UNIT = {unit: kind.name for kind in KINDS.values() for unit in kind.written}
-OTHER_UNITS = {"", "1", "years", "days", "cm3", "g", "mAh", "uC", "nJ", "J", "cm2", "uC/cm2", "degC", "1/year", "log10(uC/ph * uC/cm2/ph)"}
+OTHER_UNITS = {"", "1", "years", "days", "cm3", "g", "mAh", "uC", "nJ", "J", "cm2", "uC/cm2", "degC", "1/year", "min", "h",
+               "log10(uC/ph * uC/cm2/ph)"}
 # Quantity -> units it may be written in; an empty unit means that the value is text.
 QUANTITIES = {
     "battery": {""}, "control": {""}, "independent sources": {""}, "contacts": {"1"}, "amplitude": {"mA", "V"}, "amplitude step": {"mA", "V"},
@@ -20,9 +21,10 @@ QUANTITIES = {
     "burst frequency": {"Hz"}, "intra-burst frequency": {"Hz"}, "burst amplitude": {"mA"}, "burst pulse width": {"us"}, "areas": {"1"},
     "compliance": {"V"}, "load limit": {""}, "charge per pulse": {"uC"}, "capacity": {"mAh", "J"}, "cell voltage": {"V"}, "stated life": {"years"},
     "stated recharge interval": {"days"}, "volume": {"cm3"}, "weight": {"g"}, "recharge": {""}, "life at": {"years"}, "recharge at": {"days"},
+    "case as electrode": {""}, "frequency of several programs": {"Hz"}, "closed-loop frequency": {"Hz"},
 }
 CHOICES = {"battery": {"primary", "rechargeable", "external"}, "control": {"current", "voltage"}, "independent sources": {"yes", "no"},
-           "recharge": {"passive", "active", "both"}}
+           "recharge": {"passive", "active", "both"}, "case as electrode": {"yes", "anode", "no"}}
 SEVERAL = {"load limit", "life at", "recharge at"}
 # Setting -> kind of quantity; None for a word or a plain number, "" for a unit that epidura.units does not know.
 SETTINGS = {"mode": None, "amplitude": "current", "pulse_width": "time", "frequency": "frequency", "intra_burst_frequency": "frequency",
@@ -132,7 +134,7 @@ def test_settings_of_stated_lives_parse():
     assert len(stated) >= 4
     for row in stated:
         assert checked(row["note"])["mode"], row
-    eterna = settings(table("generators").row(model="eterna", quantity="recharge at")["note"])
+    (eterna,) = (settings(row["note"]) for row in rows("recharge at") if row["model"] == "eterna" and "impedance" in row["note"])
     assert parse(eterna["impedance"], "resistance") == 525
     # the burst fits between two bursts, and the cycle is 30 s of 120 s
     burst = int(eterna["pulses"]) / parse(eterna["intra_burst_frequency"], "frequency")
@@ -168,7 +170,11 @@ def test_nalu_states_its_output_voltage_rounded():
     ("prime-advanced", "amplitude", "0", "", "10.5", "recall"), ("restore-sensor", "volume", "", "22", "", "recall"),
     ("wavewriter-alpha", "frequency", "2", "", "1200", "read"), ("precision-spectra", "contact amplitude", "", "", "12.7", "recall"),
     ("senza", "frequency", "2", "", "10000", "read"), ("evoke", "amplitude step", "0.05", "", "4", "read"),
-    ("nalu", "amplitude", "0", "", "10.2", "read"),
+    ("nalu", "amplitude", "0", "", "10.2", "read"), ("eterna", "amplitude", "0", "", "25.5", "read"),
+    ("eterna", "burst pulse width", "", "1000", "", "read"), ("intellis", "contact amplitude", "", "", "25.5", "read"),
+    ("evoke", "closed-loop frequency", "10", "", "250", "read"), ("evoke", "case as electrode", "", "no", "", "read"),
+    ("restore-sensor", "frequency of several programs", "2", "", "260", "recall"), ("restore", "capacity", "", "300", "", "recall"),
+    ("precision-spectra", "capacity", "", "200", "", "judgement"), ("prime-advanced", "capacity", "", "6300", "", "recall"),
 ])
 def test_numbers_as_collected(model, quantity, low, value, high, evidence):
     row = table("generators").row(model=model, quantity=quantity)
@@ -198,6 +204,20 @@ def test_worked_examples_follow_from_their_settings():
         assert math.log10(charge * density) == pytest.approx(float(given["k"]), abs=0.005)
         rate = parse(given["frequency"], "frequency")
         assert charge * rate == pytest.approx(float(given["charge_per_second"].removesuffix(" uC")), rel=1e-6)
+
+
+def test_a_limit_stands_in_a_row_of_its_own_and_not_in_a_note():
+    """What restricts a program has to be enforced; a note is not read."""
+    for row in table("generators"):
+        if row["model"] in ("evoke", "restore-sensor"):
+            assert not re.search(r"several programs|closed loop|for recording only", row["note"]) or row["quantity"] == "case as electrode", row
+
+
+def test_two_cells_of_the_open_generator_are_two_of_the_makers():
+    cell = float(table("generator_facts").row(fact="capacity of an implantable lithium ion cell")["value"])
+    row = table("generators").row(model="opennerve", quantity="capacity")
+    assert row["evidence"] == "computed"
+    assert float(row["value"]) == 2 * cell
 
 
 def test_computed_facts_follow_from_the_numbers_in_their_notes():

@@ -186,7 +186,7 @@ def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     program = {**TINY["programs"][0], "waveform": {"kind": "tonic", "pulse_width": "300 us"}}
     other = {"waveform": {"kind": "tonic", "frequency": "90 Hz", "pulse_width": "90 us"}, "contacts": {2: -1, 3: 1}, "amplitude": "1 mA"}
     programs = [{**program, "interleaved": [other]}, {**program, "name": "strong", "amplitude": "40 mA"}]
-    case = ep.read({**TINY, "programs": programs, "generator": "eterna", "firing": {"duration": "30 ms", "fibres": 5}})
+    case = ep.read({**TINY, "programs": programs, "generator": "restore", "firing": {"duration": "30 ms", "fibres": 5}})
     result = ep.run(case, cache=False, accuracy="fast")
     levels = result.recruitment.programmed_amplitude.values
     assert [len(levels_) for levels_ in study.amplitudes(case, result.recruitment)] == [2, 1]

@@ -304,16 +304,29 @@ def patterns(program: Program, lead_field: LeadField, electronics: Electronics |
     for k in range(count):
         phases += [*pulse, _rest((train,), rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
     record = network.run(phases, start)
+    return separated(record, numbers, lead_field, first=first)
+
+
+def separated(record: Record, numbers: tuple[int, ...], lead_field: LeadField, scale: float = 1.0,
+              first: Floats | None = None) -> tuple[Floats, tuple[Course, ...]]:
+    """Currents into tissue as the sum over p of a pattern times its course, by singular values; what is below a millionth is rounding.
+
+    Args:
+        numbers: electrodes of the record, the case among them.
+        scale: by which the currents are multiplied.
+        first: (e,) a pattern that stands first as it is, the others with what it leaves; None: all by singular values.
+
+    Returns:
+        (p, contacts) patterns in the order of the lead field, and as many courses on the edges of the record.
+    """
     places = [i for i, number in enumerate(numbers) if number != CASE]
-    current = record.current[:, places]
-    fractions = first[places]
-    main = current @ fractions / (fractions @ fractions)
-    u, s, v = np.linalg.svd(current - main[:, None] * fractions, full_matrices=False)
+    current = scale * record.current[:, places]
+    own = np.zeros((0, len(places))) if first is None else first[places][None]
+    main = current @ own.T / (own**2).sum(axis=1)
+    u, s, v = np.linalg.svd(current - main @ own, full_matrices=False)
     kept = int((s > 1e-6 * np.linalg.norm(current)).sum())
-    rows = np.zeros((1 + kept, len(lead_field.contacts)))
-    at = [list(lead_field.contacts).index(numbers[i]) for i in places]
-    rows[0, at] = fractions
-    rows[1:, at] = v[:kept]
+    rows = np.zeros((len(own) + kept, len(lead_field.contacts)))
+    rows[:, [list(lead_field.contacts).index(numbers[i]) for i in places]] = np.concatenate([own, v[:kept]])
     values = np.column_stack([main, u[:, :kept] * s[:kept]])
     return rows, tuple(Course(record.edges, np.append(column, 0.0)) for column in values.T)
 

@@ -20,11 +20,11 @@ from pydantic import Field
 
 from epidura import axon
 from epidura.bundle import INJECTED
-from epidura.delivery import Electronics, deliver, volts_per_ampere
+from epidura.delivery import Electronics, deliver, separated, volts_per_ampere
 from epidura.errors import BadInput
 from epidura.fibre import Population
 from epidura.product import Fibres, LeadField, declare
-from epidura.program import CASE, Program
+from epidura.program import Program
 from epidura.recipe import Recipe
 from epidura.recruitment import Engine, Group, Progress, grouped, place_fibres
 from epidura.schedule import Controller, Impulse, cycle_of, impulses
@@ -161,13 +161,7 @@ def _response(program: Program, lead_field: LeadField, electronics: Electronics)
     given = program.amplitude.voltage is not None
     one = deliver(program, lead_field, [1.0], electronics)  # per A, or per V
     scale = volts_per_ampere(program, lead_field, electronics) if given else 1.0
-    at = [list(lead_field.contacts).index(n) for n in one.contacts if n != CASE]
-    current = scale * one.record.current[:, [i for i, n in enumerate(one.contacts) if n != CASE]]
-    u, s, v = np.linalg.svd(current, full_matrices=False)
-    kept = int((s > 1e-6 * s[0]).sum())
-    rows = np.zeros((kept, len(lead_field.contacts)))
-    rows[:, at] = v[:kept]
-    return rows, tuple(Course(one.record.edges, np.append(column, 0.0)) for column in (u[:, :kept] * s[:kept]).T)
+    return separated(one.record, one.contacts, lead_field, scale)
 
 
 def _on_grid(courses: Sequence[Course], late: float, until: float, engine: Engine) -> Floats:

@@ -2,151 +2,42 @@
 
 Everything is read from data/generators.csv, data/generator_facts.csv and data/electrical_limits.csv. What a table does not know about a generator
 is not enforced; ``Generator.unknown`` lists it. Figures stand beside named limits; nothing here says that a program is safe.
-
-Power. What a cell of voltage U gives for stimulation is
-
-    P = I max(V + h, U) / e
-
-with the mean current I that the sources force, the voltage V that the electrodes need, the headroom h of a current source (Foutz 2012: 1-2 V)
-and the efficiency e of a converter (0.45-0.85; 1 where the cell suffices and is used as it is). To it comes the base current at U. None of h, e, U
-and the base current is known for a product, so that every result is an interval over all of them; where a statement of the manufacturer is scaled,
-the same unknown generator stands on both sides.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import cache, cached_property
-from itertools import product
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from epidura.battery import Battery, Statement, power
+from epidura.battery import Power as Power
 from epidura.delivery import Delivery, Electronics
 from epidura.errors import BadCase, BadInput, join_path, nearest
-from epidura.product import Floats
 from epidura.program import CASE, Amplitude, Program, Train
+from epidura.ranges import SAME, SCALE, Range, number_of
 from epidura.recipe import read_recipe
 from epidura.schedule import cycle_of, impulses
-from epidura.tables import EVIDENCE, UNVERIFIED, Number, table
+from epidura.tables import UNVERIFIED, Number, table
 from epidura.units import SI, parse
 from epidura.waveform import Waveform
-
-Interval = tuple[float, float]
-
-SCALE = {"mA": Decimal("1e-3"), "uA": Decimal("1e-6"), "V": Decimal(1), "us": Decimal("1e-6"), "Hz": Decimal(1), "uC": Decimal("1e-6"),
-         "1": Decimal(1), "1/year": Decimal(1), "mAh": Decimal("3.6"), "J": Decimal(1), "years": Decimal(1), "days": Decimal(1)}
-"""SI units (of a capacity C or J) in one unit of the tables; years and days stay."""
-
-SAME = 1e-9
-"""Settings that differ by less, relatively, are the same."""
 
 FINEST = {"mA": 1e-6, "V": 1e-3, "us": 1e-6}
 """To what a value that has to fit something is rounded down where no step is known, SI."""
 
-DAY, YEAR = 86400.0, 365.25 * 86400.0
-
-ENFORCED = ("control", "independent sources", "contacts", "areas", "amplitude", "amplitude step", "contact amplitude", "charge per pulse",
-            "pulse width", "pulse width step", "frequency", "frequency step", "burst frequency", "intra-burst frequency", "burst amplitude",
-            "burst pulse width", "recharge", "compliance")
+ENFORCED = ("control", "independent sources", "contacts", "case as electrode", "areas", "amplitude", "amplitude step", "contact amplitude",
+            "charge per pulse", "pulse width", "pulse width step", "frequency", "frequency step", "frequency of several programs",
+            "closed-loop frequency", "burst frequency", "intra-burst frequency", "burst amplitude", "burst pulse width", "recharge", "compliance")
 """Quantities of data/generators.csv that decide whether a program can be delivered."""
 ENERGY = ("capacity", "cell voltage")
 STATED = ("stated life", "life at", "stated recharge interval", "recharge at")
 
-_PIECES = re.compile(r"[\d.]+ \w+ up to (?P<end>[\d.]+) (?P<unit>\w+), (?P<step>[\d.]+) (?P=unit) from")
 _LOAD = re.compile(r"(?P<current>[\d.]+ mA) into (?P<load>\d+ ohm)(?: at (?P<width>\d+ us) and (?P<rate>\d+ Hz))?")
-
-
-def _number(name: str, row: dict[str, str], file: str) -> Number:
-    """A row as a number: its value, or the end of its range that it gives."""
-    evidence = row["evidence"]
-    assert evidence in EVIDENCE
-    return Number(name, float(row["value"] or row["high"] or row["low"]), row["unit"], evidence, row["source"], "", f"{file}.csv")
-
-
-def _si(text: str, unit: str) -> float:
-    return float(Decimal(text) * SCALE[unit])
-
-
-@dataclass(frozen=True)
-class Range:
-    """What can be set, SI.
-
-    Attributes:
-        low, high: ends; 0 and inf where they are not stated.
-        step: between settings, from ``low`` on; None where it is not known.
-        number: of the table: source and evidence, the end of the range in the unit of the table.
-        coarse: (from, step) where steps become longer.
-    """
-
-    low: float
-    high: float
-    step: float | None
-    number: Number
-    coarse: Interval | None = None
-
-    @classmethod
-    def of(cls, row: dict[str, str], name: str, file: str = "generators", steps: dict[str, str] | None = None) -> Range:
-        """From a row with low, value and high, and that of its steps."""
-        low, high = row["low"] or row["value"] or "0", row["high"] or row["value"]
-        step, coarse = None, None
-        if steps is not None:
-            step = _si(steps["value"] or steps["low"], steps["unit"])
-            if pieces := _PIECES.match(steps["note"]):
-                coarse = (_si(pieces["end"], pieces["unit"]), _si(pieces["step"], pieces["unit"]))
-        return cls(_si(low, row["unit"]), _si(high, row["unit"]) if high else math.inf, step, _number(name, row, file), coarse)
-
-    @cached_property
-    def settings(self) -> Floats | None:
-        """(n,) all that can be set, where steps are known. Times are cut to whole microseconds: steps of 12.5 us are 12 and 13 us in turn."""
-        if self.step is None:
-            return None
-        end, then = self.coarse or (self.high, self.step)
-        parts = [self.low + self.step * np.arange(math.floor((end - self.low) / self.step + 1e-6) + 1),
-                 end + then * np.arange(1, math.floor((self.high - end) / then + 1e-6) + 1)]
-        every = np.concatenate(parts)
-        if self.number.unit == "us":
-            every = np.floor(every * 1e6 + 1e-6) * 1e-6
-        return np.asarray(np.round(every, 12), float)
-
-    def holds(self, value: float) -> bool:
-        """Whether it can be set."""
-        inside = self.low * (1 - SAME) <= value <= self.high * (1 + SAME)
-        if not inside or self.settings is None:
-            return inside
-        return bool(np.abs(self.settings - value).min() <= SAME * abs(value))
-
-    def below(self, value: float) -> float | None:
-        """The largest setting that is not above a value."""
-        if value < self.low * (1 - SAME):
-            return None
-        if self.settings is None:
-            return min(value, self.high)
-        return float(self.settings[self.settings <= value * (1 + SAME)].max())
-
-    def nearest(self, value: float) -> float:
-        """The setting nearest to a value, of two the lower one."""
-        if self.settings is None:
-            return min(max(value, self.low), self.high)
-        return float(self.settings[np.argmin(np.abs(self.settings - value))])
-
-    def text(self, value: float) -> str:
-        """A value in the unit of the table."""
-        unit = self.number.unit
-        return f"{value / float(SCALE[unit]):.6g}" + ("" if unit == "1" else f" {unit}")
-
-    def words(self) -> str:
-        """The range for a person."""
-        ends = f"{self.text(self.low)} to {self.text(self.high)}" if self.low and self.high < math.inf else \
-            f"up to {self.text(self.high)}" if self.high < math.inf else f"from {self.text(self.low)}"
-        if self.step is None:
-            return ends
-        coarse = f", above {self.text(self.coarse[0])} of {self.text(self.coarse[1])}" if self.coarse else ""
-        return f"{ends} in steps of {self.text(self.step)}{coarse}"
 
 
 @dataclass(frozen=True)
@@ -201,97 +92,6 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Statement:
-    """A life or an interval between charges that the manufacturer states.
-
-    Attributes:
-        quantity: as in data/generators.csv.
-        low, high: years or days; 0 and inf where it says 'up to' or 'at least'.
-        settings: key to text, as far as they are named.
-        number: source and evidence.
-        note: of the table.
-    """
-
-    quantity: str
-    low: float
-    high: float
-    settings: dict[str, str]
-    number: Number
-    note: str
-
-    @classmethod
-    def of(cls, row: dict[str, str], model: str) -> Statement:
-        own = Range.of(row, f"{row['quantity']} of {model}")
-        low, high = own.low, own.high
-        if row["quantity"].endswith(" at"):
-            settings = dict(part.split("=") for part in row["note"].split(";"))
-        else:
-            settings = {}
-        return cls(row["quantity"], low, high, settings, own.number, row["note"])
-
-    @property
-    def complete(self) -> bool:
-        """Whether its settings say what it takes from the cell."""
-        return {"amplitude", "pulse_width", "frequency", "impedance"} <= self.settings.keys()
-
-    @property
-    def current(self) -> float:
-        """Mean current of its first phases, A; recharge is taken as passive, as in a burst (data/waveforms.csv)."""
-        on, off = (parse(self.settings.get(key, zero), "time") for key, zero in (("on", "1 s"), ("off", "0 s")))
-        share = on / (on + off) * float(self.settings.get("hours", 24)) / 24
-        return self.packet * parse(self.settings["frequency"], "frequency") * share
-
-    @property
-    def packet(self) -> float:
-        """Charge of a pulse or packet, C."""
-        return (parse(self.settings["amplitude"], "current") * parse(self.settings["pulse_width"], "time")
-                * float(self.settings.get("pulses", 1)))
-
-    def voltage(self, electronics: Electronics) -> Interval:
-        """What the electrodes need, V: the stated impedance alone, or with two capacitors charged by packet after packet."""
-        ohm = parse(self.settings["impedance"], "resistance")
-        ohmic = parse(self.settings["amplitude"], "current") * ohm
-        pulses = float(self.settings.get("pulses", 1))
-        inside = (pulses - 1) / parse(self.settings["intra_burst_frequency"], "frequency") if pulses > 1 else 0.0
-        rest = 1.0 / parse(self.settings["frequency"], "frequency") - inside - parse(self.settings["pulse_width"], "time")
-        # joined for the rest of the period, what is on them falls by this share; again and again it settles
-        left = math.exp(-2 * rest / (ohm * electronics.capacitor))
-        return ohmic, ohmic + 2 * self.packet / electronics.capacitor / (1.0 - left)
-
-    def words(self) -> str:
-        """One line for a person."""
-        unit = self.number.unit
-        span = f"{self.low:g} {unit}" if self.low == self.high else f"at least {self.low:g} {unit}" if self.high == math.inf else \
-            f"up to {self.high:g} {unit}" if self.low == 0 else f"{self.low:g} to {self.high:g} {unit}"
-        what = "life" if "life" in self.quantity else "interval between charges"
-        named = f"; {self.note.replace(';', ', ')}" if self.note else ""
-        return f"the manufacturer states: {what} {span} ({self.number.source}{', unverified' if self.number.unverified else ''}{named})"
-
-
-@dataclass(frozen=True)
-class Power:
-    """What a program takes from the cell; every pair is (low, high) over what is not known about the generator.
-
-    Attributes:
-        pulse_energy_J: from the cell for one pulse or packet, mean over the trains.
-        stimulation_W: mean, with turns of on and off, without the base current.
-        total_W: with the base current.
-        life_years: of a primary cell; None where the capacity is not known.
-        recharge_days: between charges; None where it cannot be told.
-        words: what is assumed, what is unknown, which statement of the manufacturer it is compared with.
-        numbers: of the tables that it rests on.
-    """
-
-    pulse_energy_J: Interval
-    stimulation_W: Interval
-    total_W: Interval
-    life_years: Interval | None
-    recharge_days: Interval | None
-    words: tuple[str, ...]
-    numbers: tuple[Number, ...] = ()
-
-
-@dataclass(frozen=True)
 class Limit:
     """A figure beside a named limit. Reported; it is not a verdict.
 
@@ -331,23 +131,6 @@ class _Setting:
 
 
 @dataclass(frozen=True)
-class _Design:
-    """A generator as it might be inside: A, share, V, V, and whether the cell is used as it is where it suffices."""
-
-    base: float
-    efficiency: float
-    headroom: float
-    cell: float
-    bypass: bool
-
-    def current(self, current: float, voltage: float) -> float:
-        """From the cell for stimulation, A."""
-        supply = max(voltage + self.headroom, self.cell)
-        efficiency = 1.0 if self.bypass and voltage + self.headroom <= self.cell else self.efficiency
-        return current * supply / (efficiency * self.cell)
-
-
-@dataclass(frozen=True)
 class Generator:
     """A model of the catalogue.
 
@@ -356,9 +139,11 @@ class Generator:
         battery: ``primary``, ``rechargeable`` or ``external``.
         control: ``current`` or ``voltage``; empty where it is not known.
         contacts: most that its leads can have; of several models of one name that with the most.
+        case: ``yes``, ``anode`` or ``no``: what the case can be in the first phase of a pulse; empty where it is not known.
         amplitude: of a program, A or V; ``contact_amplitude`` of one contact.
-        pulse_width, frequency: s and Hz, of all but bursts.
-        burst_frequency, intra_frequency, burst_amplitude, burst_pulse_width: of packets; where they are not stated those of other pulses are taken.
+        pulse_width, frequency: s and Hz, of all but bursts; several_frequency of trains that run together, loop_frequency in closed loop.
+        burst_frequency, intra_frequency, burst_amplitude, burst_pulse_width: of packets. Where these or the last two are not stated those of
+            other pulses are taken.
         areas: most trains of a program.
         compliance: V, as in the table; ``voltage_limit`` says what holds for a waveform.
         independent: whether every contact has a source of its own.
@@ -375,10 +160,13 @@ class Generator:
     battery: str
     control: str
     contacts: int | None
+    case: str
     amplitude: Range | None
     contact_amplitude: Range | None
     pulse_width: Range | None
     frequency: Range | None
+    several_frequency: Range | None
+    loop_frequency: Range | None
     burst_frequency: Range | None
     intra_frequency: Range | None
     burst_amplitude: Range | None
@@ -399,7 +187,7 @@ class Generator:
 
     def numbers(self) -> tuple[Number, ...]:
         """All numbers of the table that are enforced or that the power rests on."""
-        return tuple(_number(f"{row['quantity']} of {self.model}", row, "generators")
+        return tuple(number_of(f"{row['quantity']} of {self.model}", row, "generators")
                      for row in self.rows if row["quantity"] in (*ENFORCED, *ENERGY, *STATED) and row["unit"])
 
     def unknown(self) -> tuple[str, ...]:
@@ -413,12 +201,17 @@ class Generator:
 
     # what it can deliver
 
-    def _settings(self, waveform: Waveform) -> tuple[_Setting, ...]:
-        """What the generator limits of a waveform."""
+    def _settings(self, waveform: Waveform, several: bool) -> tuple[_Setting, ...]:
+        """What the generator limits of a waveform, of one train or of several that run together."""
         rate, width = 1.0 / waveform.period, width_of(waveform)
         own = "pulse_width" if "pulse_width" in type(waveform).model_fields else ""
         if not _packets(waveform):
-            return (_Setting("frequency", "frequency", rate, self.frequency), _Setting(own, "pulse width", width, self.pulse_width))
+            name, rates = "frequency", self.frequency
+            if several and self.several_frequency:
+                name, rates = "frequency of several programs", self.several_frequency
+            elif "target" in type(waveform).model_fields and self.loop_frequency:
+                name, rates = "closed-loop frequency", self.loop_frequency
+            return (_Setting("frequency", name, rate, rates), _Setting(own, "pulse width", width, self.pulse_width))
         found = [_Setting("frequency", "burst frequency", rate, self.burst_frequency or self.frequency),
                  _Setting(own, "burst pulse width", width, self.burst_pulse_width or self.pulse_width)]
         if waveform.pulses > 1:  # type: ignore[attr-defined]
@@ -475,6 +268,9 @@ class Generator:
         if self.contacts is not None and len(used) > self.contacts:
             row = self._row("contacts")
             yield choice("contacts", "number of contacts", str(len(used)), f"up to {row['high'] or row['value']}", "contacts")
+        role = self._case_role(program)
+        if role:
+            yield choice("contacts.case", "case as electrode", role, {"no": "none", "anode": "anode only"}[self.case], "case as electrode")
         if self.areas is not None and len(program.trains) > self.areas.high:
             yield against("interleaved", "number of areas (trains)", len(program.trains), self.areas, f"up to {self.areas.high:g}")
         if self._sources(program) != program.sources:
@@ -485,7 +281,7 @@ class Generator:
                 yield against("most", f"largest {quantity} of the patient", program.most, own)
         for i, train in enumerate(program.trains):
             front = "" if i == 0 else f"interleaved[{i - 1}]"
-            for setting in self._settings(train.waveform):
+            for setting in self._settings(train.waveform, len(program.trains) > 1):
                 if setting.range is not None and not setting.held:
                     path = f"waveform.{setting.field}" if setting.field else "waveform"
                     yield against(join_path(front, path), setting.quantity, setting.value, setting.range)
@@ -512,6 +308,12 @@ class Generator:
             limit = self.voltage_limit(train.waveform)
             if delivery is not None and limit is not None and (need := _needed(delivery, i)) > limit[0] * (1 + SAME):
                 yield Violation(join_path(where, path), "voltage needed", f"{need:.4g} V", limit[1], limit[2], limit[3], self.model)
+
+    def _case_role(self, program: Program) -> str:
+        """What the case is in the first phases and cannot be; nothing where all is well or it is not known."""
+        sides = {"cathode" if fraction < 0 else "anode" for train in program.trains for number, fraction in train.contacts.items()
+                 if number == CASE and fraction}
+        return " and ".join(sorted(sides - {"no": set(), "anode": {"anode"}}.get(self.case, sides)))
 
     def _other_recharge(self, waveform: Waveform) -> str:
         """The recharge that a waveform has to have instead of its own; nothing where its own will do or it is not known."""
@@ -569,7 +371,8 @@ class Generator:
             delivery: of the program as it is; amplitudes are then lowered, all alike, to the voltage that the generator has. Where widths were
                 changed as well the result wants a delivery of its own.
         """
-        hopeless = [v for v in self.violations(program, delivery) if v.quantity in ("number of contacts", "number of areas (trains)", "control")]
+        hopeless = [v for v in self.violations(program, delivery) if v.quantity in
+                    ("number of contacts", "number of areas (trains)", "control", "case as electrode")]
         if hopeless:
             return None, tuple(map(str, hopeless))
         changes: list[str] = []
@@ -597,7 +400,7 @@ class Generator:
         trains = []
         for i, train in enumerate(program.trains):
             front = "" if i == 0 else f"interleaved[{i - 1}]"
-            waveform = self._waveform(train.waveform, join_path(front, "waveform"), changes)
+            waveform = self._waveform(train.waveform, len(program.trains) > 1, join_path(front, "waveform"), changes)
             amplitude = self._lowered(program, train, waveform, delivery, i, scale, join_path(front, "amplitude"), changes)
             trains.append({"waveform": waveform.model_dump(mode="json"), "amplitude": str(amplitude)})
         update: dict[str, Any] = dict(trains[0])
@@ -616,10 +419,10 @@ class Generator:
         made: Program = read_recipe(Program, {**text, **update})
         return made
 
-    def _waveform(self, waveform: Waveform, path: str, changes: list[str]) -> Waveform:
+    def _waveform(self, waveform: Waveform, several: bool, path: str, changes: list[str]) -> Waveform:
         """A waveform with settings that there are, and a recharge that fits."""
         wanted: dict[str, Any] = {}
-        for setting in self._settings(waveform):
+        for setting in self._settings(waveform, several):
             if setting.range is None or setting.held or not setting.field:
                 continue  # what has no field of its own stays, and is found when all is looked at again
             to = setting.range.nearest(setting.value)
@@ -637,7 +440,7 @@ class Generator:
         try:
             made: Waveform = waveform.but(**wanted)
         except BadInput as failure:
-            own = next((s.range for s in self._settings(waveform) if s.field == "pulse_width"), None)
+            own = next((s.range for s in self._settings(waveform, several) if s.field == "pulse_width"), None)
             more = _squeezed(waveform, wanted, own)
             if not more:
                 raise failure.at(path) from None
@@ -678,117 +481,16 @@ class Generator:
         text = f"{round(to / float(SCALE[unit]), 9):.9g} {unit}"
         changes.append(f"{path}: {written} -> {text} ({why})")
         return Amplitude(voltage=parse(text, "voltage")) if voltage else Amplitude(current=parse(text, "current"))
-
     # energy
 
-    def _designs(self, voltages: Iterable[float], holds_voltage: bool) -> tuple[list[_Design], tuple[Number, ...]]:
-        """All corners of what is not known; every result is monotone between them.
-
-        Args:
-            voltages: that electrodes need, V; where the cell just suffices for one is a corner too.
-            holds_voltage: whether the generator needs no headroom for a current source.
-        """
-        bases = [_fact("base current of a rodent stimulator"), _fact("base current that a statement leaves")]
-        efficiency, headroom = _fact("efficiency of a high-voltage charger from the cell"), _fact("headroom of the current source")
-        cells = _fact("cell voltage")
-        numbers = [*(base.number for base in bases), efficiency.number, headroom.number, cells.number]
-        low, high = cells.low, cells.high
-        if self.cell is not None:
-            numbers.append(self.cell.number)
-            high = min(self.cell.high, high)
-            low = max(self.cell.low, low)
-        heads = [0.0 if holds_voltage else headroom.low, headroom.high]
-        places = set(product(heads, (low, high)))
-        for volts in voltages:
-            turns = [(h, volts + h) for h in heads] + [(cell - volts, cell) for cell in (low, high)]
-            places |= {(h, min(max(cell * side, low), high)) for h, cell in turns if heads[0] <= h <= heads[1] and low <= cell <= high
-                       for side in (1 - 1e-9, 1 + 1e-9)}
-        designs = [_Design(base, share, h, cell, bypass) for base in (bases[0].low, bases[1].high) for share in (efficiency.low, efficiency.high)
-                   for h, cell in sorted(places) for bypass in (False, True)]
-        return designs, tuple(numbers)
-
     def power(self, delivery: Delivery, program: Program) -> Power:
-        """What a program takes from the cell, and how long that lasts; see the head of this module.
+        """What a program takes from the cell, and how long that lasts; see ``epidura.battery``.
 
         Args:
             delivery: of the program on this generator's electronics.
             program: its turns of on and off count.
         """
-        share = 1.0 if program.cycle is None else program.cycle.share
-        current, volts = delivery.supply_energy(1.0) / delivery.cycle * share, delivery.compliance
-        statement = next((s for s in self.statements if s.quantity == "recharge at" and s.complete), None)
-        # what is alike but for rounding is the same: a cell cannot suffice for one and not for the other
-        stated = tuple(volts if math.isclose(one, volts, rel_tol=1e-6) else one for one in statement.voltage(self.electronics())) if statement else ()
-        holds = any(train.amplitude.voltage is not None for train in program.trains)
-        designs, numbers = self._designs((volts, *stated), holds)
-
-        def over(value: Callable[[_Design], float]) -> Interval:
-            every = [value(design) for design in designs]
-            return min(every), max(every)
-
-        stimulation = over(lambda d: d.current(current, volts) * d.cell)
-        total = over(lambda d: (d.current(current, volts) + d.base) * d.cell)
-        pulses = delivery.pulses_per_second * share
-        words = self._assumed(volts, share, designs, numbers, program, holds)
-        life = recharge = None
-        if self.battery == "external":
-            words.append("power comes from outside; what the way through the skin loses is not counted, and there is no cell to last")
-        elif self.capacity is not None:
-            recharge = self._lasting(designs, current, volts)
-            words.append(f"the whole capacity, {self.capacity.text(self.capacity.low)} to {self.capacity.text(self.capacity.high)}, "
-                         "is counted as usable and none as lost with age")
-            numbers = (*numbers, self.capacity.number)
-            if self.battery == "primary":
-                leak = _fact("self-discharge of lithium manganese dioxide cells")
-                life, recharge = self._lasting(designs, current, volts, leak.low, YEAR), None
-                words.append(f"self-discharge up to {leak.low:.3g} per year (another chemistry)")
-                numbers = (*numbers, leak.number)
-        elif statement is not None:
-            ratios = [(d.base + d.current(statement.current, before)) / (d.base + d.current(current, volts)) for d in designs for before in stated]
-            recharge = (statement.low * min(ratios), statement.low * max(ratios))
-            least = "; the manufacturer says at least, so these are least intervals" if statement.high == math.inf else ""
-            words.append(f"interval between charges scaled from a statement: {statement.low:g} days x the power at its settings over that of the "
-                         f"program, {min(ratios):.3g} to {max(ratios):.3g}{least}")
-            numbers = (*numbers, statement.number)
-        else:
-            what = "life" if self.battery == "primary" else "interval between charges"
-            words.append(f"{what}: not told, because neither the capacity of the cell nor a statement with all its settings is known")
-        words += [statement.words() for statement in self.statements]
-        return Power((stimulation[0] / pulses, stimulation[1] / pulses), stimulation, total, life, recharge, tuple(words), numbers)
-
-    def _lasting(self, designs: list[_Design], current: float, volts: float, leak: float = 0.0, unit: float = DAY) -> Interval:
-        """How long the capacity lasts; ``leak``: share that a year takes at most."""
-        assert self.capacity is not None
-        every = []
-        for design, amount, rate in product(designs, (self.capacity.low, self.capacity.high), (0.0, leak)):
-            charge = amount / design.cell if self.capacity.number.unit == "J" else amount
-            every.append(charge / (design.base + design.current(current, volts) + charge * rate / YEAR) / unit)
-        return min(every), max(every)
-
-    def _assumed(self, volts: float, share: float, designs: list[_Design], numbers: tuple[Number, ...], program: Program, holds: bool) -> list[str]:
-        def span(name: str, scale: float = 1.0) -> str:
-            every = [getattr(design, name) * scale for design in designs]
-            return f"{min(every):.3g} to {max(every):.3g}"
-
-        fixed = _fact("fixed compliance of constant-current stimulators")
-        head = f"the {volts:.3g} V that are held" if holds else f"the {volts:.3g} V that are needed"
-        words = [f"one supply follows {head} with a headroom of {span('headroom')} V, never below the cell's {span('cell')} V; a fixed supply of "
-                 f"{fixed.low:g} to {fixed.high:g} V would take more",
-                 f"a converter passes {span('efficiency')} of the energy, or the cell is used as it is where it suffices",
-                 f"base current {span('base', 1e6)} uA; telemetry and charging losses are not counted"]
-        if program.cycle is not None:
-            words.append(f"stimulation is on for {share:.3g} of the time")
-        if program.ramp_up:
-            words.append("ramps are counted at full level")
-        doubtful = [number.name for number in numbers if number.unverified]
-        if doubtful:
-            words.append(f"unverified: {', '.join(doubtful)}")
-        return words
-
-
-def _fact(name: str) -> Range:
-    """A row of data/generator_facts.csv as a range, SI."""
-    return Range.of(table("generator_facts").row(fact=name), name, "generator_facts")
+        return power(Battery(self.battery, self.capacity, self.cell, self.statements), delivery, program, self.electronics())
 
 
 # waveforms as a generator sees them
@@ -924,12 +626,13 @@ def generator(name: str) -> Generator:
     contacts = span("contacts")
     return Generator(
         model=name, manufacturer=rows[0]["manufacturer"], battery=text("battery"), control=text("control"),
-        contacts=round(contacts.high) if contacts else None, amplitude=span("amplitude"), contact_amplitude=span("contact amplitude"),
-        pulse_width=span("pulse width"), frequency=span("frequency"), burst_frequency=span("burst frequency"),
-        intra_frequency=span("intra-burst frequency"), burst_amplitude=span("burst amplitude"), burst_pulse_width=span("burst pulse width"),
-        areas=span("areas"), compliance=span("compliance"), independent={"yes": True, "no": False}.get(text("independent sources")),
-        recharge=text("recharge"), charge=span("charge per pulse"), capacity=span("capacity"), cell=span("cell voltage"),
-        loads=tuple(Load.of(row) for row in rows if row["quantity"] == "load limit"),
+        contacts=round(contacts.high) if contacts else None, case=text("case as electrode"), amplitude=span("amplitude"),
+        contact_amplitude=span("contact amplitude"), pulse_width=span("pulse width"), frequency=span("frequency"),
+        several_frequency=span("frequency of several programs"), loop_frequency=span("closed-loop frequency"),
+        burst_frequency=span("burst frequency"), intra_frequency=span("intra-burst frequency"), burst_amplitude=span("burst amplitude"),
+        burst_pulse_width=span("burst pulse width"), areas=span("areas"), compliance=span("compliance"),
+        independent={"yes": True, "no": False}.get(text("independent sources")), recharge=text("recharge"), charge=span("charge per pulse"),
+        capacity=span("capacity"), cell=span("cell voltage"), loads=tuple(Load.of(row) for row in rows if row["quantity"] == "load limit"),
         statements=tuple(Statement.of(row, name) for row in rows if row["quantity"] in STATED), rows=rows)
 
 
