@@ -310,14 +310,14 @@ def single_pulses(fibres: Sequence[Fibre], duration: float = 30.0, first: float 
     return _driven(fibres, pulses[pulses < duration], duration, 1.0, target)
 
 
-def _driven(fibres: Sequence[Fibre], pulses: Floats, duration: float, share: float, target: Target) -> Trains:
+def _driven(fibres: Sequence[Fibre], pulses: Floats, duration: float, share: float, target: Target | str) -> Trains:
     trains = [np.empty(0)] * _count(fibres)
     for k in driven(fibres, share, target):
         trains[k] = pulses
     return Trains.of(trains, duration)
 
 
-def driven(fibres: Sequence[Fibre], share: float, target: Target) -> list[int]:
+def driven(fibres: Sequence[Fibre], share: float, target: Target | str) -> list[int]:
     """Numbers of the first ``share`` of the fibres of a target.
 
     Raises:
@@ -331,8 +331,8 @@ def driven(fibres: Sequence[Fibre], share: float, target: Target) -> list[int]:
     return [k for group in fibres if group.target and target in (group.target, "both") for k in group.members[: int(share * group.count + 0.5)]]
 
 
-def ideal(fibres: Sequence[Fibre], frequency: float, duration: float, *, target: Target = "both", share: float = 1.0,
-          pattern: Pattern = "tonic", onset: float = ONSET, seed: int | None = None, pulses: int = 5, intra_frequency: float = 500.0) -> Trains:
+def ideal(fibres: Sequence[Fibre], frequency: float, duration: float, *, target: Target | str = "both", share: float = 1.0,
+          pattern: Pattern | str = "tonic", onset: float = ONSET, seed: int | None = None, pulses: int = 5, intra_frequency: float = 500.0) -> Trains:
     """Stimulation that every driven fibre follows, without latency.
 
     Args:

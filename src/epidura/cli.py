@@ -585,6 +585,76 @@ def _threshold_table(results: list[dict[str, Any]], options: dict[str, str]) -> 
     out.print(table)
 
 
+@app.command()
+def gate(
+    circuit: Annotated[str, typer.Option(help="zhang-2014 (the published four neurons) or dorsal-horn (populations).")] = "zhang-2014",
+    frequency: Annotated[str, typer.Option(help="Of stimulation in Hz, comma-separated; 0 is none.")] = "0,10,20,50,100",
+    target: Annotated[str, typer.Option(help="Large fibres that are driven: surround, local (of the receptive field) or both.")] = "both",
+    inhibition: Annotated[str, typer.Option(help="intact, gaba0.5 (half of GABA-A), gaba0 (none) or gly0 (no glycine).")] = "intact",
+    seeds: Annotated[int, typer.Option(help="Copies of the circuit, each with input of its own: seeds 1 to this.")] = 5,
+    dt: Annotated[str, typer.Option("--dt", help="Time step, such as '25 us'.")] = "25 us",
+    share: Annotated[float, typer.Option(help="Of the fibres of each target that are driven.")] = 1.0,
+    pattern: Annotated[str, typer.Option(help="tonic, burst (packets of 5 at 500 Hz) or asynchronous (independent, same mean rate).")] = "tonic",
+    pain: Annotated[str, typer.Option(help="Pain state, such as nociception, neuropathic, allodynia or an indication.")] = "nociception",
+    duration: Annotated[str, typer.Option(help="Of each run; stimulation and counting begin at 2 s.")] = "6 s",
+    published: Annotated[bool, typer.Option("--published", help="Gates of inhibitory neurons from the coarse table of the published code.")] = False,
+    threads: Annotated[int, typer.Option(help="To use.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Firing of the neurons that pass pain on, against the frequency of stimulation.
+
+    Every driven fibre follows every pulse, as in the published circuit; `epidura run` takes the fibres that a lead really recruits instead.
+    Options --frequency, --target and --inhibition take comma-separated lists; all combinations are computed.
+    """
+    from epidura.circuit import family
+    from epidura.transmission import sweep
+
+    step = _positive(dt, "time", "dt")
+    one = family.read({"kind": circuit, "dt": f"{step * 1e6:.9g} us"})
+    length = _positive(duration, "time", "duration")
+    frequencies = [_number(text, "frequency", "0 or a positive number of Hz") for text in frequency.split(",")]
+    if not 0 < share <= 1:
+        raise BadInput("share", "not a share of the fibres", got=share, allowed="above 0, up to 1")
+    if not 1 <= threads <= 1024:
+        raise BadInput("threads", "not a number of threads", got=threads, allowed="1 to 1024")
+    with _progress(as_json) as progress:
+        found = []
+        cases = list(itertools.product(target.split(","), inhibition.split(",")))
+        for k, (of, state) in enumerate(cases):
+            progress(f"{circuit}, {of}, {state}", k / len(cases))
+            found += sweep(one, frequencies, of.strip(), state.strip(), range(1, seeds + 1), duration=length, share=share, pattern=pattern,
+                           pain=pain, published=published, threads=threads)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _show_gate(found)
+
+
+def _show_gate(rows: list[dict[str, Any]]) -> None:
+    first = rows[0]
+    cells = [name for name in first if name.endswith("_hz") and name != "frequency_hz"]
+    seeds = f"{len(first['seeds'])} seed{'s' if len(first['seeds']) > 1 else ''}"
+    about = f"{first['circuit']}, {first['pain']}, {first['pattern']}, {seeds}"
+    table = Table(title=f"{about}: action potentials per second, mean ± SD", title_justify="left")
+    for name in ("driven", "inhibition", "frequency", *(name.removesuffix("_hz").upper() for name in cells)):
+        table.add_column(name, justify="left" if name in ("driven", "inhibition") else "right", no_wrap=True)
+    for row in rows:
+        values = ["–" if row[name] is None else f"{row[name]:.1f}" + ("" if row[f"{name}_sd"] is None else f" ± {row[f'{name}_sd']:.1f}")
+                  for name in cells]
+        table.add_row(row["target"], row["inhibition"], f"{row['frequency_hz']:g} Hz", *values)
+    out.print(table)
+    for row in rows:
+        for words in row["failed"]:
+            err.print(f"{row['frequency_hz']:g} Hz, {row['target']}, {row['inhibition']}: {words}", style="yellow", markup=False)
+
+
+def _number(text: str, where: str, allowed: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(where, "not a number", got=text.strip(), allowed=allowed) from None
+
+
 @bench.callback(invoke_without_command=True)
 def _benches(context: typer.Context) -> None:
     """Measure how fast Epidura is on this machine, beside the peers that are installed. Alone it lists what can be measured."""

@@ -39,7 +39,7 @@ LAYER, LEAD_STEP = "#e8b4a0", 2e-3
 POPULATION_NAME = {"dorsal-column": "dorsal-column fibres", "dorsal-root": "dorsal-root fibres"}
 
 
-def _style(figure: go.Figure, title: str, **layout: Any) -> go.Figure:
+def style(figure: go.Figure, title: str, **layout: Any) -> go.Figure:
     """One look for all figures. Without a template: Plotly validates a whole one for every figure, which takes longer than drawing."""
     axis = {"title_font_size": 13, "gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True}
     figure.update_xaxes(**axis)
@@ -91,7 +91,7 @@ def canal_3d(result: Result, program: int) -> go.Figure:
            for name, words, row in zip("xyz", ("right", "anterior", "superior"), ranges, strict=True)},
         "camera": {"eye": {"x": 0.95, "y": -2.0, "z": 0.4}, "up": {"x": 0, "y": 0, "z": 1}},
     }, showlegend=bool(len(canal.along)), legend={"orientation": "h", "y": 0.0})
-    return _style(figure, "Canal, cord and lead", height=560)
+    return style(figure, "Canal, cord and lead", height=560)
 
 
 def shown(canal: Canal) -> tuple[float, float]:
@@ -199,7 +199,7 @@ def axial(result: Result, program: int) -> go.Figure:
     canal = result.canal.outlines["canal"] * 1e3
     figure.update_xaxes(title="left — right (mm)", range=[canal[:, 0].min() - 1.5, canal[:, 0].max() + 1.5], constrain="domain")
     figure.update_yaxes(title="dorsal — ventral (mm)", scaleanchor="x", range=[canal[:, 1].min() - 1.5, canal[:, 1].max() + 1.5])
-    return _style(figure, "Cross-section: thresholds of dorsal-column fibres", height=560,
+    return style(figure, "Cross-section: thresholds of dorsal-column fibres", height=560,
                   legend={"orientation": "h", "y": -0.14})
 
 
@@ -254,7 +254,7 @@ def sections(result: Result) -> go.Figure | None:
                             row=1, col=column)
         figure.update_yaxes(scaleanchor="x" if column == 1 else f"x{column}", range=[widest[:, 1].min() - 1, widest[:, 1].max() + 1],
                             constrain="domain", row=1, col=column)
-    return _style(figure, "Cross-sections along the leads, from caudal to rostral (mm)", height=320)
+    return style(figure, "Cross-sections along the leads, from caudal to rostral (mm)", height=320)
 
 
 def _fibre_dots(result: Result, program: int) -> go.Scatter:
@@ -296,7 +296,7 @@ def recruitment_curve(result: Result, program: int) -> go.Figure:
                          yaxis2={"title": "dorsal-root fibres firing (%)", "overlaying": "y", "side": "right",
                                  "range": [0, 105], "tickvals": [0, 25, 50, 75, 100],
                                  "showgrid": False})
-    return _style(figure, "Recruitment", height=420, legend={"orientation": "h", "y": -0.25})
+    return style(figure, "Recruitment", height=420, legend={"orientation": "h", "y": -0.25})
 
 
 def strength_duration(result: Result) -> go.Figure | None:
@@ -322,7 +322,7 @@ def strength_duration(result: Result) -> go.Figure | None:
         return None
     figure.update_xaxes(title="pulse width (µs)", type="log", tickvals=[50, 100, 200, 300, 500, 1000])
     figure.update_yaxes(title="perception threshold (mA)", rangemode="tozero")
-    return _style(figure, "Strength and duration, with the law of Weiss", height=420, legend={"orientation": "h", "y": -0.25})
+    return style(figure, "Strength and duration, with the law of Weiss", height=420, legend={"orientation": "h", "y": -0.25})
 
 
 def usage_ranges(result: Result) -> go.Figure:
@@ -343,7 +343,7 @@ def usage_ranges(result: Result) -> go.Figure:
                            hovertemplate=words + " %{x:.2f} mA<extra></extra>")
     figure.update_xaxes(title="amplitude (mA)", rangemode="tozero")
     figure.update_yaxes(autorange="reversed")
-    return _style(figure, "Usage range of each program", height=150 + 70 * len(names),
+    return style(figure, "Usage range of each program", height=150 + 70 * len(names),
                   legend={"orientation": "h", "y": -78 / (52 + 70 * len(names))})
 
 

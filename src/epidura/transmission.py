@@ -177,8 +177,8 @@ def play(circuit: Circuit, wiring: Wiring, copies: Sequence[Copy], links: Floats
     return Fired(wiring, spikes, duration)
 
 
-def sweep(circuit: Circuit, frequencies: Sequence[float], target: Target, inhibition: str, seeds: Sequence[int], *, duration: float = 6.0,
-          onset: float = afferents.ONSET, share: float = 1.0, pattern: afferents.Pattern = "tonic", pain: str = "nociception",
+def sweep(circuit: Circuit, frequencies: Sequence[float], target: Target | str, inhibition: str, seeds: Sequence[int], *, duration: float = 6.0,
+          onset: float = afferents.ONSET, share: float = 1.0, pattern: afferents.Pattern | str = "tonic", pain: str = "nociception",
           published: bool = False, threads: int = 2) -> list[dict[str, Any]]:
     """The gate against frequency, every driven fibre following every pulse: how the published circuit was driven.
 

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import field_validator
 
+from epidura.errors import BadInput
 from epidura.numerics.network import Network
 from epidura.recipe import Recipe
 from epidura.tables import Number
 from epidura.units import Time
 
 Floats = NDArray[np.float64]
+
+COARSEST = 50e-6
+"""Longest time step, s."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,14 @@ class Circuit(Recipe):
     """
 
     kind: str
-    dt: Time = Field(25e-6, gt=0, le=50e-6)
+    dt: Time = 25e-6
+
+    @field_validator("dt")
+    @classmethod
+    def _resolves(cls, dt: float) -> float:
+        if not 0 < dt <= COARSEST * (1 + 1e-9):
+            raise BadInput("", "not a time step that follows these neurons", got=f"{dt * 1e6:g} us", allowed=f"above 0 us, up to {COARSEST * 1e6:g} us")
+        return dt
 
     @abstractmethod
     def wiring(self) -> Wiring:
