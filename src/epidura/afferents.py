@@ -31,6 +31,7 @@ from epidura.pain_state import PainState, fact, fibre_class
 from epidura.product import Canal
 from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe
+from epidura.schedule import impulses
 from epidura.tables import Number, table
 from epidura.units import Frequency, Time
 from epidura.waveform.base import SNAP
@@ -443,7 +444,8 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
     The fibres of the dermatome itself in the dorsal column are the ``local`` ones of the circuit, those of the segments above and below are
     its ``surround``. A fibre fires if its threshold is not above the amplitude of a train. The circuit's fibres stand for them in even steps of
     real fibres ranked by threshold, so that their driven share is the recruited one to 1 / count. Each takes its own train from ``firing``, or
-    at another amplitude, or if it was not followed, that of the firing fibre nearest to it in threshold over amplitude.
+    at another amplitude, or if it was not followed, that of the firing fibre nearest to it in threshold over amplitude; where none that
+    fires was followed, one action potential for every pulse or packet.
 
     A train is continued by repeating its whole cycles after the answer to the onset, and begins anew with every turn of a program that is
     switched on and off. Where a fibre is not locked to the pulses every repetition is turned by a random part of itself. Then: the way from the
@@ -465,7 +467,7 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
         axon: model whose conduction velocity is taken.
 
     Raises:
-        BadInput: a seed, dermatome, side, program or amplitude that cannot be; fibres that fire but of which none was followed.
+        BadInput: a seed, dermatome, side, program or amplitude that cannot be.
     """
     seed, conduction = _seed(seed), conduction or Conduction()
     notes: list[str] = []
@@ -507,16 +509,20 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
             stands_for[k] = own
             if ratio[own] > 1.0:
                 continue
-            if not fires_there.any():
-                raise BadInput("firing", "no fibre that fires at this amplitude was followed in time", got=f"{len(followed)} followed",
-                               allowed="at least one", hint="follow more fibres: firing.fibres in the case")
             counts[group.target] += 1
+            way = ways / velocity(axon, float(recruitment.diameter.values[own]))
+            latency[k] = way[0]
+            if not fires_there.any():
+                fires = recruitment.threshold.values[which, own] <= level
+                answers = [one.time + way[one.train] for one in impulses(program, duration - onset) if fires[one.train]]
+                trains[k] = _on_clock(onset + np.array(answers))
+                continue
             itself = np.flatnonzero(followed == own) if same else np.empty(0, np.int64)
             nearest_one = int(np.argmin(np.where(fires_there, np.abs(np.log(at_firing / ratio[own])), np.inf)))
             place = int(itself[0]) if itself.size else nearest_one
-            way = ways / velocity(axon, float(recruitment.diameter.values[own]))
-            latency[k] = way[0]
             trains[k] = _on_clock(onset + np.concatenate([turn + continued(firing, place, period, way, rng) for turn in turns]))
+    if any(counts.values()) and not fires_there.any():
+        notes.append("no fibre was followed in time that fires at this amplitude; those that fire answer every pulse or packet once")
     made = Trains.of([np.sort(train[(train >= 0) & (train < duration)]) for train in trains], duration)
     made = made.jittered(rng, conduction.jitter)
     if background is not None:

@@ -633,15 +633,17 @@ def gate(
 def _show_gate(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     cells = [name for name in first if name.endswith("_hz") and name != "frequency_hz"]
-    seeds = f"{len(first['seeds'])} seed{'s' if len(first['seeds']) > 1 else ''}"
-    about = f"{first['circuit']}, {first['pain']}, {first['pattern']}, {seeds}"
+    count = len(first["seeds"])
+    varied = [name for name in ("target", "inhibition") if len({row[name] for row in rows}) > 1]
+    fixed = [f"{name} {first[name]}" for name in ("target", "inhibition") if name not in varied]
+    about = ", ".join([first["circuit"], first["pain"], first["pattern"], *fixed, f"{count} seed{'s' if count > 1 else ''}"])
     table = Table(title=f"{about}: action potentials per second, mean ± SD", title_justify="left")
-    for name in ("driven", "inhibition", "frequency", *(name.removesuffix("_hz").upper() for name in cells)):
-        table.add_column(name, justify="left" if name in ("driven", "inhibition") else "right", no_wrap=True)
+    for name in (*varied, "Hz", *(name.removesuffix("_hz").upper() for name in cells)):
+        table.add_column(name, justify="left" if name in varied else "right", no_wrap=True)
     for row in rows:
         values = ["–" if row[name] is None else f"{row[name]:.1f}" + ("" if row[f"{name}_sd"] is None else f" ± {row[f'{name}_sd']:.1f}")
                   for name in cells]
-        table.add_row(row["target"], row["inhibition"], f"{row['frequency_hz']:g} Hz", *values)
+        table.add_row(*(row[name] for name in varied), f"{row['frequency_hz']:g}", *values)
     out.print(table)
     for row in rows:
         for words in row["failed"]:

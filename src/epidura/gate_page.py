@@ -15,8 +15,11 @@ from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, INK, style
 from epidura.transmission import SURE, WORDS
 
 NAMES = {"SG": "inhibitory neurons of this place", "SURR": "inhibitory neurons around it", "EX": "relay of the pain fibres",
-         "WDR": "sends pain and touch to the brain", "NS": "sends only pain to the brain"}
+         "WDR": "pain and touch, to the brain", "NS": "pain alone, to the brain"}
 """Populations in plain words."""
+
+CLOSES = 0.2
+"""Share by which firing has fallen where the gate is called closing, in the words of a report."""
 
 COLOURS = (FELT, CATHODE, ANODE, HURTS, "#7a4fb5", IDLE)
 
@@ -32,6 +35,7 @@ def section(found: xr.Dataset, table: Callable[..., str], figure: Callable[[go.F
         f"{found.seed.size} copies with input of their own, each with and without stimulation.</p>",
         f'<div class="pair">{pictures}</div>',
         _verdicts(found, table),
+        *(f"<p>{escape(words)}</p>" for words in (_closing(found, i) for i in known) if words),
     ]
     if known:
         parts.append(figure(rasters(found, known[0]), "gate-rasters"))
@@ -57,7 +61,7 @@ def _percent(middle: Any, low: Any, high: Any) -> str:
         return "–"
     middle = 0.0 if abs(middle) < 0.5 else middle
     words = f"<strong>−{middle:.0f} %</strong>" if middle > 0 else f"+{-middle:.0f} %" if middle < 0 else "no change"
-    bounds = "" if np.isnan(low) else f" <small>({-high:+.0f} to {-low:+.0f})</small>".replace("-", "−").replace("+0 ", "0 ")
+    bounds = "" if np.isnan(low) or high - low < 0.5 else f" <small>({-high:+.0f} to {-low:+.0f})</small>".replace("-", "−").replace("+0 ", "0 ")
     return (words + bounds).replace(" ", "\u00a0")
 
 
@@ -100,7 +104,7 @@ def diagram(found: xr.Dataset, program: int) -> str:
             line(142, large, 196, y_of[cell], False, min(1.0, 0.2 + float(share.max())))
         for last in leaving:
             line(406, y_of[cell], 458, y_of[last] + (8 if cell == "EX" else -8), cell != "EX", activity(cell))
-    box(4, large, 136, "large fibres", f"lead drives {share[0]:.1%}" if share[0] < 0.095 else f"lead drives {share[0]:.0%}", "#e6f3f1")
+    box(4, large, 136, "large fibres", f"lead drives {_share(share[0])}", "#e6f3f1")
     box(4, thin, 136, "pain fibres", "painful input", "#fbeee0")
     for cell in middle:
         box(200, y_of[cell], 204, NAMES.get(cell, cell), told(cell), "#f3f5f8")
@@ -128,16 +132,37 @@ def _verdicts(found: xr.Dataset, table: Callable[..., str]) -> str:
             share = "not reached" if not float(found.served[p]) else " / ".join(_share(x) for x in at.recruited_share.values)
             for cell in found.projection.values:
                 one = at.sel(projection=cell)
-                rows.append([escape(str(name)) if p == 0 else "", escape(str(place)) + (f", {cell}" if several else ""), share,
+                where = (escape(str(place)) + (f", {cell}" if several else "")).replace(" ", "\u00a0")
+                rows.append([escape(str(name)) if p == 0 else "", where, share,
                              f"{_mean(found.rate_off.sel(cell=cell)):.0f}",
-                             *(_percent(one.inhibition[h], one.inhibition_lower[h], one.inhibition_upper[h]) for h in range(found.hypothesis.size))])
+                             *("as fired" if h and bool((one.rate[h] == one.rate[0]).all()) else
+                               _percent(one.inhibition[h], one.inhibition_lower[h], one.inhibition_upper[h]) for h in range(found.hypothesis.size))])
     heads = [escape(WORDS.get(str(h), str(h))) for h in found.hypothesis.values]
     head = ("program", "pain at", "large fibres that fire: here / around", "projection neurons alone, per s", *heads)
     return (f'<h3>Transmission of pain</h3>{table(head, rows, "dense")}'
             '<p class="small">Change of the firing of projection neurons with stimulation. Columns to the right: what else might happen with '
-            "therapies below perception; these are competing claims, switched on one at a time, and change only programs that they are about. "
+            "therapies below perception; these are competing claims, switched on one at a time; <em>as fired</em>: the claim is not about this program. "
             "Large fibres: share of the real fibres of the dorsal columns of this dermatome, and of its neighbours, whose threshold is below the "
             "amplitude.</p>")
+
+
+def _closing(found: xr.Dataset, program: int) -> str:
+    """From which amplitude on the gate closes, in words; nothing where no amplitudes were tried."""
+    if not found.sizes["level"]:
+        return ""
+    cell = found.projection.values[0]
+    off = _mean(found.rate_off.sel(cell=cell))
+    left = np.nanmean(found.rate_at_amplitude.isel(program=program).sel(projection=cell).values, axis=1) / off
+    amplitude, share = 1e3 * found.sweep_amplitude.values[program], found.share_at_amplitude.values[program]
+    name, place = str(found.program.values[program]), str(found.place.values[int(found.main_place[program])])
+    below = np.flatnonzero(left < 1 - CLOSES)
+    if not below.size:
+        return (f"{name}: at {place}, up to {amplitude[-1]:.2f} mA, where {_share(share[-1])} of its large fibres fire, the firing of {cell} neurons "
+                f"does not fall by {CLOSES:.0%}.")
+    k = int(below[0])
+    tried = f"; at {amplitude[k - 1]:.2f} mA ({_share(share[k - 1])}) it does not yet" if k else ""
+    return (f"{name}: at {place} the firing of {cell} neurons has fallen by {CLOSES:.0%} at {amplitude[k]:.2f} mA, where {_share(share[k])} of its "
+            f"large fibres fire{tried}.")
 
 
 def _share(x: float) -> str:

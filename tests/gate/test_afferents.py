@@ -411,8 +411,15 @@ class TestRecruited:
 
     def test_fibres_that_fire_but_were_not_followed(self, canal):
         firing, recruitment = products(THRESHOLD, WEIGHT, np.array([299]), 2e-3)
-        with pytest.raises(BadInput, match=r"firing: no fibre that fires at this amplitude was followed in time.*follow more fibres"):
-            recruited(firing, recruitment, program(), canal, FIBRES, "L5", "left", 1, 3.0)
+        straight = Conduction(jitter="0 us", collaterals=False)
+        found = recruited(firing, recruitment, program(), canal, FIBRES, "L5", "left", 1, 3.0, conduction=straight)
+        driven = [k for k in range(15) if found.latency[k] > 0]
+        assert len(driven) == found.driven["local"] > 0
+        assert "no fibre was followed in time that fires at this amplitude" in found.notes[-1]
+        for k in driven:  # 50 Hz from 2 s on, one answer to each pulse, later by the way to the segment
+            own = found.trains.each()[k]
+            np.testing.assert_allclose(own, 2.0 + found.latency[k] + 0.02 * np.arange(own.size), atol=2e-6)
+            assert own.size == 50
 
     def test_from_the_fibre_engine_itself(self, canal):
         """Point sources in an infinite medium: what fires at 1.5 times perception reaches L5 once for every pulse."""

@@ -76,7 +76,8 @@ class Circuit(Recipe):
     @classmethod
     def _resolves(cls, dt: float) -> float:
         if not 0 < dt <= COARSEST * (1 + 1e-9):
-            raise BadInput("", "not a time step that follows these neurons", got=f"{dt * 1e6:g} us", allowed=f"above 0 us, up to {COARSEST * 1e6:g} us")
+            raise BadInput("", "not a time step that follows these neurons", got=f"{dt * 1e6:g} us",
+                           allowed=f"above 0 us, up to {COARSEST * 1e6:g} us")
         return dt
 
     @abstractmethod
