@@ -141,7 +141,8 @@ def _verdicts(found: xr.Dataset, table: Callable[..., str]) -> str:
     head = ("program", "pain at", "large fibres that fire: here / around", "projection neurons alone, per s", *heads)
     return (f'<h3>Transmission of pain</h3>{table(head, rows, "dense")}'
             '<p class="small">Change of the firing of projection neurons with stimulation. Columns to the right: what else might happen with '
-            "therapies below perception; these are competing claims, switched on one at a time; <em>as fired</em>: the claim is not about this program. "
+            "therapies below perception; these are competing claims, switched on one at a time; <em>as fired</em>: the claim is not about this "
+            "program. "
             "Large fibres: share of the real fibres of the dorsal columns of this dermatome, and of its neighbours, whose threshold is below the "
             "amplitude.</p>")
 
