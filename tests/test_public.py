@@ -9,9 +9,9 @@ import sys
 import epidura as ep
 
 PUBLIC = {
-    "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Bundle", "Case", "Engine", "EpiduraError", "Failed", "Injection",
+    "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Bundle", "Case", "Engine", "EpiduraError", "Failed", "Gate", "Injection",
     "Program", "Result", "Rules", "build_canal", "excite", "point_source_thresholds", "read", "recruit", "run", "save", "solve_field",
-    "travelling_wave", "write",
+    "transmit", "travelling_wave", "write",
 }
 HEAVY = ("numpy", "scipy", "numba", "llvmlite", "plotly", "xarray", "zarr", "pydantic", "pint", "netgen", "typer", "yaml")
 SCRIPT = """

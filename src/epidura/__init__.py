@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from epidura.result import Result
     from epidura.single_fibre import point_source_thresholds
     from epidura.study import run, save
+    from epidura.transmission import Gate, transmit
 
 _WHERE = {
     "epidura.bundle": ("Bundle", "Injection", "excite", "travelling_wave"),
@@ -34,13 +35,14 @@ _WHERE = {
     "epidura.single_fibre": ("point_source_thresholds",),
     "epidura.result": ("Result",),
     "epidura.study": ("run", "save"),
+    "epidura.transmission": ("Gate", "transmit"),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
-    "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Bundle", "Case", "Engine", "EpiduraError", "Failed", "Injection",
+    "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Bundle", "Case", "Engine", "EpiduraError", "Failed", "Gate", "Injection",
     "Program", "Result", "Rules", "build_canal", "excite", "point_source_thresholds", "read", "recruit", "run", "save", "solve_field",
-    "travelling_wave", "write",
+    "transmit", "travelling_wave", "write",
 ]
 
 

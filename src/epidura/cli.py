@@ -637,7 +637,8 @@ def _show_gate(rows: list[dict[str, Any]]) -> None:
     varied = [name for name in ("target", "inhibition") if len({row[name] for row in rows}) > 1]
     fixed = [f"{name} {first[name]}" for name in ("target", "inhibition") if name not in varied]
     about = ", ".join([first["circuit"], first["pain"], first["pattern"], *fixed, f"{count} seed{'s' if count > 1 else ''}"])
-    table = Table(title=f"{about}: action potentials per second, mean ± SD", title_justify="left")
+    out.print(f"{about}: action potentials per second, mean ± SD", soft_wrap=True)
+    table = Table()
     for name in (*varied, "Hz", *(name.removesuffix("_hz").upper() for name in cells)):
         table.add_column(name, justify="left" if name in varied else "right", no_wrap=True)
     for row in rows:

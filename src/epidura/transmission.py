@@ -548,7 +548,7 @@ def _product(runs: _Runs, preset: pain_state.Preset, places: Sequence[Place], le
         "dermatome": [place.dermatome for place in places], "body_side": [place.side for place in places],
         "served": np.array([place.served for place in places], float),
         "cell": list(cells), "projection": [cells[k] for k in leaving], "seed": list(runs.seeds), "target": ["local", "surround"],
-        "frequency": np.array(gate.frequencies, float),
+        "frequency": np.array(gate.frequencies, float), "population": list(wiring.cells),
     }
     notes = [note for found in arrivals.values() for one in found[:1] for note in one.notes]
     notes += [left_out] if left_out else []
@@ -570,7 +570,7 @@ def _rasters(runs: _Runs, known: Sequence[int], mains: dict[int, int], fired: Fi
     for k, of_copy in enumerate(trains):
         for n, train in enumerate(of_copy):
             times[k, n, : train.size] = 1e-3 * train
-    return {"spike_time": times, "population": np.array(runs.wiring.cells)}
+    return {"spike_time": times}
 
 
 def _winding(runs: _Runs, known: Sequence[int], wound: Fired | None, order: dict[tuple[Any, ...], Any], programs: int) -> dict[str, Any]:
