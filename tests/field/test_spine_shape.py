@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from epidura.numerics import spine as module
 from epidura.numerics.section import Cut, Loop, Section, circle, mesh_section
-from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, follow, graded_axis, hats, plane_matrices
+from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, follow, graded_axis, hats, plane_matrices, shrinkage
 
 Floats = NDArray[np.float64]
 MM = models.MM
@@ -193,6 +193,37 @@ def test_nodes_follow_smoothly() -> None:
     assert np.abs(moved[0, :, 0]).max() <= 1.5001 * MM
     layout = Layout(section, np.empty(0, dtype=np.int64))
     plane_matrices(layout, section, section.points + moved[0], models.TRANSVERSE, models.LONGITUDINAL)  # no triangle turned over
+
+
+def test_shrinkage_is_the_least_share_of_a_triangle() -> None:
+    """An affine map multiplies every size by its determinant; a bent side is seen at its worst point of the rule; turned over is negative."""
+    section = models.block(4)
+    shear = np.array([[0.6, 0.2], [-0.1, 0.5]])
+    np.testing.assert_allclose(shrinkage(section, section.points @ shear), np.linalg.det(shear), rtol=1e-9)
+    np.testing.assert_allclose(shrinkage(section, section.points * [-1.0, 1.0]), -1.0, rtol=1e-9)
+    points, triangle = section.points.copy(), section.triangles[0]
+    points[triangle[3]] += 0.1 * (points[triangle[2]] - points[triangle[3]])
+    found = shrinkage(section, points)
+    b, c = (np.einsum("qi,id->qd", slope, points[triangle]) for slope in module._SLOPES)
+    b0, c0 = (np.einsum("qi,id->qd", slope, section.points[triangle]) for slope in module._SLOPES)
+    share = (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]) / (b0[:, 0] * c0[:, 1] - b0[:, 1] * c0[:, 0])
+    assert np.ptp(share) > 0.1
+    np.testing.assert_allclose(found[0], share.min(), rtol=1e-12)
+    away = ~np.isin(section.triangles, triangle[3]).any(axis=1)
+    np.testing.assert_allclose(found[away], 1.0, rtol=1e-12)
+
+
+def test_what_does_not_conduct_must_not_be_turned_over() -> None:
+    """Triangles without conductivity add nothing, and yet they are looked at."""
+    section = models.block(4)
+    section = replace(section, labels=(np.arange(len(section.labels)) % 3 == 0).astype(np.int64))
+    layout = Layout(section, np.empty(0, dtype=np.int64))
+    parts = [plane_matrices(layout, section, section.points, sigma, sigma)[:2] for sigma in (np.array([1.0, 0.0]), np.array([0.0, 2.0]))]
+    whole = plane_matrices(layout, section, section.points, np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    for one, other, both in zip(*parts, whole[:2], strict=True):
+        np.testing.assert_allclose(one + other, both, rtol=1e-12, atol=1e-12 * np.abs(both).max())
+    with pytest.raises(ValueError, match="turns a triangle over"):
+        plane_matrices(layout, section, section.points * [-1.0, 1.0], np.zeros(2), np.zeros(2))
 
 
 # ---------------------------------------------------------------- the axis

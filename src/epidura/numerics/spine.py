@@ -197,7 +197,8 @@ def follow(section: Section, fixed: NDArray[np.bool_], moved: Floats) -> None:
     corners = section.points[section.triangles[:, :3]]
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     weight = 2.0 / np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-    _carry(section, fixed, moved, weight)
+    laplace = _Laplace(section, fixed)
+    laplace.carry(moved, weight)
     for s in range(len(moved)):
         # where triangles were squeezed hard they are made stiffer, so that their neighbours take a share
         stiff = weight
@@ -207,7 +208,7 @@ def follow(section: Section, fixed: NDArray[np.bool_], moved: Floats) -> None:
                 break
             stiff = stiff * (SQUEEZED / np.clip(left, 0.1 * SQUEEZED, SQUEEZED)) ** 2
             again = moved[s : s + 1].copy()
-            _carry(section, fixed, again, stiff)
+            laplace.carry(again, stiff)
             if shrinkage(section, section.points + again[0]).min() <= left.min():
                 break
             moved[s] = again[0]
@@ -219,27 +220,60 @@ SQUEEZED, STIFFENINGS = 0.25, 8
 
 def shrinkage(section: Section, points: Floats) -> Floats:
     """(m,) of each triangle the smallest size of its map at the quadrature points, relative to what it was; negative: turned over."""
-    sizes = []
-    for where in (section.points, points):
-        corner = where[section.triangles]
-        b, c = (np.einsum("qi,mid->mqd", slope, corner) for slope in _SLOPES)
-        sizes.append(b[:, :, 0] * c[:, :, 1] - b[:, :, 1] * c[:, :, 0])
-    return np.asarray((sizes[1] / sizes[0]).min(axis=1))
+    out = np.empty(len(section.triangles))
+    _shrinkage(section.points, points, section.triangles, *_SLOPES, out)
+    return out
 
 
-def _carry(section: Section, fixed: NDArray[np.bool_], moved: Floats, weight: Floats) -> None:
-    """Displacements of the nodes that are not fixed: a Laplace problem of this stiffness (m,)."""
-    from scipy.sparse.linalg import splu
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shrinkage(before: Floats, after: Floats, triangles: Ints, by_b: Floats, by_c: Floats, out: Floats) -> None:
+    for t in range(len(triangles)):
+        least = np.inf
+        for q in range(len(by_b)):
+            pxb = pxc = pyb = pyc = xb = xc = yb = yc = 0.0
+            for i in range(6):
+                node, b, c = triangles[t, i], by_b[q, i], by_c[q, i]
+                pxb += b * before[node, 0]
+                pxc += c * before[node, 0]
+                pyb += b * before[node, 1]
+                pyc += c * before[node, 1]
+                xb += b * after[node, 0]
+                xc += c * after[node, 0]
+                yb += b * after[node, 1]
+                yc += c * after[node, 1]
+            share = (xb * yc - yb * xc) / (pxb * pyc - pyb * pxc)
+            if not share >= least:  # a share that is no number stays
+                least = share
+        out[t] = least
 
-    n = len(section.points)
-    indptr, indices, entry = pattern(section.triangles, n)
-    each = replace(section, labels=np.arange(len(section.triangles)))
-    values, _ = integrals(each, section.points, weight, weight, entry, len(indices))
-    matrix = csr_array((values, indices, indptr), shape=(n, n))
-    free = np.flatnonzero(~fixed)
-    given = moved[:, fixed].transpose(1, 0, 2).reshape(int(fixed.sum()), -1)
-    solved = splu(matrix[free][:, free].tocsc()).solve(-(matrix[free][:, np.flatnonzero(fixed)] @ given))
-    moved[:, free] = solved.reshape(len(free), len(moved), 2).transpose(1, 0, 2)
+
+class _Laplace:
+    """Displacements of the nodes that are not fixed: a Laplace problem on the mesh, with a stiffness for every triangle.
+
+    Args:
+        fixed: (n,) nodes whose displacement is given.
+    """
+
+    def __init__(self, section: Section, fixed: NDArray[np.bool_]):
+        n = len(section.points)
+        self.section = replace(section, labels=np.arange(len(section.triangles)))
+        self.indptr, self.indices, self.entry = pattern(section.triangles, n)
+        self.free, self.fixed = np.flatnonzero(~fixed), np.flatnonzero(fixed)
+
+    def carry(self, moved: Floats, weight: Floats) -> None:
+        """Fill in the displacements (s, n, 2), in place.
+
+        Args:
+            weight: (m,) stiffness of the triangles.
+        """
+        from scipy.sparse.linalg import splu
+
+        n = len(self.section.points)
+        values, _ = integrals(self.section, self.section.points, weight, weight, self.entry, len(self.indices))
+        rows = csr_array((values, self.indices, self.indptr), shape=(n, n))[self.free]
+        given = moved[:, self.fixed].transpose(1, 0, 2).reshape(len(self.fixed), -1)
+        solved = splu(rows[:, self.free].tocsc()).solve(-(rows[:, self.fixed] @ given))
+        moved[:, self.free] = solved.reshape(len(self.free), len(moved), 2).transpose(1, 0, 2)
 
 
 class Layout:
@@ -353,6 +387,8 @@ def _assemble(
             size = xb * yc - xc * yb
             if not size > 0.0:
                 return t
+            if st == 0.0 and sl == 0.0:
+                continue
             # far beyond the centre of the bend there is no body; there h goes on to a positive constant
             h = 1.0 - bend * y
             if h < 0.5:
