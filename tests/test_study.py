@@ -64,6 +64,16 @@ def test_the_error_is_the_difference_from_the_coarser_field(case, canal, monkeyp
     assert built == ["fast"]
     assert error is not None
     assert (error.potential, error.second_difference, error.impedance) == pytest.approx((0.02, 0.02, 0.02), rel=1e-6)
+    assert error.notes == ()
+
+
+def test_a_coarser_field_that_fell_back_is_said(case, canal, monkeypatch):
+    notes = {"fallback": 1.0, "stalled_at": 3e-2, "stalled_after": 40.0, "iterations": 17.0}
+    monkeypatch.setattr(study, "solve_field", lambda coarse, cache=None, device="cpu": replace(point_sources(coarse), notes=notes))
+    error = study.check(case, point_sources(canal))
+    assert error is not None
+    (words,) = error.notes
+    assert words.startswith("check of the field: the field's first method stalled at a residual of 3.0e-02 after 40 steps; multigrid reached")
 
 
 def test_the_coarsest_field_is_not_checked(case, canal):

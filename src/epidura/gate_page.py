@@ -42,7 +42,7 @@ def section(found: xr.Dataset, table: Callable[..., str], figure: Callable[[go.F
         parts.append('<div class="pair">' + "".join(f"<div>{one}</div>" for one in (
             figure(against_amplitude(found, known), "gate-amplitude") if found.sizes["level"] else "",
             figure(against_frequency(found, known), "gate-frequency") if found.sizes["frequency"] else "") if one) + "</div>")
-    parts += [_c_fibres(found, table, known), _touch(found, table, known),
+    parts += [_slowly(found, table), _c_fibres(found, table, known), _touch(found, table, known),
               f'<p class="small"><strong>Known of this state:</strong> {escape(found.attrs["pain_known"])} <strong>Assumed:</strong> '
               f'{escape(found.attrs["pain_assumed"])}</p>',
               '<p class="small">Firing of simulated neurons, not pain: what a person feels hangs on more, and is not derived from it here. Intervals '
@@ -186,6 +186,19 @@ def _c_fibres(found: xr.Dataset, table: Callable[..., str], known: Sequence[int]
             f'{table(("program", "neurons", "action potentials in all volleys", "first → last volley", "change"), rows, "dense")}'
             f'<p class="small">{found.sizes["volley"]} volleys of the nerve, one a second; counted from 0.1 to 1 s after each, which is the answer '
             "to C fibres. A rise from the first to the last is wind-up.</p>")
+
+
+def _slowly(found: xr.Dataset, table: Callable[..., str]) -> str:
+    """Wash-in and habituation of each program."""
+    names = {600.0: "10 min", 3600.0: "1 h", 86400.0: "1 day", 30 * 86400.0: "30 days", 365.25 * 86400.0: "1 year", 5 * 365.25 * 86400.0: "5 years"}
+    rows = [[escape(str(found.program.values[i])),
+             *(f"{float(f):.0%} <small>({float(low):.0%} to {float(high):.0%})</small>".replace("% <", "%\u00a0<").replace(" to ", "\u00a0to\u00a0")
+               for f, low, high in zip(found.slow_factor.values[i], found.slow_lower.values[i], found.slow_upper.values[i], strict=True))]
+            for i in range(found.program.size)]
+    head = ("program", *(names.get(float(m), f"{float(m):g} s") for m in found.moment.values))
+    return (f'<h3>How much of the inhibition is there in time</h3>{table(head, rows, "dense")}'
+            '<p class="small">After switching on for good: wash-in over minutes to days, habituation over years, both of first order, with bounds '
+            "over the ranges of their constants, of which most are unverified. The circuit has no such memory; these multiply what it gives.</p>")
 
 
 def _touch(found: xr.Dataset, table: Callable[..., str], known: Sequence[int]) -> str:

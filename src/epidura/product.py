@@ -139,6 +139,11 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         # with the share of the fibres that a program recruits, and with every large fibre driven
         "rate_at_frequency": (("program", "frequency", "projection", "seed"), "Hz"),
         "rate_at_frequency_all": (("frequency", "projection", "seed"), "Hz"),
+        # what multiplies the inhibition at some moments after switching on for good: wash-in and habituation, with bounds
+        "slow_factor": (("program", "moment"), "1"),
+        "slow_lower": (("program", "moment"), "1"),
+        "slow_upper": (("program", "moment"), "1"),
+        "moment": (("moment",), "s"),
         # action potentials of the first seed: run 0 without stimulation, run i + 1 with program i; nan where there are fewer
         "spike_time": (("run", "neuron", "spike"), "s"),
         "population": (("neuron",), ""),
@@ -471,11 +476,13 @@ class FieldError:
         potential: of V, against the largest on each path.
         second_difference: of the 1 mm second difference of V along the paths, against the largest on each path.
         impedance: of the bipolar impedances of neighbouring contacts.
+        notes: what a reader should know of how the coarser one was solved.
     """
 
     potential: float
     second_difference: float
     impedance: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

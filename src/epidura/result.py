@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,8 @@ class Result:
             "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
             "device": self.device,
             "accuracy": self.canal.accuracy,
-            "field_error": None if self.field_error is None else {name: _finite(value) for name, value in asdict(self.field_error).items()},
+            "field_error": None if self.field_error is None else {name: _finite(getattr(self.field_error, name))
+                                                                  for name in ("potential", "second_difference", "impedance")},
             "versions": self.versions,
             "warnings": list(self.warnings),
         }
@@ -220,5 +221,5 @@ def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
     if case.patient:
         used += case.patient.pain.numbers()
     if case.gate.seeds and case.firing.fibres:
-        used += gate.used_numbers(case.circuit, case.gate, case.patient)
+        used += gate.used_numbers(case.circuit, case.gate, case.patient, case.programs)
     return tuple(dict.fromkeys(used))

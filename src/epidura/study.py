@@ -108,8 +108,9 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     numbers = used_numbers(case, canal)
     if chosen == "cuda" and not direct(canal):
         fallen_back = (*fallen_back, ITERATED)
-    warnings = (*canal.warnings, *solver_warnings(lead_field), *fallen_back, *_program_warnings(recruitment), *_interface_warnings(interface),
-                *_charge_warnings(deliveries), *(() if transmission is None else transmission.attrs["notes"]))
+    warnings = (*canal.warnings, *solver_warnings(lead_field), *(error.notes if error else ()), *fallen_back, *_program_warnings(recruitment),
+                *_interface_warnings(interface), *_charge_warnings(deliveries),
+                *(() if transmission is None else transmission.attrs["notes"]))
     result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired,
                     transmission)
     return replace(result, warnings=(*warnings, *(str(one) for i in range(len(case.programs)) for one in result.violations(i))))
@@ -185,7 +186,7 @@ def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "
     if not paths:
         return None
     coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None, device=device)
-    return field_error(lead_field, coarse, paths)
+    return replace(field_error(lead_field, coarse, paths), notes=tuple(f"check of the field: {words}" for words in solver_warnings(coarse)))
 
 
 def checked_paths(case: Case, canal: Canal) -> tuple[Floats, ...]:

@@ -30,6 +30,7 @@ from epidura.patient import Patient
 from epidura.product import Canal, declare
 from epidura.program import Program, rows
 from epidura.recipe import Recipe
+from epidura.slow_states import slow, slow_states
 from epidura.tables import Number
 from epidura.units import Frequency, Time
 
@@ -44,6 +45,9 @@ STEPS_A_PULSE = 4
 
 C_COMPONENT = (0.1, 1.0)
 """What of the answer to a volley counts as that of C fibres, s after it."""
+
+MOMENTS = (600.0, 3600.0, 86400.0, 30 * 86400.0, 365.25 * 86400.0, 5 * 365.25 * 86400.0)
+"""s after switching on for good, at which the slow states are told: ten minutes, an hour, a day, a month, a year, five years."""
 
 WORDS = {"none": "nothing beyond the fibres that fire", "asynchronous-fibres": "irregular firing of large fibres below perception",
          "direct-interneuron": "inhibitory neurons driven by the field"}
@@ -540,6 +544,7 @@ def _product(runs: _Runs, preset: pain_state.Preset, places: Sequence[Place], le
         "share_at_amplitude": shares,
         "rate_at_frequency": at_frequency,
         "rate_at_frequency_all": every,
+        **_in_time(programs),
         **_rasters(runs, known, mains, fired, order, len(programs)),
         **_winding(runs, known, wound, wound_order, len(programs)),
     }
@@ -549,6 +554,7 @@ def _product(runs: _Runs, preset: pain_state.Preset, places: Sequence[Place], le
         "served": np.array([place.served for place in places], float),
         "cell": list(cells), "projection": [cells[k] for k in leaving], "seed": list(runs.seeds), "target": ["local", "surround"],
         "frequency": np.array(gate.frequencies, float), "population": list(wiring.cells),
+        "moment": np.array(MOMENTS),
     }
     notes = [note for found in arrivals.values() for one in found[:1] for note in one.notes]
     notes += [left_out] if left_out else []
@@ -558,6 +564,13 @@ def _product(runs: _Runs, preset: pain_state.Preset, places: Sequence[Place], le
     attributes = {"circuit": runs.circuit.kind, "pain_state": preset.name, "pain_known": preset.known, "pain_assumed": preset.assumed,
                   "notes": list(dict.fromkeys(notes)), "counted_from": runs.since, "duration": runs.end, "onset": runs.onset}
     return declare("transmission", variables, coordinates, **attributes)
+
+
+def _in_time(programs: Sequence[Program]) -> dict[str, Any]:
+    """What multiplies the inhibition by each program at ``MOMENTS`` after switching on: wash-in and habituation (``slow_states``)."""
+    found = [slow([(0.0, np.inf)], program.waveform.kind, MOMENTS) for program in programs]
+    return {f"slow_{name}": np.array([getattr(one, of) for one in found])
+            for name, of in (("factor", "factor"), ("lower", "low"), ("upper", "high"))}
 
 
 def _rasters(runs: _Runs, known: Sequence[int], mains: dict[int, int], fired: Fired, order: dict[tuple[Any, ...], Any],
@@ -594,9 +607,10 @@ def _winding(runs: _Runs, known: Sequence[int], wound: Fired | None, order: dict
             "c_inhibition_upper": less[..., 2]}
 
 
-def used_numbers(circuit: Circuit, gate: Gate, patient: Patient | None) -> tuple[Number, ...]:
+def used_numbers(circuit: Circuit, gate: Gate, patient: Patient | None, programs: Sequence[Program]) -> tuple[Number, ...]:
     """Every number from the tables that the gate of a case uses."""
-    numbers = [*circuit.numbers(), *gate.preset(patient).numbers(), *gate.conduction.numbers()]
+    numbers = [number for program in programs for number in slow_states(program.waveform.kind).numbers]
+    numbers += [*circuit.numbers(), *gate.preset(patient).numbers(), *gate.conduction.numbers()]
     for hypothesis in gate.hypotheses:
         numbers += afferents.hypothesis_numbers(hypothesis)
     return tuple(dict.fromkeys(numbers))
