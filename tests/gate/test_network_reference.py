@@ -15,7 +15,20 @@ import pytest
 
 from epidura.circuit.zhang_2014 import neuron
 from epidura.numerics import network_reference as reference
-from epidura.numerics.network import Channel, Connections, Depression, Member, Network, Neuron, Pool, Presynaptic, Receptor, Spikes, simulate, weakened
+from epidura.numerics.network import (
+    Channel,
+    Connections,
+    Depression,
+    Member,
+    Network,
+    Neuron,
+    Pool,
+    Presynaptic,
+    Receptor,
+    Spikes,
+    simulate,
+    weakened,
+)
 
 QUIET, STEEP = 3e-4, 0.3  # mV: between action potentials, and anywhere
 
@@ -78,8 +91,8 @@ def random_network(seed: int) -> tuple[Network, Member]:
                            random.integers(-1, terminals, number))
 
     links = wires(14, len(kind), 6e-3, (1.0, 7.0), 0)
-    presynaptic = Presynaptic(random.integers(len(kind), size=5), random.integers(3, size=5), random.uniform(0.5, 2.0, 5), random.uniform(1.0, 4.0, 5),
-                              np.array([1.0, 5.0, 10.0]), np.array([20.0, 30.0, 80.0]))
+    presynaptic = Presynaptic(random.integers(len(kind), size=5), random.integers(3, size=5), random.uniform(0.5, 2.0, 5),
+                              random.uniform(1.0, 4.0, 5), np.array([1.0, 5.0, 10.0]), np.array([20.0, 30.0, 80.0]))
     network = Network(kinds, kind, 12, wires(60, 12, 4e-3, (0.0, 3.0), 3), links,
                       Depression(random.uniform(0.1, 1.0, 12), random.uniform(1.0, 200.0, 12)), presynaptic)
     fibre = random.integers(12, size=40)
@@ -164,8 +177,8 @@ def one(current: float = 0.0, leak: float = 1e-3) -> tuple[Network, Neuron]:
 
 def test_current_charges_a_leak_to_ohms_law_with_its_time_constant() -> None:
     network, _ = one()
-    found = simulate(network, [Member(np.empty(0), np.empty(0, np.int64), current=np.array([0.01]), current_from=10.0, current_until=110.0)], 200.0, 0.01,
-                     every=100)
+    given = Member(np.empty(0), np.empty(0, np.int64), current=np.array([0.01]), current_from=10.0, current_until=110.0)
+    found = simulate(network, [given], 200.0, 0.01, every=100)
     v = found.traces[0, 0] + 60.0
     assert v[10] == 0.0
     assert v[30] == pytest.approx(10.0 * (1 - np.exp(-1.0)), rel=5e-4)  # 0.02 nF / 1 nS = 20 ms; backward Euler
@@ -283,8 +296,10 @@ def _later(network: Network, links: bool) -> Network:
 
 
 def _fast_slow(network: Network) -> Network:
-    kinds = tuple(replace(kind, receptors=tuple(replace(r, decay=55.0) if r.name == "gaba-b" else r for r in kind.receptors)) for kind in network.kinds)
-    return replace(network, kinds=kinds)
+    def change(kind: Neuron) -> Neuron:
+        return replace(kind, receptors=tuple(replace(r, decay=55.0) if r.name == "gaba-b" else r for r in kind.receptors))
+
+    return replace(network, kinds=tuple(change(kind) for kind in network.kinds))
 
 
 FEATURES = {

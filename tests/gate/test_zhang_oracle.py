@@ -186,13 +186,13 @@ def test_exact_rates_of_kdri() -> None:
 
 @cache
 def protocols() -> Spikes:
-    """Single pulses, then wind-up; 30 s."""
+    """Single pulses, then wind-up; 30 s, at twice the reference's step."""
     pulses = gate.driven(gate.background(1, 30000.0), 5100.0 + 1000.0 * np.arange(25), "surround")
     latency = {int(row["fibre_index"]): float(row["latency_ms"]) for row in gate.rows("windup_latencies")}
     volleys = [1000.0 + 1000.0 * np.arange(15) + latency[k] if k in latency else gate.NONE for k in range(75)]
     surround = gate.network().links.source == gate.CELLS.index("SURR")
     assert surround.sum() == 2  # one stands for the two onto WDR
-    return gate.run([gate.member(pulses), gate.member(volleys, np.where(surround, 0.0, 1.0))], 30000.0)
+    return gate.run([gate.member(pulses), gate.member(volleys, np.where(surround, 0.0, 1.0))], 30000.0, 0.025)
 
 
 def test_wind_up() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_banded
 
-from epidura.numerics.network import CHANNELS, Member, Network, Spikes
+from epidura.numerics.network import CHANNELS, Connections, Member, Network, Spikes
 
 Floats = NDArray[np.float64]
 
@@ -199,14 +199,18 @@ def simulate(network: Network, member: Member, duration: float, dt: float, every
     for time, fibre, factor in zip(member.times, member.fibre, depressed(network, member), strict=True):
         arriving[before_step(time, dt)].append((int(fibre), time, factor))
 
-    def send(wires: Any, factors: Floats | None, source: int, time: float, size: Any) -> None:
+    def send(wires: Connections, factors: Floats | None, source: int, time: float, step: int, factor: float = 1.0) -> None:
         for c in np.flatnonzero(wires.source == source):
             receptor = kinds[wires.target[c]].receptors[wires.receptor[c]]
-            peak = wires.weight[c] / largest(receptor.rise, receptor.decay) * (1.0 if factors is None else factors[c]) * size(wires.terminal[c])
+            peak = factor * wires.weight[c] / largest(receptor.rise, receptor.decay) * (1.0 if factors is None else factors[c])
+            if wires.terminal[c] >= 0:
+                # as the terminal is when the fibre fires
+                peak /= 1.0 + inhibition(wires.terminal[c], step)
             events[before_step(time + wires.delay[c], dt)].append((wires.target[c], wires.receptor[c], peak))
 
     def inhibition(terminal: int, step: int) -> float:
-        rise, decay = (getattr(network.presynaptic, name)[terminal] for name in ("rise", "decay"))
+        assert network.presynaptic is not None
+        rise, decay = network.presynaptic.rise[terminal], network.presynaptic.decay[terminal]
         waited = [((step - begin) * dt, size) for begin, size in inhibited[terminal] if begin <= step]
         return sum(size * (math.exp(-t / decay) - math.exp(-t / rise)) for t, size in waited)
 
@@ -215,8 +219,7 @@ def simulate(network: Network, member: Member, duration: float, dt: float, every
     above_sends, above_records = np.zeros(len(kinds), bool), np.zeros(len(kinds), bool)
     for step in range(steps):
         for fibre, time, factor in arriving.pop(step, ()):
-            send(network.afferent, member.afferent, fibre, time,
-                 lambda terminal, factor=factor: factor if terminal < 0 else factor / (1.0 + inhibition(terminal, step)))
+            send(network.afferent, member.afferent, fibre, time, step, factor)
         for target, receptor, peak in events.pop(step, ()):
             slow[target][receptor] += peak
             fast[target][receptor] += peak
@@ -227,7 +230,6 @@ def simulate(network: Network, member: Member, duration: float, dt: float, every
                 now, then = (g * (block(u) if receptor.blocked else 1.0) * (u - receptor.reversal) for u in (v, v + NUDGE))
                 out[site[i]] += now
                 slope[site[i]] += (then - now) / NUDGE
-                # published: the share is taken of the current that is not blocked by more than it conducts
                 cells.into_pool[site[i]] -= receptor.calcium * now
                 slow[i][r] *= math.exp(-dt / receptor.decay)
                 fast[i][r] *= math.exp(-dt / receptor.rise)
@@ -240,10 +242,12 @@ def simulate(network: Network, member: Member, duration: float, dt: float, every
             failed = (step + 1) * dt
             break
         now_sends, now_records = cells.v[sends] >= fires, cells.v[records] >= fires
-        for i in np.flatnonzero(now_records & ~above_records):
-            times[i].append((step + 1) * dt)
-        for i in np.flatnonzero(now_sends & ~above_sends):
-            send(network.links, member.links, i, (step + 1) * dt, lambda terminal: 1.0)
+        for i in neurons:
+            if now_records[i] and not above_records[i]:
+                times[i].append((step + 1) * dt)
+            if not now_sends[i] or above_sends[i]:
+                continue
+            send(network.links, member.links, i, (step + 1) * dt, step)
             if network.presynaptic is not None:
                 for c in np.flatnonzero(network.presynaptic.source == i):
                     t = network.presynaptic.terminal[c]
@@ -253,5 +257,7 @@ def simulate(network: Network, member: Member, duration: float, dt: float, every
         cells.move(dt)
         if every and (step + 1) % every == 0:
             traces.append(cells.v[records])
-    return Spikes((tuple(np.array(own) for own in times),), np.array(traces).T[None] if every else np.empty((1, len(kinds), 0)),
-                  every * dt * np.arange(len(traces)) if every else np.empty(0), np.array([failed]))
+    recorded, at = np.empty((1, len(kinds), 0)), np.empty(0)
+    if every:
+        recorded, at = np.array(traces).T[None], every * dt * np.arange(len(traces), dtype=float)
+    return Spikes((tuple(np.array(own) for own in times),), recorded, at, np.array([failed]))
