@@ -709,6 +709,27 @@ def bench_field(
     out.print(f"figures: {path}", markup=False, soft_wrap=True)
 
 
+@bench.command("gate")
+def bench_gate(
+    quick: Annotated[bool, typer.Option("--quick", help="Short runs, no NEURON: whether everything runs.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="The whole sweep of a thousand circuits instead of a part of it.")] = False,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-gate.json"),
+) -> None:
+    """How fast the pain gate is, against NEURON where it is installed.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
+    the figures; nothing fails on them. Takes a minute or two.
+    """
+    from epidura.bench import fibre, gate
+
+    fibre.check_target(path)
+    rows = gate.measure(quick, long, lambda words, share: err.print(f"{words} ...", style="dim"))
+    gate.save(rows, path)
+    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in gate.used().items())
+    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s); {versions}")
+    out.print(f"figures: {path}", markup=False, soft_wrap=True)
+
+
 def _bench_table(rows: list[Row], title: str) -> None:
     table = Table(title=title, title_justify="left", show_lines=True)
     for name in ("", "measured", "floor", "goal", "note"):

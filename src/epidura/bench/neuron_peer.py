@@ -343,30 +343,34 @@ def _neuron() -> Any:
         raise Failed(reason)
     from neuron import h
 
-    h.nrn_load_dll(str(_library()))
+    h.nrn_load_dll(str(library(_MODS)))
     return h
 
 
-def _library() -> Path:
-    """The compiled mechanisms, from the cache of the user where this NEURON made them before."""
+def library(mods: Mapping[str, str]) -> Path:
+    """Compiled mechanisms, given by name as NEURON's text, from the cache of the user where this NEURON made them before.
+
+    Raises:
+        Failed: they did not compile.
+    """
     import neuron
 
-    known = "\n".join([*_MODS.values(), neuron.__version__, str(neuron.__file__), platform.machine()])
+    known = "\n".join([*mods.values(), neuron.__version__, str(neuron.__file__), platform.machine()])
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "epidura"
-    library = home / f"neuron-{hashlib.sha256(known.encode()).hexdigest()[:16]}.so"
-    if library.exists():
-        return library
+    target = home / f"neuron-{hashlib.sha256(known.encode()).hexdigest()[:16]}.so"
+    if target.exists():
+        return target
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=home) as work:
-        for name, text in _MODS.items():
+        for name, text in mods.items():
             (Path(work) / f"{name}.mod").write_text(text)
         done = subprocess.run([str(_compile_script())], cwd=work, capture_output=True, text=True, check=False)
         built = sorted(Path(work).glob("*/libnrnmech.*"))
         if done.returncode or not built:
-            raise Failed(f"nrnivmodl did not compile the fibre's mechanisms: {(done.stderr or done.stdout).strip()[-500:]}")
+            raise Failed(f"nrnivmodl did not compile the mechanisms: {(done.stderr or done.stdout).strip()[-500:]}")
         # in one move, so that another process never sees half of it
-        os.replace(built[0], library)
-    return library
+        os.replace(built[0], target)
+    return target
 
 
 def _compile_script() -> str | None:

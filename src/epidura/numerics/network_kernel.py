@@ -466,7 +466,9 @@ def follow(cables, states, rings, currents, tables, knots, dt, total, block, slo
                     if m >= members:
                         break
                     neuron = units.neuron[k, unit % units.cells[k]]
-                    if not stable >> lane & 1 and np.isnan(failed[m]):
+                    if failed[m] <= begin * dt:
+                        continue  # silent since then
+                    if not stable >> lane & 1:
                         failed[m] = (begin + steps) * dt
                     for s in range(steps):
                         if counted[s] >> lane & 1:
