@@ -50,7 +50,7 @@ def style(figure: go.Figure, title: str, **layout: Any) -> go.Figure:
     return figure
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A person's words for Plotly, which takes text as markup."""
     return escape(name, quote=False)
 
@@ -155,7 +155,7 @@ def _lead_3d(figure: go.Figure, result: Result, program: int, shaft: Shaft, low:
     clear = 1.0 if shaft.half_width is None else 0.35
     for number in np.unique(cells.contact):
         share = result.case.rows[program].contacts.get(int(number), 0.0)
-        words = _plain(shaft.name) if number < 0 else f"contact {number}" + (f" ({share:+.0%})" if share else "")
+        words = plain(shaft.name) if number < 0 else f"contact {number}" + (f" ({share:+.0%})" if share else "")
         colour = "#d0d5db" if number < 0 else polarity(result, program, int(number))
         mine = quads[cells.contact == number]
         nodes, flat = np.unique(mine, return_inverse=True)
@@ -168,7 +168,7 @@ def _lead_3d(figure: go.Figure, result: Result, program: int, shaft: Shaft, low:
         ring = cells.points[cells.points[:, 2] == end]
         around = np.arange(len(ring))
         fan = np.column_stack([around, np.roll(around, -1), np.full((len(ring), 2), len(ring))])
-        _mesh_3d(figure, np.vstack([ring, ring.mean(axis=0)]), fan, "#d0d5db", _plain(shaft.name), opacity=clear)
+        _mesh_3d(figure, np.vstack([ring, ring.mean(axis=0)]), fan, "#d0d5db", plain(shaft.name), opacity=clear)
     if shaft.encapsulation > 0:
         layer = lead_cells(_padded(shaft), low, high, LEAD_STEP)
         _mesh_3d(figure, layer.points, layer.cells[0], LAYER, "encapsulation", opacity=0.15, hover=False)
@@ -213,7 +213,7 @@ def _lead_in_plane(figure: go.Figure, result: Result, program: int | None, shaft
     """A lead cut at height ``z`` m with its encapsulation, coloured as its cathodes and anodes; one that ends before is left open."""
     centre = shaft.centre(np.array([z]))[0]
     there = z < shaft.z_tip and (shaft.z_end is None or z > shaft.z_end)
-    words = _plain(shaft.name) + ("" if there else ", above or below this section")
+    words = plain(shaft.name) + ("" if there else ", above or below this section")
     if there and shaft.encapsulation > 0:
         _filled(figure, centre + around(_padded(shaft))[0], LAYER, "encapsulation", legend=False, **place)
     rim, lateral = around(shaft)
@@ -312,7 +312,7 @@ def strength_duration(result: Result) -> go.Figure | None:
         colour = palette[i % len(palette)]
         rheobase, chronaxie = float(at.rheobase) * 1e3, float(at.chronaxie) * 1e6
         figure.add_scatter(x=widths, y=at.strength_duration.values * 1e3, mode="markers", marker={"color": colour, "size": 9},
-                           name=_plain(program.name), hovertemplate="%{x:.0f} µs: %{y:.2f} mA<extra></extra>")
+                           name=plain(program.name), hovertemplate="%{x:.0f} µs: %{y:.2f} mA<extra></extra>")
         figure.add_scatter(x=fine, y=rheobase * (1 + chronaxie / fine), mode="lines", line={"color": colour, "width": 1.5},
                            name=f"rheobase {rheobase:.2f} mA, chronaxie {chronaxie:.0f} µs")
         figure.add_scatter(x=[chronaxie], y=[2 * rheobase], mode="markers", showlegend=False,
@@ -328,7 +328,7 @@ def strength_duration(result: Result) -> go.Figure | None:
 def usage_ranges(result: Result) -> go.Figure:
     """Perception to discomfort for every program, with the programmed amplitude."""
     figure = go.Figure(layout={"template": "none"})
-    names = [_plain(program.name) for program in result.case.rows]
+    names = [plain(program.name) for program in result.case.rows]
     low = result.recruitment.perception_threshold.values * 1e3
     high = result.recruitment.discomfort_threshold.values * 1e3
     known = np.isfinite(low) & np.isfinite(high) & (high > low)

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, INK, style
+from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, INK, plain, style
 from epidura.transmission import SURE, WORDS
 
 NAMES = {"SG": "inhibitory neurons of this place", "SURR": "inhibitory neurons around it", "EX": "relay of the pain fibres",
@@ -217,7 +217,7 @@ def rasters(found: xr.Dataset, program: int, span: float = 1.0) -> go.Figure:
     """When each neuron fires in the first copy: without stimulation above, with it below."""
     onset, names = float(found.attrs["onset"]), [str(name) for name in found.population.values]
     shown = (onset - 0.3, min(onset + span, float(found.attrs["duration"])))
-    with_it = f"{found.program.values[program]}, {found.place.values[int(found.main_place[program])]}"
+    with_it = f"{plain(str(found.program.values[program]))}, {found.place.values[int(found.main_place[program])]}"
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.12, subplot_titles=("without stimulation", with_it))
     figure.layout.template = "none"
     colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(dict.fromkeys(names))}
@@ -243,7 +243,7 @@ def against_amplitude(found: xr.Dataset, known: Sequence[int]) -> go.Figure:
         x = 1e3 * found.sweep_amplitude.values[i]
         y = found.rate_at_amplitude.isel(program=i).sel(projection=cell).values
         shares = found.share_at_amplitude.values[i]
-        figure.add_scatter(x=x, y=np.nanmean(y, axis=1), mode="lines+markers", name=str(found.program.values[i]),
+        figure.add_scatter(x=x, y=np.nanmean(y, axis=1), mode="lines+markers", name=plain(str(found.program.values[i])),
                            line={"color": COLOURS[n % len(COLOURS)]}, customdata=shares,
                            error_y={"type": "data", "array": np.nanstd(y, axis=1), "thickness": 1},
                            hovertemplate="%{x:.2f} mA, %{customdata:.1%} of the large fibres: %{y:.0f} per s")
@@ -260,7 +260,7 @@ def against_frequency(found: xr.Dataset, known: Sequence[int]) -> go.Figure:
     cell = str(found.projection.values[0])
     x = found.frequency.values
     curves = [("every large fibre driven", found.rate_at_frequency_all.sel(projection=cell).values, INK, "dash")]
-    curves += [(f"fibres of {found.program.values[i]}", found.rate_at_frequency.isel(program=i).sel(projection=cell).values,
+    curves += [(f"fibres of {plain(str(found.program.values[i]))}", found.rate_at_frequency.isel(program=i).sel(projection=cell).values,
                 COLOURS[n % len(COLOURS)], "solid") for n, i in enumerate(known)]
     for name, y, colour, dash in curves:
         if np.isfinite(y).any():
