@@ -243,6 +243,20 @@ def test_a_batch_without_members_and_a_fast_link_are_refused() -> None:
         simulate(fast, [member([], [])], 10.0, 0.025)
 
 
+def test_a_channel_of_calcium_without_a_pool_and_an_unknown_one_are_refused() -> None:
+    network, given = random_network(1)
+
+    def with_channel(name: str, first: int) -> Network:
+        extra = Channel(name, first, np.array([1e-5]), np.array([0.0]))
+        return replace(network, kinds=(*network.kinds[:3], replace(network.kinds[3], channels=(extra,)), *network.kinds[4:]))
+
+    with pytest.raises(ValueError, match="patchy: kca where there is no calcium pool"):
+        simulate(with_channel("kca", 4), [given], 10.0, 0.025)
+    with pytest.raises(ValueError, match="patchy: no channel sodium; there are na, kdri"):
+        simulate(with_channel("sodium", 1), [given], 10.0, 0.025)
+    simulate(with_channel("kca", 3), [given], 10.0, 0.025)
+
+
 # What becomes unstable
 
 

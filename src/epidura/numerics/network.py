@@ -29,6 +29,9 @@ Ints = NDArray[np.int64]
 CHANNELS = ("na", "kdri", "na-hh2", "k-hh2", "nap", "cal", "kca", "caan")
 """Names of the channels that a neuron may have."""
 
+OF_CALCIUM = ("cal", "kca", "caan")
+"""Those that need a pool wherever they are."""
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -259,7 +262,8 @@ def simulate(network: Network, members: Sequence[Member], duration: float, dt: f
         progress: called with a share from 0 to 1.
 
     Raises:
-        ValueError: a step that cannot be, delays between neurons below ``LEAST_DELAY``, fibres that do not exist, times out of order.
+        ValueError: a step that cannot be, delays between neurons below ``LEAST_DELAY``, unknown channels or ones of calcium without
+            a pool, fibres that do not exist, times out of order.
     """
     from epidura.numerics import network_kernel as kernel
 
@@ -318,6 +322,13 @@ def _check(network: Network, members: Sequence[Member], duration: float, dt: flo
         raise ValueError(f"neurons are connected with a delay below {LEAST_DELAY:g} ms")
     if (network.afferent.delay < 0).any():
         raise ValueError("a fibre is connected with a negative delay")
+    for kind in network.kinds:
+        for channel in kind.channels:
+            if channel.name not in CHANNELS:
+                raise ValueError(f"{kind.name}: no channel {channel.name}; there are {', '.join(CHANNELS)}")
+            first, last = (0, 0) if kind.pool is None else (kind.pool.first, kind.pool.first + len(kind.pool.decay))
+            if channel.name in OF_CALCIUM and not first <= channel.first <= channel.first + len(channel.conductance) <= last:
+                raise ValueError(f"{kind.name}: {channel.name} where there is no calcium pool")
     for m, member in enumerate(members):
         times, fibre = np.asarray(member.times), np.asarray(member.fibre)
         if times.shape != fibre.shape:
