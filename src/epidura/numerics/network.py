@@ -130,7 +130,7 @@ class Connections:
         receptor: (c,) index into the receptors of the target's kind.
         weight: (c,) uS at the peak.
         delay: (c,) ms from the source's action potential to the synapse. Between neurons at least ``LEAST_DELAY``.
-        terminal: (c,) index of the presynaptic inhibition that scales each event as it arrives, -1 for none.
+        terminal: (c,) index of the presynaptic inhibition that scales each event, as it is when the fibre fires; -1 for none.
     """
 
     source: Ints
