@@ -21,7 +21,7 @@ NAMES = {"SG": "inhibitory neurons of this place", "SURR": "inhibitory neurons a
 CLOSES = 0.2
 """Share by which firing has fallen where the gate is called closing, in the words of a report."""
 
-COLOURS = (FELT, CATHODE, ANODE, HURTS, "#7a4fb5", IDLE)
+COLOURS = (FELT, CATHODE, ANODE, HURTS, "#7a4fb5", IDLE, "#4d7c0f", "#be185d", "#0e7490", "#713f12")
 
 
 def section(found: xr.Dataset, table: Callable[..., str], figure: Callable[[go.Figure, str], str]) -> str:
@@ -235,6 +235,11 @@ def rasters(found: xr.Dataset, program: int, span: float = 1.0) -> go.Figure:
     return style(figure, "When the neurons fire", height=150 + 26 * max(2 * len(names), 8))
 
 
+def _tall(programs: int) -> int:
+    """Height of a chart whose legend may need a line for each program, px."""
+    return 340 + 24 * programs
+
+
 def against_amplitude(found: xr.Dataset, known: Sequence[int]) -> go.Figure:
     """Firing of the first projection population against amplitude, with the interval over the copies."""
     figure = go.Figure(layout={"template": "none"})
@@ -251,7 +256,7 @@ def against_amplitude(found: xr.Dataset, known: Sequence[int]) -> go.Figure:
     figure.add_hline(y=off, line={"color": IDLE, "dash": "dot"}, annotation_text="without stimulation", annotation_font_color="#52606d")
     figure.update_xaxes(title_text="amplitude (mA)")
     figure.update_yaxes(title_text=f"{cell}, action potentials per second", rangemode="tozero")
-    return style(figure, "Against amplitude", height=360, legend={"orientation": "h", "y": -0.25})
+    return style(figure, "Against amplitude", height=_tall(len(known)), legend={"orientation": "h", "y": -0.25})
 
 
 def against_frequency(found: xr.Dataset, known: Sequence[int]) -> go.Figure:
@@ -269,4 +274,4 @@ def against_frequency(found: xr.Dataset, known: Sequence[int]) -> go.Figure:
     figure.add_hline(y=_mean(found.rate_off.sel(cell=cell)), line={"color": IDLE, "dash": "dot"})
     figure.update_xaxes(title_text="frequency (Hz)", type="log", tickvals=x, ticktext=[f"{f:g}" for f in x])
     figure.update_yaxes(title_text=f"{cell}, action potentials per second", rangemode="tozero")
-    return style(figure, "Against frequency", height=360, legend={"orientation": "h", "y": -0.25})
+    return style(figure, "Against frequency", height=_tall(len(known)), legend={"orientation": "h", "y": -0.25})

@@ -75,7 +75,7 @@ class Gate(Recipe):
     duration: Time = Field(2.0, gt=0, le=600)
     places: int = Field(6, ge=1, le=200)
     volleys: int = Field(8, ge=0, le=100)
-    levels: int = Field(5, ge=0, le=50)
+    levels: int = Field(8, ge=0, le=50)
     frequencies: tuple[Frequency, ...] = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
     hypotheses: tuple[Hypothesis, ...] = get_args(Hypothesis)
     conduction: Conduction = Field(default_factory=Conduction)
@@ -450,8 +450,10 @@ def _amplitudes(recruitment: xr.Dataset, program: Program, place: Place, count: 
     names, levels = [row.name for row in rows(program)], _levels(recruitment, program)
     at = recruitment.sel(program=names)
     own = (at.fibre_population.values == "dorsal-column") & (at.segment.values == place.dermatome) & (at.side.values == place.side)
-    factor = np.sort(np.min(at.threshold.values[:, own] / levels[:, None], axis=0))
-    half = factor[(factor.size - 1) // 2] if factor.size else 1.5
+    factor, weight = np.min(at.threshold.values[:, own] / levels[:, None], axis=0), at.weight.values[own]
+    order = np.argsort(factor)
+    reached = np.cumsum(weight[order]) >= 0.5 * weight.sum()
+    half = float(factor[order][np.argmax(reached)]) if own.any() else 1.5
     discomfort = float(np.min(at.discomfort_threshold.values / levels))
     highest = max(1.5, *(one for one in (half, discomfort) if np.isfinite(one)))
     return np.geomspace(0.5, min(highest, 10.0), count)
