@@ -407,6 +407,15 @@ class Conduction(Recipe):
     half_rate: Frequency = Field(default_factory=lambda: _collateral("half rate").value, gt=0)
     slope: float = Field(default_factory=lambda: _collateral("slope").value, gt=0)
 
+    def arriving(self, driven: Trains, background: Trains | None, fibres: Sequence[Fibre], rng: np.random.Generator) -> Trains:
+        """What enters the dorsal horn of action potentials that a lead drives, and of the background that shares large fibres with them."""
+        trains = driven.jittered(rng, self.jitter)
+        if background is not None:
+            trains = trains.merged(background)
+        large = [k for group in fibres if group.target for k in group.members]
+        trains = trains.limited(self.refractory, large)
+        return trains.invading(rng, self.half_rate, self.slope, large) if self.collaterals else trains
+
     def numbers(self) -> tuple[Number, ...]:
         """The sources of what was left at its default and is used."""
         default = Conduction()
@@ -524,14 +533,7 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
     if any(counts.values()) and not fires_there.any():
         notes.append("no fibre was followed in time that fires at this amplitude; those that fire answer every pulse or packet once")
     made = Trains.of([np.sort(train[(train >= 0) & (train < duration)]) for train in trains], duration)
-    made = made.jittered(rng, conduction.jitter)
-    if background is not None:
-        made = made.merged(background)
-    large = [k for group in fibres if group.target for k in group.members]
-    made = made.limited(conduction.refractory, large)
-    if conduction.collaterals:
-        made = made.invading(rng, conduction.half_rate, conduction.slope, large)
-    return Recruited(made, shares, counts, stands_for, latency, tuple(notes))
+    return Recruited(conduction.arriving(made, background, fibres, rng), shares, counts, stands_for, latency, tuple(notes))
 
 
 def _segments(recruitment: xr.Dataset, canal: Canal, dermatome: str, side: str, notes: list[str]) -> dict[str, NDArray[np.bool_]]:

@@ -680,13 +680,7 @@ def bench_fibre(
     """
     from epidura.bench import fibre
 
-    fibre.check_target(path)
-    # lines instead of a bar, whose redrawing would be measured with the rest
-    rows = fibre.measure(quick, long, lambda words, share: err.print(f"{words} ...", style="dim"))
-    fibre.save(rows, path)
-    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in fibre.versions().items())
-    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s), {'AVX-512' if about['avx512'] else 'no AVX-512'}; {versions}")
-    out.print(f"figures: {path}", markup=False, soft_wrap=True)
+    _measured(path, lambda say: fibre.measure(quick, long, say), fibre.save, fibre.versions, vectors=True)
 
 
 @bench.command("field")
@@ -699,14 +693,9 @@ def bench_field(
     Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
     the figures; nothing fails on them. Takes some ten minutes.
     """
-    from epidura.bench import fibre, field
+    from epidura.bench import field
 
-    fibre.check_target(path)
-    rows = field.measure(quick, lambda words, share: err.print(f"{words} ...", style="dim"))
-    field.save(rows, path)
-    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in field.used().items())
-    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s); {versions}")
-    out.print(f"figures: {path}", markup=False, soft_wrap=True)
+    _measured(path, lambda say: field.measure(quick, say), field.save, field.used)
 
 
 @bench.command("gate")
@@ -720,13 +709,23 @@ def bench_gate(
     Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
     the figures; nothing fails on them. Takes a minute or two.
     """
-    from epidura.bench import fibre, gate
+    from epidura.bench import gate
+
+    _measured(path, lambda say: gate.measure(quick, long, say), gate.save, gate.used)
+
+
+def _measured(path: Path, measure: Callable[[Callable[[str, float], None]], list[Row]], save: Callable[[list[Row], Path], object],
+              used: Callable[[], dict[str, str]], vectors: bool = False) -> None:
+    """Measure, write the figures and show them, with machine and versions."""
+    from epidura.bench import fibre
 
     fibre.check_target(path)
-    rows = gate.measure(quick, long, lambda words, share: err.print(f"{words} ...", style="dim"))
-    gate.save(rows, path)
-    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in gate.used().items())
-    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s); {versions}")
+    # lines instead of a bar, whose redrawing would be measured with the rest
+    rows = measure(lambda words, share: err.print(f"{words} ...", style="dim"))
+    save(rows, path)
+    about, versions = fibre.machine(), ", ".join(f"{name} {number}" for name, number in used().items())
+    wide = f", {'AVX-512' if about['avx512'] else 'no AVX-512'}" if vectors else ""
+    _bench_table(rows, f"{about['processor']}, {about['cores']} core(s){wide}; {versions}")
     out.print(f"figures: {path}", markup=False, soft_wrap=True)
 
 

@@ -334,11 +334,7 @@ class _Runs:
         targets: tuple[Target, Target] = ("local", "surround")
         for target in targets:
             trains = trains.merged(afferents.ideal(fibres, frequency, self.end, target=target, share=share[target], onset=self.onset))
-        large = [k for group in fibres if group.target for k in group.members]
-        trains = trains.jittered(rng, self.gate.conduction.jitter).merged(background).limited(self.gate.conduction.refractory, large)
-        if self.gate.conduction.collaterals:
-            trains = trains.invading(rng, self.gate.conduction.half_rate, self.gate.conduction.slope, large)
-        return Copy(trains)
+        return Copy(self.gate.conduction.arriving(trains, background, fibres, rng))
 
 
 def transmit(circuit: Circuit, gate: Gate, recruitment: xr.Dataset, firing: Sequence[xr.Dataset | None], programs: Sequence[Program],

@@ -116,6 +116,14 @@ def _gate(state, one, two, table, gate, piece, x, moves):
     return load(state, one), load(state, two)
 
 
+@nb.njit(**_INLINE)
+def _summed(cable, channel, i, j, open_i, open_j, g, g_j, ge, ge_j):
+    """Conductances and their products with the reversal at two compartments, with those of one more channel."""
+    at, at_j = channel * cable.n + i, channel * cable.n + j
+    own, own_j = open_i * spread(cable.g, at), open_j * spread(cable.g, at_j)
+    return g + own, g_j + own_j, ge + own * spread(cable.e, at), ge_j + own_j * spread(cable.e, at_j)
+
+
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def channels(cable, state, table, knots, dt, moves):
     """Gates after a step at the new voltage, calcium, and the conductances of the coming step.
@@ -145,33 +153,23 @@ def channels(cable, state, table, knots, dt, moves):
                 o, o_j = _gate(state, KDRI_N * n + i, KDRI_N * n + j, table, 2, piece, x, moved)
                 h, h_j = _gate(state, KDRI_H * n + i, KDRI_H * n + j, table, 3, piece, x, moved)
                 o, o_j = o * o, o_j * o_j
-                o, o_j = o * o * h * spread(cable.g, KDRI * n + i), o_j * o_j * h_j * spread(cable.g, KDRI * n + j)
-                g, g_j = g + o, g_j + o_j
-                ge, ge_j = ge + o * spread(cable.e, KDRI * n + i), ge_j + o_j * spread(cable.e, KDRI * n + j)
+                g, g_j, ge, ge_j = _summed(cable, KDRI, i, j, o * o * h, o_j * o_j * h_j, g, g_j, ge, ge_j)
             if na:
                 m, m_j = _gate(state, NA_M * n + i, NA_M * n + j, table, 0, piece, x, moves)
                 h, h_j = _gate(state, NA_H * n + i, NA_H * n + j, table, 1, piece, x, moves)
-                o, o_j = m * m * m * h * spread(cable.g, NA * n + i), m_j * m_j * m_j * h_j * spread(cable.g, NA * n + j)
-                g, g_j = g + o, g_j + o_j
-                ge, ge_j = ge + o * spread(cable.e, NA * n + i), ge_j + o_j * spread(cable.e, NA * n + j)
+                g, g_j, ge, ge_j = _summed(cable, NA, i, j, m * m * m * h, m_j * m_j * m_j * h_j, g, g_j, ge, ge_j)
             if na_hh2:
                 m, m_j = _gate(state, HH_M * n + i, HH_M * n + j, table, 4, piece, x, moves)
                 h, h_j = _gate(state, HH_H * n + i, HH_H * n + j, table, 5, piece, x, moves)
-                o, o_j = m * m * m * h * spread(cable.g, NA_HH2 * n + i), m_j * m_j * m_j * h_j * spread(cable.g, NA_HH2 * n + j)
-                g, g_j = g + o, g_j + o_j
-                ge, ge_j = ge + o * spread(cable.e, NA_HH2 * n + i), ge_j + o_j * spread(cable.e, NA_HH2 * n + j)
+                g, g_j, ge, ge_j = _summed(cable, NA_HH2, i, j, m * m * m * h, m_j * m_j * m_j * h_j, g, g_j, ge, ge_j)
             if k_hh2:
                 o, o_j = _gate(state, HH_N * n + i, HH_N * n + j, table, 6, piece, x, moves)
                 o, o_j = o * o, o_j * o_j
-                o, o_j = o * o * spread(cable.g, K_HH2 * n + i), o_j * o_j * spread(cable.g, K_HH2 * n + j)
-                g, g_j = g + o, g_j + o_j
-                ge, ge_j = ge + o * spread(cable.e, K_HH2 * n + i), ge_j + o_j * spread(cable.e, K_HH2 * n + j)
+                g, g_j, ge, ge_j = _summed(cable, K_HH2, i, j, o * o, o_j * o_j, g, g_j, ge, ge_j)
             if nap:
                 m, m_j = _gate(state, NAP_M * n + i, NAP_M * n + j, table, 7, piece, x, moves)
                 h, h_j = _gate(state, NAP_H * n + i, NAP_H * n + j, table, 8, piece, x, moves)
-                o, o_j = m * h * spread(cable.g, NAP * n + i), m_j * h_j * spread(cable.g, NAP * n + j)
-                g, g_j = g + o, g_j + o_j
-                ge, ge_j = ge + o * spread(cable.e, NAP * n + i), ge_j + o_j * spread(cable.e, NAP * n + j)
+                g, g_j, ge, ge_j = _summed(cable, NAP, i, j, m * h, m_j * h_j, g, g_j, ge, ge_j)
             store(state, G * n + i, g)
             store(state, G * n + j, g_j)
             store(state, GE * n + i, ge)
