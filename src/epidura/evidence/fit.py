@@ -10,7 +10,7 @@ NumPyro (extra ``epidura[calibrate]``); the same seed gives the same draws on th
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import math
 import os
 import sys
@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from epidura.errors import Failed
-from epidura.evidence.model import Arm, Floats, Library, therapies
+from epidura.evidence.model import Arm, Floats, Library
+from epidura.evidence.posterior import fingerprint
 from epidura.evidence.rows import Row, arms, expected, rows, weights
 from epidura.tables import table
 
@@ -131,17 +132,19 @@ def log_likelihood(row: Row, value: Any, sd: Any, xp: Any = np) -> Any:
     return found
 
 
-def write(found: Fit, path: Path, kept: int = KEPT) -> None:
-    """Store evenly spaced draws and where they are from, whole or not at all."""
-    names = [name for name in found.draws if not name.startswith("~")]
+def write(found: Fit, path: Path, seed: int, kept: int = KEPT) -> None:
+    """Store evenly spaced draws and where they are from, each file whole or not at all."""
+    names = list(found.draws)
     total = len(found.draws[names[0]])
     chosen = np.linspace(0, total - 1, min(kept, total)).round().astype(int)
-    temporary = path.with_suffix(".part")
-    with temporary.open("w", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(names)
-        out.writerows([f"{found.draws[name][k]:.6g}" for name in names] for k in chosen)
-    os.replace(temporary, path)
+    lines = [",".join(names), *(",".join(f"{found.draws[name][k]:.6g}" for name in names) for k in chosen)]
+    about = {"fitted_to": fingerprint(), "seed": seed, "draws": total, "stored": len(chosen), "divergences": found.divergences,
+             "largest_rhat": round(max(found.rhat.values()), 4), "fewest_independent_draws": round(min(found.effective.values())),
+             "versions": {name: version(name) for name in ("numpyro", "jax", "numpy")}}
+    for place, text in ((path, "\n".join(lines)), (path.with_suffix(".json"), json.dumps(about, indent=1))):
+        temporary = place.with_suffix(".part")
+        temporary.write_text(text + "\n")
+        os.replace(temporary, place)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,11 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if worst > LARGEST_RHAT:
         print(f"chains disagree: R-hat {worst:.3f}, allowed up to {LARGEST_RHAT}; nothing is written", file=sys.stderr)
         return 1
-    write(found, given.out)
+    write(found, given.out, given.seed)
     return 0
 
 
-__all__ = ["Fit", "fit", "log_likelihood", "main", "therapies", "trials_of", "write"]
+__all__ = ["Fit", "fit", "log_likelihood", "main", "trials_of", "write"]
 
 if __name__ == "__main__":
     sys.exit(main())
