@@ -69,19 +69,19 @@ def test_table(quick):
         assert word in text
 
 
-def test_bench_alone_lists_what_there_is(tmp_path):
-    done = epidura("bench", cwd=tmp_path)
+def test_bench_alone_lists_what_there_is(here, tmp_path):
+    done = here("bench")
     assert done.returncode == 0
     assert "fibre" in done.stdout
     assert "engine" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_targets_that_cannot_be_written_are_refused_at_once(tmp_path):
+def test_targets_that_cannot_be_written_are_refused_at_once(here, tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
-    refused(epidura("bench", "fibre", "--json", "folder", cwd=tmp_path), "folder: this is a folder")
-    refused(epidura("bench", "fibre", "--json", "file/bench.json", cwd=tmp_path), "file/bench.json: no file can be made here")
+    refused(here("bench", "fibre", "--json", "folder"), "folder: this is a folder")
+    refused(here("bench", "fibre", "--json", "file/bench.json"), "file/bench.json: no file can be made here")
     assert (tmp_path / "file").read_text() == "x"
 
 

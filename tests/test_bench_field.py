@@ -60,9 +60,9 @@ def test_table(quick):
         assert word in quick[0]
 
 
-def test_a_target_that_cannot_be_written_is_refused_at_once(tmp_path):
+def test_a_target_that_cannot_be_written_is_refused_at_once(here, tmp_path):
     (tmp_path / "folder").mkdir()
-    refused(epidura("bench", "field", "--json", "folder", cwd=tmp_path), "folder: this is a folder")
+    refused(here("bench", "field", "--json", "folder"), "folder: this is a folder")
 
 
 def test_an_earlier_file_stays_when_the_new_one_fails(tmp_path):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import xarray as xr
 import yaml
-from tiny_case import TINY, epidura, refused, tiny
+from tiny_case import SHORT_GATE, TINY, epidura, refused, tiny
 
-from epidura import cli, study
+from epidura import study
 from epidura.case import read
 from epidura.lead.percutaneous import models
 from epidura.waveform import family
@@ -21,86 +22,73 @@ COMMANDS = ["run", "demo", "check", "leads", "waveforms", "cite", "export", "pro
 WRITTEN = ["case.yaml", "products.zarr", "report.html", "run.json"]
 FAST = ("--accuracy", "fast")
 BE = ("--scheme", "backward-euler", "--dt", "5 us")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+SHORT = {**TINY, "gate": SHORT_GATE}
 
 
 @pytest.fixture(scope="module")
 def case_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("case") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY), "utf-8")
+    path.write_text(yaml.safe_dump(SHORT), "utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory, cache, case_file) -> tuple[Path, dict[str, Any]]:
+def first(tmp_path_factory, fields, case_file) -> tuple[Path, dict[str, Any]]:
     """The folder that a run with --json wrote, and what it printed."""
     folder = tmp_path_factory.mktemp("first")
-    done = epidura("run", case_file, "--out", "out", "--json", *FAST, cwd=folder, cache=cache)
+    done = epidura("run", case_file, "--out", "out", "--json", *FAST, cwd=folder, cache=fields)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return folder / "out", json.loads(done.stdout)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """The command line in this process, for the many refusals: much faster than a process each."""
-    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("EPIDURA_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("sys.argv", ["epidura", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, end.value.code, said.out, said.err)
-    return call
-
-
-def threshold(tmp_path: Path, *arguments: str | Path) -> list[dict[str, Any]]:
-    done = epidura("threshold", *arguments, "--json", cwd=tmp_path)
+def as_json(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """What a command printed with --json; nothing on stderr."""
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
 
 
-def test_help_teaches_at_every_step(tmp_path):
+@pytest.fixture
+def threshold(here) -> Callable[..., list[dict[str, Any]]]:
+    return lambda *arguments: as_json(here("threshold", *arguments, "--json"))
+
+
+def test_help_teaches_at_every_step(tmp_path, here):
     top = epidura("--help", cwd=tmp_path)
     assert top.returncode == 0
     assert "not a medical device" in top.stdout
     for command in COMMANDS:
         assert f" {command} " in top.stdout
-        done = epidura(command, "--help", cwd=tmp_path)
+        done = here(command, "--help")
         assert done.returncode == 0
         assert f"{command} [OPTIONS]" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_of_threshold_and_run_name_their_options(tmp_path):
-    text = epidura("threshold", "--help", cwd=tmp_path).stdout
+def test_help_of_threshold_and_run_name_their_options(here):
+    text = here("threshold", "--help").stdout
     for option in ("model", "diameter", "distance", "pulse-width", "sigma", "sigma-long", "waveform", "waveform-csv", "anode-at",
                    "dt",
                    "scheme", "nodes", "tolerance", "precision", "json"):
         assert f"--{option}" in text
-    text = epidura("run", "--help", cwd=tmp_path).stdout
+    text = here("run", "--help").stdout
     for option in ("out", "device", "accuracy", "json"):
         assert f"--{option}" in text
 
 
-def test_leads(tmp_path):
+def test_leads(tmp_path, here):
     rows = json.loads(epidura("leads", "--json", cwd=tmp_path).stdout)
     assert set(models()) <= {row["id"] for row in rows}
     octrode = next(row for row in rows if row["id"] == "octrode")
     assert (octrode["contacts"], octrode["contact_length_mm"], octrode["manufacturer"]) == ("8", "3", "Abbott")
     assert all(row["evidence"] for row in rows)
-    done = epidura("leads", cwd=tmp_path)
+    done = here("leads")
     assert done.returncode == 0
     assert "octrode" in done.stdout
 
 
-def test_waveforms(tmp_path):
+def test_waveforms(tmp_path, here):
     rows = json.loads(epidura("waveforms", "--json", cwd=tmp_path).stdout)
     assert [row["kind"] for row in rows] == list(family.members)
     used = {row["kind"]: row for row in rows}
@@ -112,7 +100,7 @@ def test_waveforms(tmp_path):
     for row in rows:
         for name in family.members[row["kind"]].model_fields:
             assert name == "kind" or name in row["parameters"]
-    done = epidura("waveforms", cwd=tmp_path)
+    done = here("waveforms")
     assert done.returncode == 0
     assert "high-frequency" in done.stdout
 
@@ -161,7 +149,7 @@ def test_files_that_are_no_case(tmp_path, here, command):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["binary.yaml", "empty.yaml", "good.yaml", "list.yaml"]
 
 
-def test_cite(tmp_path, case_file):
+def test_cite(tmp_path, here, case_file):
     done = epidura("cite", case_file, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
@@ -171,7 +159,7 @@ def test_cite(tmp_path, case_file):
     unverified = [one in ("recall", "judgement") for one in evidence]
     assert unverified == sorted(unverified, reverse=True)
     assert any("Feirabend" in row["source"] and row["doi"] == "10.1093/brain/awf111" for row in rows)
-    text = epidura("cite", case_file, cwd=tmp_path)
+    text = here("cite", case_file)
     assert text.returncode == 0
     assert "Feirabend" in text.stdout
     assert list(tmp_path.iterdir()) == []
@@ -189,18 +177,18 @@ NEURON = [
 
 
 @pytest.mark.parametrize(("options", "bracket"), NEURON, ids=lambda one: " ".join(map(str, one)))
-def test_threshold_is_in_the_bracket_of_neuron(tmp_path, options, bracket):
-    (row,) = threshold(tmp_path, "--diameter", "8.7 um", "--distance", "1 mm", "--sigma", "0.2 S/m", *BE, *options)
+def test_threshold_is_in_the_bracket_of_neuron(threshold, options, bracket):
+    (row,) = threshold("--diameter", "8.7 um", "--distance", "1 mm", "--sigma", "0.2 S/m", *BE, *options)
     assert bracket[0] * 0.999 <= row["threshold_mA"] <= bracket[1] * 1.001
     assert row["nodes"] == 51
 
 
 def test_threshold_echoes_every_input(tmp_path):
-    (row,) = threshold(tmp_path, "--model", "mrg-interpolated", "--diameter", "9 um", "--distance", "1 mm", "--pulse-width",
-                       "0.1 ms",
-                       "--sigma", "0.2 S/m", "--sigma-long", "0.6 S/m", "--waveform", "asymmetric", "--interphase-gap", "20 us",
-                       "--anode-at", "7 mm", "--dt", "10 us", "--scheme", "second-order", "--nodes", "61", "--tolerance", "0.001",
-                       "--precision", "float32")
+    """In a process of its own, as a person calls it."""
+    (row,) = as_json(epidura("threshold", "--model", "mrg-interpolated", "--diameter", "9 um", "--distance", "1 mm", "--pulse-width", "0.1 ms",
+                             "--sigma", "0.2 S/m", "--sigma-long", "0.6 S/m", "--waveform", "asymmetric", "--interphase-gap", "20 us",
+                             "--anode-at", "7 mm", "--dt", "10 us", "--scheme", "second-order", "--nodes", "61", "--tolerance", "0.001",
+                             "--precision", "float32", "--json", cwd=tmp_path))
     assert row["threshold_mA"] > 0
     wanted = {"model": "mrg-interpolated", "diameter": "9 um", "distance": "1 mm", "pulse_width": "0.1 ms", "sigma": "0.2 S/m",
               "sigma_long": "0.6 S/m", "waveform": "asymmetric", "interphase_gap": "20 us", "anode_at": "7 mm", "dt": "10 us",
@@ -208,8 +196,8 @@ def test_threshold_echoes_every_input(tmp_path):
     assert {key: row[key] for key in wanted} == wanted
 
 
-def test_lists_make_all_combinations(tmp_path):
-    rows = threshold(tmp_path, "--diameter", "8.7 um, 10 um", "--distance", "1 mm,2 mm", "--pulse-width", "60 us,210 us", *BE)
+def test_lists_make_all_combinations(threshold):
+    rows = threshold("--diameter", "8.7 um, 10 um", "--distance", "1 mm,2 mm", "--pulse-width", "60 us,210 us", *BE)
     asked = [(row["diameter"], row["distance"], row["pulse_width"]) for row in rows]
     assert asked == [(d, r, w) for d in ("8.7 um", "10 um") for r in ("1 mm", "2 mm") for w in ("60 us", "210 us")]
     found = dict(zip(asked, (row["threshold_mA"] for row in rows), strict=True))
@@ -219,27 +207,27 @@ def test_lists_make_all_combinations(tmp_path):
         assert d == "10 um" or value > found["10 um", r, w]
         assert r == "2 mm" or value < found[d, "2 mm", w]
         assert w == "60 us" or value < found[d, r, "60 us"]
-    (alone,) = threshold(tmp_path, "--diameter", "10 um", "--distance", "2 mm", "--pulse-width", "60 us", *BE)
+    (alone,) = threshold("--diameter", "10 um", "--distance", "2 mm", "--pulse-width", "60 us", *BE)
     assert alone["threshold_mA"] == pytest.approx(found["10 um", "2 mm", "60 us"], rel=1e-9)
 
 
-def test_threshold_without_json_is_a_table(tmp_path):
-    done = epidura("threshold", "--diameter", "8.7 um,10 um", "--pulse-width", "60 us", *BE, cwd=tmp_path)
+def test_threshold_without_json_is_a_table(here):
+    done = here("threshold", "--diameter", "8.7 um,10 um", "--pulse-width", "60 us", *BE)
     assert done.returncode == 0, done.stderr
     assert "8.7 um" in done.stdout
     assert "0.186" in done.stdout
 
 
-def test_a_rectangle_as_csv_is_the_rectangle(tmp_path):
+def test_a_rectangle_as_csv_is_the_rectangle(tmp_path, threshold):
     (tmp_path / "one.csv").write_text("time_us,value\n0,-1\n60,0\n")
     (tmp_path / "two.csv").write_text("time_us,value\n0,-2.5\n210,2.5\n420,0\n")  # scaled by its first phase
     common = ("--diameter", "8.7 um", *BE)
-    (csv,) = threshold(tmp_path, *common, "--waveform-csv", "one.csv")
-    (option,) = threshold(tmp_path, *common, "--pulse-width", "60 us")
+    (csv,) = threshold(*common, "--waveform-csv", "one.csv")
+    (option,) = threshold(*common, "--pulse-width", "60 us")
     assert csv["threshold_mA"] == option["threshold_mA"]
     assert csv["waveform"].endswith("one.csv")
-    (csv,) = threshold(tmp_path, *common, "--waveform-csv", "two.csv")
-    (option,) = threshold(tmp_path, *common, "--pulse-width", "210 us", "--waveform", "symmetric")
+    (csv,) = threshold(*common, "--waveform-csv", "two.csv")
+    (option,) = threshold(*common, "--pulse-width", "210 us", "--waveform", "symmetric")
     assert csv["threshold_mA"] == option["threshold_mA"]
 
 
@@ -335,14 +323,11 @@ def test_run_writes_case_report_products_and_summary(first, case_file):
         assert product.impedance.attrs["units"] == "ohm"
 
 
-def test_a_case_with_an_interface(tmp_path, cache, first):
+def test_a_case_with_an_interface(tmp_path, here, first):
     """The field, the thresholds and all that was printed without one stay as they were."""
     path = tmp_path / "interface.yaml"
-    path.write_text(yaml.safe_dump({**TINY, "interface": {}}), "utf-8")
-    done = epidura("run", path, "--out", "out", "--json", *FAST, cwd=tmp_path, cache=cache)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    printed, before = json.loads(done.stdout), first[1]
+    path.write_text(yaml.safe_dump({**SHORT, "interface": {}}), "utf-8")
+    printed, before = as_json(here("run", path, "--out", "out", "--json", *FAST)), first[1]
     assert printed.keys() - before.keys() == {"interface"}
     (program,) = printed["programs"]
     added = program.pop("interface")
@@ -351,18 +336,17 @@ def test_a_case_with_an_interface(tmp_path, cache, first):
     assert added["pairs"][0]["contacts"] == [4, 5]
     assert added["pairs"][0]["tissue_ohm"] < added["pairs"][0]["measured_ohm"]
     assert added["tissue_voltage_V"] == pytest.approx(added["pairs"][0]["tissue_ohm"] * program["amplitude_mA"] * 1e-3, rel=1e-5)
-    text = epidura("run", path, "--out", "out", *FAST, cwd=tmp_path, cache=cache)
+    text = here("run", path, "--out", "out", *FAST)
     assert "contact interface, tissue alone -> with it: impedances at 1000 Hz" in text.stdout
     assert added["field"] in " ".join(text.stdout.split())
     with xr.open_zarr(tmp_path / "out" / "products.zarr", group="interface", consolidated=False) as product:
         assert float(product.voltage[0]) == pytest.approx(added["voltage_V"], abs=1e-6)
-    cited = epidura("cite", path, "--json", cwd=tmp_path)
-    assert [row["evidence"] for row in json.loads(cited.stdout) if "Cantrell" in row["source"]] == ["recall", "recall"]
+    assert [row["evidence"] for row in as_json(here("cite", path, "--json")) if "Cantrell" in row["source"]] == ["recall", "recall"]
 
 
-def test_a_second_run_replaces_the_first_and_gives_the_same(tmp_path, cache, case_file, first):
+def test_a_second_run_replaces_the_first_and_gives_the_same(tmp_path, here, case_file, first):
     for _ in range(2):
-        done = epidura("run", case_file, "--out", "deep/out", *FAST, cwd=tmp_path, cache=cache)
+        done = here("run", case_file, "--out", "deep/out", *FAST)
         assert done.returncode == 0, done.stderr
         assert "perception" in done.stdout
         assert "accuracy fast" in done.stdout
@@ -386,20 +370,20 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, here, case_f
     assert [p.name for p in tmp_path.iterdir()] == ["other"]
 
 
-def test_an_empty_folder_may_be_the_result(tmp_path, cache, case_file):
+def test_an_empty_folder_may_be_the_result(tmp_path, fields, case_file):
     """Also the one that the person stands in."""
-    done = epidura("run", case_file, "--out", ".", "--json", *FAST, cwd=tmp_path, cache=cache)
+    done = epidura("run", case_file, "--out", ".", "--json", *FAST, cwd=tmp_path, cache=fields)
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == (WRITTEN if done.returncode == 0 else [])
 
 
-def test_files_of_a_person_in_an_earlier_result_are_not_deleted(tmp_path, cache, case_file, first):
+def test_files_of_a_person_in_an_earlier_result_are_not_deleted(tmp_path, here, case_file, first):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "run.json").write_bytes((first[0] / "run.json").read_bytes())
     (folder / "notes.txt").write_text("seen by the surgeon")
-    epidura("run", case_file, "--out", "out", "--json", *FAST, cwd=tmp_path, cache=cache)
+    here("run", case_file, "--out", "out", "--json", *FAST)
     assert (folder / "notes.txt").read_text() == "seen by the surgeon"
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from test_study import point_sources
 from tiny_case import epidura, refused
 
-from epidura import cli
+from epidura import field
 from epidura.generator import names
+from epidura.product import Canal
 from epidura.program_file import FORMAT, json_schema
 from epidura.samples import HEAD
 
@@ -25,23 +28,10 @@ TONIC = FOLDER / "tonic.json"
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def call(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """The command in this process; fields are kept for the whole module."""
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("EPIDURA_CACHE", str(cache))
-        monkeypatch.setattr("sys.argv", ["epidura", "program", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), said.out, said.err)
-    return run
+def call(here: Call) -> Call:
+    """The command in this process; fields are kept for the whole session."""
+    return partial(here, "program")
 
 
 def changed(tmp_path: Path, **changes: Any) -> Path:
@@ -95,8 +85,7 @@ def test_figures_follow_from_each_other(call: Call) -> None:
     assert not density["above"]
 
 
-def test_what_a_person_reads(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.out, "width", 200)
+def test_what_a_person_reads(call: Call) -> None:
     done = call(FOLDER / "microdosing.json")
     assert done.returncode == 0
     for words in ("Abbott Octrode", "generator Abbott eterna", "in turns: 30 s on, 90 s off (0.25 of the time)", "amplitude rises over 1 s",
@@ -138,7 +127,7 @@ def test_nothing_is_shown_or_written_of_what_must_not_be(call: Call, tmp_path: P
     assert not table.exists()
 
 
-def test_a_lead_of_the_command_line_and_yaml(call: Call, tmp_path: Path) -> None:
+def test_a_lead_of_the_command_line_and_yaml(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     value = json.loads(TONIC.read_text("utf-8"))
     del value["leads"], value["generator"]
     path = tmp_path / "no_leads.yaml"
@@ -147,7 +136,13 @@ def test_a_lead_of_the_command_line_and_yaml(call: Call, tmp_path: Path) -> None
     assert (shown["vertebra"], shown["generator"]) == ("T9", "senza")
     (lead,) = shown["leads"]
     assert lead["tip_vertebra"] == "T9"
+    # another level is another canal; its field is not what this is about
+    asked: list[Canal] = []
+    monkeypatch.setattr(field, "solve_field", lambda canal, cache: asked.append(canal) or point_sources(canal))
     low = json.loads(call(path, "--lead", "octrode", "--vertebra", "T10", "--json").stdout)
+    (canal,) = asked
+    (at,) = [span for span in canal.cord.vertebrae if span.name == "T10"]
+    assert all(at.z0 < contact.z1 and contact.z0 < at.z1 for contact in canal.contacts[3:5])  # the middle of the lead is beside it
     assert low["vertebra"] == "T10"
     assert low["programs"][0]["power"] is None
     refused(call(path), "lead: the file names no leads; allowed: --lead MODEL; epidura leads lists them")

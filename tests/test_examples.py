@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tiny_case import epidura
 
 from epidura.canal import place_leads
 from epidura.case import Case, read, to_text
@@ -95,8 +94,8 @@ def test_every_kind_of_lead_and_of_canal_has_an_example():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_check_finds_an_example_good(path, tmp_path):
-    done = epidura("check", path, cwd=tmp_path)
+def test_check_finds_an_example_good(path, here, tmp_path):
+    done = here("check", path)
     assert done.returncode == 0, done.stderr
     case = read(path)
     assert done.stdout == (f"{path}: good; {len(case.leads)} lead(s), {case.contact_count} contacts, "

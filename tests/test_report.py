@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from scipy.special import gamma
-from tiny_case import TINY
+from tiny_case import SHORT_GATE, TINY
 
 import epidura as ep
 from epidura.delivery import deliver
@@ -77,15 +77,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
+def result(fields):
     program = TINY["programs"][0]
-    case = ep.read({**TINY, "title": TITLE, "about": ABOUT, "programs": [
+    case = ep.read({**TINY, "title": TITLE, "about": ABOUT, "gate": SHORT_GATE, "programs": [
         {**program, "name": RUDE},
         {**program, "name": EVIL, "contacts": {3: 0.5, 4: -1, 5: 0.5}, "amplitude": "60 % of perception"},
         {"name": "burst", "waveform": {"kind": "burst", "pulses": 2}, "contacts": {4: -1, "case": 1}, "amplitude": "2 mA"},
     ]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EPIDURA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EPIDURA_CACHE", str(fields))
         return ep.run(case, accuracy="fast")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.special import gamma
-from tiny_case import TINY, tiny
+from tiny_case import SHORT_GATE, TINY, tiny
 
 import epidura as ep
 from epidura import study
@@ -31,6 +31,12 @@ def point_sources(canal: Canal, scale: float = 1.0) -> LeadField:
 @pytest.fixture(scope="module")
 def case() -> ep.Case:
     return ep.read(TINY)
+
+
+@pytest.fixture(scope="module")
+def quiet(case) -> ep.Case:
+    """The case of a run whose test is about neither the firing in time nor the gate."""
+    return case.but(gate="off", firing="off")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +87,7 @@ def test_the_coarsest_field_is_not_checked(case, canal):
         study.check(case, point_sources(replace(canal, accuracy="fast")))
 
 
-def test_a_run_on_cuda_says_where_its_field_was_computed(case, monkeypatch):
+def test_a_run_on_cuda_says_where_its_field_was_computed(quiet, monkeypatch):
     asked: list[str] = []
 
     def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
@@ -90,18 +96,18 @@ def test_a_run_on_cuda_says_where_its_field_was_computed(case, monkeypatch):
 
     monkeypatch.setattr(study, "solve_field", solve)
     monkeypatch.setattr(study, "pick_device", lambda device: (device, ()))
-    assert study.ITERATED in ep.run(case, device="cuda", cache=False).warnings
+    assert study.ITERATED in ep.run(quiet, device="cuda", cache=False).warnings
     assert asked == ["cuda", "cuda"]  # the field, and the coarser one that it is checked with
-    assert study.ITERATED not in ep.run(case, device="cpu", cache=False, check_field=False).warnings
+    assert study.ITERATED not in ep.run(quiet, device="cpu", cache=False, check_field=False).warnings
     monkeypatch.setattr(study, "direct", lambda canal: True)
-    assert study.ITERATED not in ep.run(case, device="cuda", cache=False, check_field=False).warnings
+    assert study.ITERATED not in ep.run(quiet, device="cuda", cache=False, check_field=False).warnings
 
 
-def test_a_run_says_how_good_its_field_is(case, monkeypatch):
+def test_a_run_says_how_good_its_field_is(quiet, monkeypatch):
     """In the result, in the summary, in the report and in the timings; not when it is switched off."""
     monkeypatch.setattr(study, "solve_field", lambda canal, **_: point_sources(canal))
     monkeypatch.setattr(study, "check", lambda *_, **__: FieldError(0.0012, 0.034, 0.0056))
-    result = ep.run(case, cache=False)
+    result = ep.run(quiet, cache=False)
     assert result.summary()["accuracy"] == "standard"
     assert result.summary()["field_error"] == {"potential": 0.0012, "second_difference": 0.034, "impedance": 0.0056}
     assert "field check" in result.timings
@@ -111,25 +117,32 @@ def test_a_run_says_how_good_its_field_is(case, monkeypatch):
     assert "accuracy standard" in words
     for number in ("0.12%", "3.40%", "0.56%"):
         assert number in words
-    for other in (ep.run(case, cache=False, check_field=False), ep.run(case, cache=False, accuracy="fast")):
+    for other in (ep.run(quiet, cache=False, check_field=False), ep.run(quiet, cache=False, accuracy="fast")):
         assert other.field_error is None
         assert "field check" not in other.timings
         assert "not compared with another one" in field_words(other)
         assert "docs/field.md" in field_words(other)
 
 
-def with_interface(monkeypatch, **changes: object) -> ep.Result:
+def with_interface(**changes: object) -> ep.Result:
     """A run of the tiny case at 3 mA, once between 4 and 5 and once, in packets, against the case; 600 ohm around each contact."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": point_sources(canal))
     first = TINY["programs"][0]
     packets = {"name": "packets", "waveform": {"kind": "burst"}, "contacts": {4: -1, "case": 1}, "amplitude": "3 mA"}
     programs = [{**first, "amplitude": "3 mA"}, packets]
-    return ep.run(ep.read({**TINY, "programs": programs, **changes}), cache=False, accuracy="fast")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": point_sources(canal))
+        return ep.run(ep.read({**TINY, "programs": programs, "gate": "off", "firing": "off", **changes}), cache=False, accuracy="fast")
 
 
-def test_a_run_says_what_the_interface_adds(monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def covered() -> ep.Result:
+    """A run with the interface of platinum."""
+    return with_interface(interface={})
+
+
+def test_a_run_says_what_the_interface_adds(covered, tmp_path):
     """Numbers by hand from the power law (charge transfer is 0.3 % of it at 32 Hz); kept in the summary and on disk."""
-    result = with_interface(monkeypatch, interface={})
+    result = covered
     area = next(contact.area for contact in result.canal.contacts if contact.number == 4)
     own = 1.57 / area * (2 * np.pi * 1e3) ** -0.91 * np.exp(-0.5j * np.pi * 0.91)
     summary = result.summary()
@@ -171,8 +184,8 @@ def test_a_run_says_what_the_interface_adds(monkeypatch, tmp_path):
         assert again.voltage.attrs["units"] == "V"
 
 
-def test_without_an_interface_a_run_is_as_it_was(monkeypatch, tmp_path):
-    bare, covered = with_interface(monkeypatch), with_interface(monkeypatch, interface={})
+def test_without_an_interface_a_run_is_as_it_was(covered, tmp_path):
+    bare = with_interface()
     assert bare.interface is None
     assert "interface" not in bare.summary()
     assert not any("interface" in program for program in bare.summary()["programs"])
@@ -182,10 +195,9 @@ def test_without_an_interface_a_run_is_as_it_was(monkeypatch, tmp_path):
     xr.testing.assert_identical(bare.recruitment, covered.recruitment)  # it changes no threshold
 
 
-def test_a_program_without_an_amplitude_has_no_voltages(monkeypatch):
-    result = with_interface(monkeypatch, interface={})
-    silent = result.interface.assign(voltage=result.interface.voltage * np.nan, tissue_voltage=result.interface.tissue_voltage * np.nan)
-    program = replace(result, interface=silent).summary()["programs"][0]["interface"]
+def test_a_program_without_an_amplitude_has_no_voltages(covered):
+    silent = covered.interface.assign(voltage=covered.interface.voltage * np.nan, tissue_voltage=covered.interface.tissue_voltage * np.nan)
+    program = replace(covered, interface=silent).summary()["programs"][0]["interface"]
     assert program["voltage_V"] is None
     assert program["pairs"][0]["measured_ohm"] > 1000
 
@@ -196,7 +208,8 @@ def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     program = {**TINY["programs"][0], "waveform": {"kind": "tonic", "pulse_width": "300 us"}}
     other = {"waveform": {"kind": "tonic", "frequency": "90 Hz", "pulse_width": "90 us"}, "contacts": {2: -1, 3: 1}, "amplitude": "1 mA"}
     programs = [{**program, "interleaved": [other]}, {**program, "name": "strong", "amplitude": "40 mA"}]
-    case = ep.read({**TINY, "programs": programs, "generator": "restore", "firing": {"duration": "30 ms", "fibres": 5}})
+    case = ep.read({**TINY, "programs": programs, "generator": "restore", "firing": {"duration": "30 ms", "fibres": 5},
+                    "gate": SHORT_GATE})
     result = ep.run(case, cache=False, accuracy="fast")
     levels = result.recruitment.programmed_amplitude.values
     assert [len(levels_) for levels_ in study.amplitudes(case, result.recruitment)] == [2, 1]
@@ -240,11 +253,11 @@ def test_what_has_no_amplitude_is_neither_delivered_nor_followed(case, canal):
     assert study.fire_all(case, field, nothing, ep.Engine(), Electronics(), lambda words, share: None) == (None,)
 
 
-def test_a_run_says_that_multigrid_took_over(case, monkeypatch):
+def test_a_run_says_that_multigrid_took_over(quiet, monkeypatch):
     """In the warnings, which report, summary and command line show."""
     notes = {"fallback": 1.0, "stalled_at": 0.02, "stalled_after": 100.0, "iterations": 31.0}
     monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": replace(point_sources(canal), notes=notes))
-    result = ep.run(case, cache=False, check_field=False)
+    result = ep.run(quiet, cache=False, check_field=False)
     words = "the field's first method stalled at a residual of 2.0e-02 after 100 steps; multigrid reached 1e-04 in 31 iterations"
     assert words in result.summary()["warnings"]
     from epidura.report import render

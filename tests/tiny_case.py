@@ -22,6 +22,9 @@ TINY: dict[str, Any] = {
     }],
 }
 
+SHORT_GATE: dict[str, Any] = {"seeds": 2, "settle": "0.2 s", "duration": "0.5 s", "volleys": 1, "levels": 2, "frequencies": ["20 Hz"]}
+"""All that the gate does, but a second of it: for runs whose test needs the gate and not its figures."""
+
 
 def tiny(*path: str | int, value: Any = None) -> dict[str, Any]:
     """A copy of the case, with the value at ``path`` replaced."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,9 +30,20 @@ def canal() -> Canal:
     return ellipses(7.0, contacts=2)
 
 
+STALLED: list[NotConverged] = []
+"""How the first method stalled in ``canal``; it need not be set up again for every test."""
+
+
 def stall(monkeypatch: pytest.MonkeyPatch, steps: int = 2) -> None:
-    """The first method gets too few steps."""
-    monkeypatch.setattr(module, "solve_touches", lambda spine, z, touches, tolerance: solve_touches(spine, z, touches, tolerance, steps))
+    """The first method gets too few steps, in ``canal``."""
+    def few(spine: Any, z: Any, touches: Any, tolerance: float) -> None:
+        if not STALLED:
+            with pytest.raises(NotConverged) as caught:
+                solve_touches(spine, z, touches, tolerance, steps)
+            STALLED.append(caught.value)
+        raise STALLED[0]
+
+    monkeypatch.setattr(module, "solve_touches", few)
 
 
 @cache

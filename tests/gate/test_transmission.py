@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,9 +244,15 @@ class TestInACase:
         assert str(failure.value).startswith(words)
 
 
+def fast_run(fields: Path, **changes: object) -> ep.Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EPIDURA_CACHE", str(fields))
+        return ep.run(ep.read({**TINY, **changes}), accuracy="fast", check_field=False)
+
+
 @pytest.fixture(scope="module")
-def result():
-    return ep.run(ep.read({**TINY, "gate": FAST, "firing": {"fibres": 8, "duration": "60 ms"}}), cache=False, accuracy="fast", check_field=False)
+def result(fields):
+    return fast_run(fields, gate=FAST, firing={"fibres": 8, "duration": "60 ms"})
 
 
 class TestInARun:
@@ -262,8 +269,8 @@ class TestInARun:
         assert any(number.table == "gate_synapses.csv" for number in result.numbers)
         assert any("Zhang" in number.source for number in result.numbers)
 
-    def test_off(self):
-        off = ep.run(ep.read({**TINY, "gate": "off", "firing": {"fibres": 4, "duration": "60 ms"}}), cache=False, accuracy="fast", check_field=False)
+    def test_off(self, fields):
+        off = fast_run(fields, gate="off", firing={"fibres": 4, "duration": "60 ms"})
         assert off.transmission is None
         assert off.summary()["gate"] is None
         assert not any(number.table.startswith("gate_") for number in off.numbers)
@@ -290,8 +297,8 @@ class TestCommand:
         again = sweep(ZHANG, [0, 50], "both", "intact", [1], duration=3.0)
         assert rows[2:] == again
 
-    def test_table(self, tmp_path):
-        done = epidura("gate", "--frequency", "0", "--seeds", "2", "--duration", "2.5 s", cwd=tmp_path)
+    def test_table(self, here):
+        done = here("gate", "--frequency", "0", "--seeds", "2", "--duration", "2.5 s")
         assert done.returncode == 0, done.stderr
         assert "zhang-2014, nociception, tonic, target both, inhibition intact, 2 seeds" in done.stdout
         assert "WDR" in done.stdout
@@ -302,6 +309,6 @@ class TestCommand:
         (("--seeds", "0"), ("seeds: there is none",)), (("--dt", "0.025"), ("dt: a bare number has no unit",)),
         (("--frequency", "ten"), ("frequency: not a number",)), (("--share", "2"), ("share: not a share",)),
         (("--target", "here"), ("target: there is no such target",)), (("--pattern", "wave"), ("pattern: there is no such pattern",))])
-    def test_errors(self, tmp_path, arguments, words):
-        refused(epidura("gate", *arguments, cwd=tmp_path), *words)
+    def test_errors(self, here, arguments, words):
+        refused(here("gate", *arguments), *words)
 
