@@ -6,7 +6,6 @@ what was written gives an equal case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -20,7 +19,7 @@ from epidura.generator import generator
 from epidura.interface import LATEST, Interface, first_phase
 from epidura.patient import Patient
 from epidura.program import CASE, Program, rows
-from epidura.recipe import Recipe, UniqueKeys, read_recipe
+from epidura.recipe import Recipe, load, read_recipe
 from epidura.recruitment import Rules
 from epidura.transmission import Gate
 
@@ -156,46 +155,7 @@ def read(source: str | Path | dict[str, Any]) -> Case:
     Raises:
         BadCase, BadUnit, BadGeometry: with the path in the case, what was got and what is allowed.
     """
-    if isinstance(source, dict):
-        return _from_mapping(source)
-    if isinstance(source, str) and "\n" in source:
-        return _from_mapping(_parse(source, "case text"))
-    path = Path(source)
-    return _from_mapping(_parse(_text(path), path.name))
-
-
-def _text(path: Path) -> str:
-    if path.is_dir():
-        raise BadCase(str(path), "a folder, not a case file")
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = nearest(path.name, _siblings(path))
-        raise BadCase(str(path), "no such file", allowed="the path of a case in YAML", hint=near) from None
-    except (OSError, UnicodeDecodeError) as failure:
-        raise BadCase(str(path), f"cannot be read: {failure}", allowed="a YAML file in UTF-8") from None
-
-
-def _siblings(path: Path) -> Iterable[str]:
-    try:
-        return [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")]
-    except OSError:
-        return []
-
-
-def _parse(text: str, name: str) -> dict[str, Any]:
-    try:
-        value = yaml.load(text, Loader=UniqueKeys)
-    except BadCase as failure:
-        raise BadCase(f"{name}, {failure.where}", failure.problem, got=failure.got, allowed=failure.allowed, hint=failure.hint) from None
-    except yaml.YAMLError as failure:
-        mark = getattr(failure, "problem_mark", None)
-        where = f"{name}, line {mark.line + 1}" if mark else name
-        raise BadCase(where, f"not YAML: {getattr(failure, 'problem', None) or 'unreadable'}") from None
-    if not isinstance(value, dict):
-        raise BadCase(name, "a case is a mapping", got=type(value).__name__,
-                      allowed="keys " + ", ".join(Case.model_fields))
-    return value
+    return _from_mapping(load(source, "case", Case))
 
 
 def _from_mapping(value: dict[str, Any]) -> Case:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from epidura import cli_outcome
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ Research and education software, not a medical device.
 """)
 bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on this machine, beside the peers that are installed.")
 app.add_typer(bench, name="bench")
+app.command()(cli_outcome.trial)
 out, err = Console(), Console(stderr=True)
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]

@@ -79,6 +79,37 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "weight": (("fibre",), "1"),
         "nodes": (("program", "fibre"), "1"),
     },
+    "outcome": {
+        # quantiles over people like this one: pain as written down, with each program and without stimulation
+        "pain": (("program", "quantile", "month"), "NRS"),
+        "pain_without": (("quantile", "month"), "NRS"),
+        # mean of what each part takes from the pain at the start, before it is written down
+        "part": (("program", "part_name", "month"), "NRS"),
+        # chances, 0 to 1: half or 30 % of the pain gone, much or very much improved
+        "responder50": (("program", "month"), "1"),
+        "responder30": (("program", "month"), "1"),
+        "much_improved": (("program", "month"), "1"),
+        "eq5d_index": (("program", "quantile", "month"), "1"),
+        "odi_like": (("program", "quantile", "month"), "1"),
+        # of the trial stage, and half of the pain gone if it succeeds, or if it fails and the person is implanted all the same
+        "trial_success": (("program",), "1"),
+        "responder50_after_success": (("program", "month"), "1"),
+        "responder50_after_failure": (("program", "month"), "1"),
+        # chance that the neural effect is not lost
+        "effect_kept": (("program", "month"), "1"),
+        # on the neural effect, against the average virtual patient
+        "reach_factor": (("program", "quantile"), "1"),
+        # share of the variance of pain at a year that each group explains by itself
+        "driver_share": (("program", "driver"), "1"),
+        # share of people whose stimulator is out, whatever the program
+        "explanted": (("quantile", "far_month"), "1"),
+        "program": (("program",), ""),
+        "month": (("month",), "month"),
+        "far_month": (("far_month",), "month"),
+        "quantile": (("quantile",), "1"),
+        "part_name": (("part_name",), ""),
+        "driver": (("driver",), ""),
+    },
     "firing": {
         # per fibre and action potential: when the node at its upper end fires, where and when it began; nan where there are fewer
         "spike_time": (("fibre", "spike"), "s"),

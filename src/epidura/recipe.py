@@ -15,6 +15,7 @@ import pkgutil
 from collections.abc import Iterable
 from functools import cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import yaml
@@ -204,3 +205,55 @@ class UniqueKeys(yaml.SafeLoader):
                 raise BadCase(f"line {key.start_mark.line + 1}", "a key given twice", got=key.value, hint="keep one")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def load(source: str | Path | dict[str, Any], what: str, cls: type[BaseModel]) -> dict[str, Any]:
+    """The mapping in a YAML file, in a YAML text with at least one line break, or the mapping itself.
+
+    Args:
+        source: of it.
+        what: it is called in errors, such as ``case``.
+        cls: whose keys it may have, for errors.
+
+    Raises:
+        BadCase: no such file, one that cannot be read, or no YAML mapping.
+    """
+    if isinstance(source, dict):
+        return source
+    if isinstance(source, str) and "\n" in source:
+        return _parse(source, f"{what} text", what, cls)
+    path = Path(source)
+    return _parse(_text(path, what), path.name, what, cls)
+
+
+def _text(path: Path, what: str) -> str:
+    if path.is_dir():
+        raise BadCase(str(path), f"a folder, not a {what} file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = nearest(path.name, _siblings(path))
+        raise BadCase(str(path), "no such file", allowed=f"the path of a {what} in YAML", hint=near) from None
+    except (OSError, UnicodeDecodeError) as failure:
+        raise BadCase(str(path), f"cannot be read: {failure}", allowed="a YAML file in UTF-8") from None
+
+
+def _siblings(path: Path) -> Iterable[str]:
+    try:
+        return [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")]
+    except OSError:
+        return []
+
+
+def _parse(text: str, name: str, what: str, cls: type[BaseModel]) -> dict[str, Any]:
+    try:
+        value = yaml.load(text, Loader=UniqueKeys)
+    except BadCase as failure:
+        raise BadCase(f"{name}, {failure.where}", failure.problem, got=failure.got, allowed=failure.allowed, hint=failure.hint) from None
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        where = f"{name}, line {mark.line + 1}" if mark else name
+        raise BadCase(where, f"not YAML: {getattr(failure, 'problem', None) or 'unreadable'}") from None
+    if not isinstance(value, dict):
+        raise BadCase(name, f"a {what} is a mapping", got=type(value).__name__, allowed="keys " + ", ".join(cls.model_fields))
+    return value

@@ -281,9 +281,10 @@ class Course:
                   neural_dose(arm.therapy, p, centre[1]) * arm.reach, context_dose(arm, unblinded, centre[0]) * (1 + p["trial boost"]),
                   neural_dose(arm.tried, p, centre[1]) * arm.reach, float(bool(arm.tried)), float(arm.stage == "implanted"), float(arm.stimulated))
                  for arm, centre in zip(arms, centres, strict=True)]
-        columns = [library.np.stack([library.np.asarray(value) for value in column])[:, None] for column in zip(*doses, strict=True)]
+        level, context, neural, tried_context, tried_neural, tried, implanted, stimulated = (
+            library.np.stack([library.np.asarray(value) for value in column])[:, None] for column in zip(*doses, strict=True))
         base = library.np.asarray(np.array([baselines(arm.baseline, arm.baseline_sd, arm.least) for arm in arms]))
-        return cls(base, *columns, p, library)
+        return cls(base, level, context, neural, tried_context, tried_neural, tried, implanted, stimulated, p, library)
 
     @cached_property
     def own(self) -> tuple[Any, Any]:

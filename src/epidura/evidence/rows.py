@@ -74,9 +74,9 @@ def rows() -> tuple[Row, ...]:
             raise BadTable("data/trials.csv", f"use of {where}", got=row["use"], allowed="fit, check")
         if row["evidence"] not in EVIDENCE:
             raise BadTable("data/trials.csv", f"evidence of {where}", got=row["evidence"], allowed=", ".join(EVIDENCE))
+        sd, low, high = (float(row[name] or "nan") for name in ("sd", "low", "high"))
         one = Row(row["trial"], row["arm"], float(row["months"]), row["measure"], row["site"], float(row["value"]), row["unit"],
-                  int(row["n"] or 0), *(float(row[name] or "nan") for name in ("sd", "low", "high")), row["use"] == "fit", row["evidence"],
-                  row["source"], row["notes"])
+                  int(row["n"] or 0), sd, low, high, row["use"] == "fit", row["evidence"], row["source"], row["notes"])
         if one.fitted and (one.measure not in MEASURES or one.n < 1):
             raise BadTable("data/trials.csv", f"{where} cannot be fitted", got=f"measure {one.measure}, n {one.n}", allowed=", ".join(MEASURES))
         found.append(one)

@@ -1,0 +1,36 @@
+"""How an outcome is predicted: what a case may say about it."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from epidura import eq5d
+from epidura.errors import BadCase
+from epidura.recipe import Recipe
+
+
+class Outlook(Recipe):
+    """How the outcome is predicted.
+
+    Attributes:
+        samples: people like this one who are drawn; 0: no outcome is predicted.
+        country: of the value set of EQ-5D-5L.
+        seed: of the draws.
+    """
+
+    samples: int = Field(4000, ge=0, le=200_000)
+    country: str = "England"
+    seed: int = Field(1, ge=0)
+
+    @field_validator("samples")
+    @classmethod
+    def _enough(cls, samples: int) -> int:
+        if 0 < samples < 100:
+            raise BadCase("", "too few to tell a distribution", got=samples, allowed="0 for none, or 100 and more")
+        return samples
+
+    @field_validator("country")
+    @classmethod
+    def _valued(cls, country: str) -> str:
+        eq5d.value_set(country)
+        return country
