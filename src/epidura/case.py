@@ -17,6 +17,7 @@ from epidura.errors import BadCase, nearest
 from epidura.firing import Firing
 from epidura.generator import generator
 from epidura.interface import LATEST, Interface, first_phase
+from epidura.outlook import Outlook
 from epidura.patient import Patient
 from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe, load, read_recipe
@@ -51,6 +52,11 @@ def _gate(value: object) -> object:
     return {"seeds": 0} if value is False or value == "off" else value
 
 
+def _outcome(value: object) -> object:
+    """``off`` stands for no prediction at all; YAML reads it as false."""
+    return {"samples": 0} if value is False or value == "off" else value
+
+
 def _default_circuit() -> Any:
     return circuit.family.read({"kind": "zhang-2014"})
 
@@ -82,6 +88,7 @@ class Case(Recipe):
         firing: which fibres are followed in time; ``off`` for none.
         circuit: of the dorsal horn; without one, the published gate of four neurons.
         gate: how the circuit is run; ``off``: not at all. It needs fibres that are followed in time.
+        outcome: how pain and quality of life are predicted; ``off``: not at all. It needs a patient.
     """
 
     title: str = Field(min_length=1)
@@ -98,12 +105,14 @@ class Case(Recipe):
     firing: Annotated[Firing, BeforeValidator(_firing)] = Firing()
     circuit: AnyCircuit = Field(default_factory=_default_circuit)
     gate: Annotated[Gate, BeforeValidator(_gate)] = Gate()
+    outcome: Annotated[Outlook, BeforeValidator(_outcome)] = Outlook()
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the keys that came later where they say nothing, so that keys of cases are what they were before these existed."""
         silent = {"interface": self.interface is None, "generator": self.generator is None, "firing": self.firing == Firing(),
-                  "circuit": self.circuit == _default_circuit(), "gate": self.gate == Gate()}
+                  "circuit": self.circuit == _default_circuit(), "gate": self.gate == Gate(),
+                  "outcome": self.outcome == Outlook()}
         return {name: value for name, value in handler(self).items() if not silent.get(name, False)}
 
     @property

@@ -17,6 +17,9 @@ WORDS = {"responder50": "half of the pain gone", "responder30": "30 % of the pai
          "odi_like_change": "change of disability (ODI-like)", "much_improved": "much or very much improved (PGIC)",
          "holistic_responder": "holistic responders"}
 
+MAIN = ("responder50", "responder30", "change", "percent_reduction", "eq5d_change")
+"""Lines of the tables; the JSON has all."""
+
 
 def trial(
     file: Annotated[Path, typer.Argument(metavar="TRIAL", help="A trial in YAML; examples/trials has some.", show_default=False)],
@@ -51,7 +54,7 @@ def _table(title: str, times: list[dict[str, Any]]) -> None:
     table.add_column("after")
     for time in times:
         table.add_column(f"{time['months']:g} months", justify="right")
-    for name in (name for name in times[0] if name != "months"):
+    for name in MAIN:
         table.add_row(WORDS[name], *(_said(time[name]) for time in times))
     out.print(table)
 

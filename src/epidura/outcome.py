@@ -18,14 +18,14 @@ import numpy as np
 import xarray as xr
 
 from epidura import quality_of_life as life
-from epidura.evidence.model import TRIAL_DAYS_SHARE, Floats, fading, lost, therapies
+from epidura.evidence.model import TRIAL_DAYS_SHARE, Floats, explanted, fading, lost, therapies
 from epidura.evidence.posterior import Posterior, posterior
 from epidura.outlook import Outlook
 from epidura.patient import Patient
 from epidura.product import declare
 from epidura.program import Program
 from epidura.reach import Reach, rank, reference
-from epidura.tables import Number, table
+from epidura.tables import table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,7 +124,7 @@ def predict_outcome(patient: Patient, programs: Sequence[Program], reaches: Sequ
     spread, notes = _grade(patient)
     if spread is None or patient.pain.nrs <= 0:
         return _product(patient, [], [], outlook, known, [*notes, *([] if patient.pain.nrs > 0 else ["no pain, nothing to predict"])])
-    found = []
+    found: list[_Found | None] = []
     for i, (program, reach) in enumerate(zip(programs, reaches, strict=True)):
         if not np.isfinite(reach.amplitude):
             notes.append(f"program {program.name}: its amplitude is not known, so no outcome is predicted")
@@ -133,7 +133,7 @@ def predict_outcome(patient: Patient, programs: Sequence[Program], reaches: Sequ
         therapy = therapy_of(program)
         if therapy not in therapies():
             notes.append(f"program {program.name}: no trial of {therapy} was fitted; it is taken as one more therapy about the typical one")
-        found.append(_of_program(patient, therapy, reach, outlook, known, spread, i))
+        found.append(_of_program(patient, therapy, reach, outlook, known, spread))
     return _product(patient, programs, found, outlook, known, notes)
 
 
@@ -145,7 +145,7 @@ class _Found:
     therapy: str
 
 
-def _of_program(patient: Patient, therapy: str, reach: Reach, outlook: Outlook, known: Posterior, spread: float, i: int) -> _Found:
+def _of_program(patient: Patient, therapy: str, reach: Reach, outlook: Outlook, known: Posterior, spread: float) -> _Found:
     n = outlook.samples
     # the same people for every program: only the spread about a therapy that was not fitted is the program's own
     one, other = (_Draws.of(n, known.count, [outlook.seed, k]) for k in (0, 1))
@@ -265,7 +265,7 @@ def _product(patient: Patient, programs: Sequence[Program], found: Sequence[_Fou
         if patient.pain.nrs > 0 else None
     far = np.concatenate([months[months >= 12], FAR])
     out = np.array([_explanted(known, month) for month in far])
-    data = {
+    data: dict[str, object] = {
         "pain": over(lambda one: quantile(one.course.pain), empty),
         "pain_without": empty if without is None else quantile(without.pain),
         "part": over(lambda one: one.course.parts.mean(axis=0).T, np.full((len(PARTS), len(months)), np.nan)),
@@ -282,7 +282,8 @@ def _product(patient: Patient, programs: Sequence[Program], found: Sequence[_Fou
         "driver_share": over(lambda one: one.driver, np.full(len(DRIVERS), np.nan)),
         "explanted": out.reshape(len(far), len(quantiles)).T,
     }
-    coordinates = {"program": names, "month": months, "far_month": far, "quantile": quantiles, "part_name": list(PARTS), "driver": list(DRIVERS)}
+    coordinates: dict[str, object] = {"program": names, "month": months, "far_month": far, "quantile": quantiles, "part_name": list(PARTS),
+                                      "driver": list(DRIVERS)}
     return declare("outcome", data, coordinates, notes=list(notes), therapy=["" if one is None else one.therapy for one in found],
                    country=outlook.country, samples=outlook.samples, seed=outlook.seed, fitted_to=known.provenance["fitted_to"],
                    grade=table("indications").row(indication=patient.indication)["grade"] if patient.indication else "unknown")
@@ -295,14 +296,5 @@ def _given(responds: NDArray[np.bool_], kept: NDArray[np.bool_]) -> Floats:
 
 def _explanted(known: Posterior, month: float) -> Floats:
     """(QUANTILES,) share of people whose stimulator is out by then, for any reason."""
-    from epidura.evidence.model import explanted
-
     for_loss, other = explanted(known.draws, month)
     return np.quantile(1 - (1 - for_loss) * (1 - other), QUANTILES)
-
-
-def outcome_numbers(outlook: Outlook, patient: Patient) -> tuple[Number, ...]:
-    """What a prediction rests on."""
-    row = [table("indications").number(f"spread of the neural effect in {patient.indication}", "spread", "1", indication=patient.indication)] \
-        if patient.indication and table("indications").row(indication=patient.indication)["spread"] else []
-    return (*posterior().numbers(), *row, *life.used_numbers(outlook.country))

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from epidura import eq5d
+from epidura import quality_of_life as life
 from epidura.errors import BadCase
+from epidura.evidence.posterior import posterior
+from epidura.patient import Patient
 from epidura.recipe import Recipe
+from epidura.tables import Number, table
 
 
 class Outlook(Recipe):
@@ -34,3 +38,10 @@ class Outlook(Recipe):
     def _valued(cls, country: str) -> str:
         eq5d.value_set(country)
         return country
+
+    def numbers(self, patient: Patient) -> tuple[Number, ...]:
+        """What a prediction for a person rests on."""
+        rows = [table("indications").number(f"spread of the neural effect in {patient.indication} (log)", "spread", "1",
+                                            indication=patient.indication)] \
+            if patient.indication and table("indications").row(indication=patient.indication)["spread"] else []
+        return (*posterior().numbers(), *rows, *life.used_numbers(self.country))

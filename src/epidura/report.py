@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from epidura import figures, gate_page
+from epidura import figures, gate_page, outcome_page
 from epidura.bodymap import body_map
 from epidura.canal import build_canal
 from epidura.firing import REACH
@@ -59,7 +59,8 @@ def render(result: Result) -> str:
 
     style = (files("epidura") / "data" / "report.css").read_text("utf-8")
     body = "\n".join([_head(result), _summary(result), *(_program(result, i) for i in range(len(result.case.rows))), _strength(result),
-                      _stimulation(result), _gate(result), _leads(result), _impedances(result) + _interface(result), _unverified(result),
+                      _stimulation(result), _gate(result), _outcome(result), _leads(result),
+                      _impedances(result) + _interface(result), _unverified(result),
                       _references(result), _foot(result)])
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
             f"<title>{escape(result.case.title)} · Epidura</title>\n<style>{style}</style>\n<script>{get_plotlyjs()}</script>\n"
@@ -205,6 +206,11 @@ def _stimulation(result: Result) -> str:
     one = result.summary()["stimulation"]
     parts = [_waves(result), _charges(result), _fired(result, one), _electrical(result, one), _beside_limits(result, one), _battery(result)]
     return f'<section id="stimulation"><h2>Types of stimulation side by side</h2>{"".join(parts)}</section>'
+
+
+def _outcome(result: Result) -> str:
+    """Pain and quality of life; nothing where they were not predicted."""
+    return "" if result.outcome is None or result.case.patient is None else outcome_page.section(result.outcome, _table, _figure)
 
 
 def _gate(result: Result) -> str:

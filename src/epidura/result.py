@@ -40,6 +40,7 @@ class Result:
         deliveries: one cycle of each program at the electrodes, at the amplitudes of ``recruitment``; None where one is not known.
         firing: of each program in time; None where an amplitude is not known or none was asked for.
         transmission: what the pain gate makes of it; None where it was not run.
+        outcome: pain and quality of life; None without a patient, or where none was asked for.
     """
 
     case: Case
@@ -56,6 +57,7 @@ class Result:
     deliveries: tuple[Delivery | None, ...] = ()
     firing: tuple[xr.Dataset | None, ...] = ()
     transmission: xr.Dataset | None = None
+    outcome: xr.Dataset | None = None
 
     @property
     def generator(self) -> Generator | None:
@@ -104,6 +106,7 @@ class Result:
             "programs": [self._program(i) for i in range(len(self.case.rows))],
             "stimulation": [self._stimulation(i) for i in range(len(self.case.programs))],
             "gate": None if self.transmission is None else gate.summary(self.transmission),
+            "outcome": None if self.outcome is None else _outcome(self.outcome),
             "impedance_ohm": self.lead_field.impedance.diagonal().round(3).tolist(),
             "timings_s": {verb: round(seconds, 3) for verb, seconds in self.timings.items()},
             "device": self.device,
@@ -198,6 +201,22 @@ def _at_interface(at: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def _outcome(found: xr.Dataset) -> dict[str, Any]:
+    """The main figures of the outcome: quantiles are 5, 25, 50, 75 and 95 %."""
+    def told(values: xr.DataArray) -> list[float | None]:
+        return [None if np.isnan(value) else round(float(value), 4) for value in values.values]
+
+    programs = [{"name": str(name), "therapy": therapy, "trial_success": _finite(float(found.trial_success[i])) if therapy else None,
+                 "months": [{"months": float(month), "pain": told(at.pain), "eq5d_index": told(at.eq5d_index), "odi_like": told(at.odi_like),
+                             **{share: _finite(float(at[share])) if therapy else None for share in ("responder50", "responder30", "much_improved")}}
+                            for month in found.month.values for at in (found.isel(program=i).sel(month=month),)],
+                 "drivers": {str(one): _finite(float(found.driver_share[i].sel(driver=one))) if therapy else None for one in found.driver.values}}
+                for i, (name, therapy) in enumerate(zip(found.program.values, found.attrs["therapy"], strict=True))]
+    return {"programs": programs, "without_stimulation": [{"months": float(month), "pain": told(found.pain_without.sel(month=month))}
+                                                          for month in found.month.values],
+            "grade": found.attrs["grade"], "notes": list(found.attrs["notes"])}
+
+
 def _milli(value: Any) -> float | None:
     return _finite(float(value) * 1e3)
 
@@ -222,4 +241,6 @@ def used_numbers(case: Case, canal: Canal) -> tuple[Number, ...]:
         used += case.patient.pain.numbers()
     if case.gate.seeds and case.firing.fibres:
         used += gate.used_numbers(case.circuit, case.gate, case.patient, case.programs)
+    if case.patient and case.outcome.samples:
+        used += case.outcome.numbers(case.patient)
     return tuple(dict.fromkeys(used))

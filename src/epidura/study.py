@@ -27,7 +27,9 @@ from epidura.firing import choose, fire
 from epidura.generator import Generator, generator, require_balanced
 from epidura.interface import at_contacts, verdict
 from epidura.numerics import cable_cuda
+from epidura.outcome import predict_outcome
 from epidura.product import Canal, FieldError, Floats, LeadField
+from epidura.reach import reaches
 from epidura.recruitment import Engine, place_fibres, recruit
 from epidura.report import render
 from epidura.result import Result, used_numbers
@@ -113,6 +115,12 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
                 *(() if transmission is None else transmission.attrs["notes"]))
     result = Result(case, canal, lead_field, recruitment, timings, versions(), chosen, warnings, numbers, error, interface, deliveries, fired,
                     transmission)
+    if case.patient and case.outcome.samples:
+        with _timed("outcome", timings):
+            progress("pain and quality of life", 1.0)
+            outcome = predict_outcome(case.patient, case.programs, reaches(result), case.outcome)
+        result = replace(result, outcome=outcome)
+        warnings = (*warnings, *outcome.attrs["notes"])
     return replace(result, warnings=(*warnings, *(str(one) for i in range(len(case.programs)) for one in result.violations(i))))
 
 
@@ -323,6 +331,8 @@ def save(result: Result, folder: str | Path) -> Path:
         products |= {f"firing/{i}": one for i, one in enumerate(result.firing) if one is not None}
         if result.transmission is not None:
             products["transmission"] = result.transmission
+        if result.outcome is not None:
+            products["outcome"] = result.outcome
         for name, product in products.items():
             _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
         (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")

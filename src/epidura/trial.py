@@ -267,13 +267,14 @@ def _lives(seen: Seen, error: float, known: Posterior, trial: Trial, k: int) -> 
     found = []
     for a in range(seen.baseline.shape[0]):
         weight, course = seen.weight[:, a], seen.pain[:, a]
-        within = np.cumsum(weight, axis=0) / weight.sum(axis=0)
+        total = weight.sum(axis=0)
+        within = np.cumsum(weight, axis=0) / np.where(total > 0, total, 1.0)  # who counts nothing may be in any state
         pain = np.take_along_axis(course, np.minimum((state > within).sum(axis=0), 2)[None], axis=0)[0]
         base = np.maximum(seen.baseline[a], 0.1)
         nrs = np.stack([base, np.clip(pain + error * noise, 0, 10)], axis=1)
         who = life.people(base, z, use=use)
         told = life.reports(who, nrs, visit, country=trial.country, use=use)
-        share = weight.sum(axis=0) / weight.sum()
+        share = total / total.sum()
         index, odi = told.index, told.odi_like
         gained, function = index[:, 1] - index[:, 0], odi[:, 1] - odi[:, 0]
         found.append({
