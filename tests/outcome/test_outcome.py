@@ -139,7 +139,7 @@ def test_an_unknown_amplitude_predicts_nothing() -> None:
 def test_therapies_go_by_the_waveform() -> None:
     assert therapy_of(program()) == "tonic"
     assert therapy_of(program("x", kind="high-frequency", frequency="10 kHz", pulse_width="30 us")) == "high-frequency"
-    assert therapy_of(program("x", kind="tonic", frequency="5882 Hz", pulse_width="30 us")) == "kilohertz"
+    assert therapy_of(program("x", kind="high-frequency", frequency="5882 Hz", pulse_width="30 us")) == "kilohertz"
     tonic = {"kind": "tonic", "frequency": "50 Hz", "pulse_width": "200 us"}
     twice = read_recipe(Program, {"name": "x", "contacts": {"4": -1, "5": 1}, "waveform": tonic,
                                   "interleaved": [{"contacts": {"2": -1, "3": 1}, "waveform": tonic}]})
