@@ -307,7 +307,7 @@ def test_run_writes_case_report_products_and_summary(first, case_file):
     summary = json.loads((folder / "run.json").read_text("utf-8"))
     assert printed == {**summary, "folder": "out"}
     assert summary["key"] == case.key()
-    assert set(summary["timings_s"]) == {"canal", "field", "recruitment", "delivery", "firing", "gate"}
+    assert set(summary["timings_s"]) == {"canal", "field", "recruitment", "delivery", "firing", "gate", "outcome"}
     assert (summary["accuracy"], summary["field_error"]) == ("fast", None)
     assert len(summary["impedance_ohm"]) == 8
     assert (folder / "report.html").read_text("utf-8").startswith("<!doctype html>")
