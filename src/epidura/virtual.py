@@ -673,7 +673,8 @@ class Surrogate:
         places = [(d, s) for d in names for s in SIDES]
 
         def reached(level: float) -> set[Place]:
-            return {place for place, threshold in zip(places, felt.ravel(), strict=True) if threshold <= level}
+            found = np.isfinite(felt.ravel()) & (felt.ravel() <= level)
+            return {place for place, is_felt in zip(places, found, strict=True) if is_felt}
 
         known = bool(np.isfinite(amplitude))
         share, blocked, closes = float("nan"), dict.fromkeys(self.hypotheses, float("nan")), float("nan")
