@@ -285,7 +285,8 @@ def gated(nodes, results):
     share, around = (each.ravel() for each in np.meshgrid(line, line))
     points = np.column_stack([share, around])[None]
     made = {key: replace(one, hypotheses=np.array(["none", "direct-interneuron"]), shares=points, swept=points,
-                         inhibition=np.stack([share, 0.5 + 0 * share], axis=-1)[None], kept=1 - np.minimum(1, 4 * share)[None]) for key, one in results.items()}
+                         inhibition=np.stack([share, 0.5 + 0 * share], axis=-1)[None],
+                         kept=1 - np.minimum(1, 4 * share)[None]) for key, one in results.items()}
     return replace(nodes, case=case), made, case
 
 
