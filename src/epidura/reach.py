@@ -75,7 +75,9 @@ def _of_result(result: Result, i: int) -> Reach:
     amplitude = at.programmed_amplitude.values
     pain = set(result.case.patient.pain.dermatomes()) if result.case.patient else None
     felt = set[Place]().union(*(result.felt(row, float(level)) for row, level in zip(rows, amplitude, strict=True)))
-    widest = set[Place]().union(*(result.felt(row, float(level)) for row, level in zip(rows, at.discomfort_threshold.values, strict=True)))
+    # a discomfort that is never reached does not make felt what never is
+    most = np.minimum(at.discomfort_threshold.values, np.finfo(float).max)
+    widest = set[Place]().union(*(result.felt(row, float(level)) for row, level in zip(rows, most, strict=True)))
     found = result.transmission
     return assemble(result.case.programs[i].name, pain, felt, widest, at.perception_threshold.values, at.discomfort_threshold.values, amplitude,
                     recruited(at, pain), {} if found is None else inhibition(found, i), float("nan") if found is None else closing(found, i))

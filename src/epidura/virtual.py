@@ -673,7 +673,8 @@ class Surrogate:
         places = [(d, s) for d in names for s in SIDES]
 
         def reached(level: float) -> set[Place]:
-            return {place for place, threshold in zip(places, felt.ravel(), strict=True) if threshold <= level}
+            found = np.isfinite(felt.ravel()) & (felt.ravel() <= level)
+            return {place for place, is_felt in zip(places, found, strict=True) if is_felt}
 
         known = bool(np.isfinite(amplitude))
         share, blocked, closes = float("nan"), dict.fromkeys(self.hypotheses, float("nan")), float("nan")
@@ -831,7 +832,7 @@ def quantiles(found: Sequence[Sequence[Reach]]) -> list[dict[str, str]]:
     return rows
 
 
-def reference_nodes(share: float = 0.5) -> tuple[Nodes, Nodes]:
+def reference_nodes(share: float = 1.0) -> tuple[Nodes, Nodes]:
     """The nodes of data/reach_reference.csv: tonic and burst of the demo case, and 10 kHz, whose thresholds cost most and which is below
     perception at any of them, with fewer. ``share`` of the fibres are simulated; half of them cost coverage (docs/virtual-patients.md)."""
     case = read((files("epidura") / "data" / "demo.yaml").read_text(encoding="utf-8"))
@@ -846,7 +847,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the runs; those in it are not run again")
     parser.add_argument("--out", type=Path, default=Path("reach_reference.csv"), help="file of the reference")
     parser.add_argument("--patients", type=int, help="people: 400 of the reference, 16 of the error")
-    parser.add_argument("--share", type=float, default=0.5, help="of the fibres that is simulated at the nodes")
+    parser.add_argument("--share", type=float, default=1.0, help="of the fibres that is simulated at the nodes")
     chosen = parser.parse_args(arguments)
 
     def say(words: str, share: float) -> None:

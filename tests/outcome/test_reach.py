@@ -58,10 +58,10 @@ def test_below_perception_nothing_is_felt_by_definition(found):
 
 
 def test_recruited_fibres_are_counted_by_weight_where_it_hurts(result, found):
-    at, pain = result.recruitment.isel(program=0), result.case.patient.pain.dermatomes()
+    at, pain = result.recruitment.isel(program=0), set(result.case.patient.pain.dermatomes())
     fires = total = 0.0
     for k in range(at.sizes["fibre"]):
-        if str(at.fibre_population[k]) == "dorsal-column" and (str(at.segment[k]), str(at.side[k])) in pain:
+        if at.fibre_population[k].item() == "dorsal-column" and (at.segment[k].item(), at.side[k].item()) in pain:
             total += float(at.weight[k])
             fires += float(at.weight[k]) * (float(at.threshold[k]) <= float(at.programmed_amplitude))
     assert 0 < found[0].recruited == pytest.approx(fires / total)

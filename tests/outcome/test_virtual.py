@@ -281,10 +281,12 @@ def test_a_dose_is_exact_at_its_points_and_within_their_range_between():
 def gated(nodes, results):
     """The tiny case as if the gate closed in step with the fibres that are driven."""
     case = nodes.case.but(gate={"seeds": 2}, firing={"fibres": 4})
-    share = np.geomspace(1e-4, 1, 40)
-    points = np.column_stack([share, share])[None]
+    line = np.geomspace(1e-4, 1, 15)
+    share, around = (each.ravel() for each in np.meshgrid(line, line))
+    points = np.column_stack([share, around])[None]
     made = {key: replace(one, hypotheses=np.array(["none", "direct-interneuron"]), shares=points, swept=points,
-                         inhibition=np.stack([share, 0.5 + 0 * share], axis=-1)[None], kept=1 - share[None]) for key, one in results.items()}
+                         inhibition=np.stack([share, 0.5 + 0 * share], axis=-1)[None],
+                         kept=1 - np.minimum(1, 4 * share)[None]) for key, one in results.items()}
     return replace(nodes, case=case), made, case
 
 
