@@ -172,10 +172,10 @@ class Result:
         return found if self.interface is None else {**found, "interface": _at_interface(self.interface.isel(program=i))}
 
     def felt(self, program: int, amplitude: float) -> set[tuple[str, str]]:
-        """(dermatome, side) that are felt at an amplitude in A."""
+        """(dermatome, side) that are felt at an amplitude in A; what no amplitude reaches is felt at none, infinity included."""
         thresholds = self.recruitment.dermatome_threshold.isel(program=program)
         return {(str(d), str(s)) for d in thresholds.dermatome.values for s in thresholds.body_side.values
-                if float(thresholds.sel(dermatome=d, body_side=s)) <= amplitude}
+                if np.isfinite(level := float(thresholds.sel(dermatome=d, body_side=s))) and level <= amplitude}
 
 
 def _at_interface(at: xr.Dataset) -> dict[str, Any]:
