@@ -309,6 +309,10 @@ def test_run_writes_case_report_products_and_summary(first, case_file):
     assert summary["key"] == case.key()
     assert set(summary["timings_s"]) == {"canal", "field", "recruitment", "delivery", "firing", "gate", "outcome"}
     assert (summary["accuracy"], summary["field_error"]) == ("fast", None)
+    (told,) = summary["outcome"]["programs"]
+    assert told["therapy"] == "tonic"
+    assert [at["months"] for at in told["months"]] == [0, 0.25, 1, 3, 6, 12, 24]
+    assert all(at["pain"] == sorted(at["pain"]) for at in told["months"])
     assert len(summary["impedance_ohm"]) == 8
     assert (folder / "report.html").read_text("utf-8").startswith("<!doctype html>")
     (program,) = summary["programs"]

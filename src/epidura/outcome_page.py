@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
+from epidura.evidence.model import therapies
 from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, INK, plain, style
 
 YEAR = 12.0
@@ -45,10 +46,12 @@ def in_words(found: xr.Dataset, i: int) -> str:
     passing = round(100 * float(at.trial_success))
     low, middle, high = (float(at.pain.sel(quantile=q)) for q in (0.25, 0.5, 0.75))
     start, without = float(found.pain_without.isel(month=0).sel(quantile=0.5)), float(found.pain_without.sel(month=YEAR, quantile=0.5))
-    name = str(found.program.values[i])
+    name, therapy = str(found.program.values[i]), str(found.attrs["therapy"][i])
+    unknown = "" if therapy in therapies() else (f" No trial of {therapy.replace('-', ' ')} stimulation stands behind these numbers: they are those of "
+                                                 "a typical therapy, and say nothing about which is better.")
     return (f"With {name}: of 100 people like this one who get the stimulator, about {of} would have lost half of their pain or more after a "
             f"year. Pain is {start:g} of 10 now; in the middle half of these people it would then be {low:.0f} to {high:.0f}, most often near "
-            f"{middle:.0f}; without stimulation near {without:.0f}. About {passing} of 100 would pass the trial stage.")
+            f"{middle:.0f}; without stimulation near {without:.0f}. About {passing} of 100 would pass the trial stage.{unknown}")
 
 
 def courses(found: xr.Dataset, known: list[int]) -> go.Figure:

@@ -159,6 +159,9 @@ def test_the_page_says_it_in_words(found: xr.Dataset) -> None:
     words = outcome_page.in_words(found, 0)
     share = round(100 * float(found.responder50.sel(month=12)[0]))
     assert f"about {share} would have lost half" in words
+    assert "No trial" not in words
+    burst = program("x", kind="burst", frequency="40 Hz", intra_frequency="500 Hz", pulses=5, pulse_width="1000 us")
+    assert "No trial of burst" in outcome_page.in_words(predict_outcome(person(), [burst], [reach()], FEW), 0)
     html = outcome_page.section(found, _table, _figure)
     for title in ("What may be expected with a stimulator", "The two stages", "fully reversible"):
         assert title in html
