@@ -204,8 +204,9 @@ MINOR = ("cord_width", "cord_depth", "dura")
 """Inputs whose effect is taken as added to the others': every node changes one of them alone. Two have none: the depth of the bony canal, which
 moves no threshold by 0.5 %, and the place of the tip, which changes nothing but which roots are near, without any trend."""
 
-CSF, LATERAL = 4, 7
-"""Nodes along the two inputs that matter most, which are taken together."""
+CSF, LATERAL = 4, (-1.0, -1 / 3, 0.0, 1 / 3, 1.0)
+"""Nodes along the two inputs that matter most, which are taken together: how many of the dorsal fluid, and where across the spine, as shares of
+the furthest that a lead may lie from the midline."""
 
 WIDE = 2.5
 """Standard deviations at which the nodes of the sizes end; what lies beyond is as there."""
@@ -258,12 +259,13 @@ class Nodes:
         return [(node.key, node.case) for node in self.plan]
 
 
-def plan(case: Case, csf: int = CSF, lateral: int = LATERAL, share: float = 0.5, minor: Sequence[str] = MINOR) -> Nodes:
+def plan(case: Case, csf: int = CSF, lateral: Sequence[float] = LATERAL, share: float = 0.5, minor: Sequence[str] = MINOR) -> Nodes:
     """The runs for people around a case.
 
     Args:
         case: with one cross-section for a canal and leads behind the dural sac.
-        csf, lateral: nodes along the dorsal fluid and across the spine.
+        csf: how many nodes along the dorsal fluid.
+        lateral: where nodes are across the spine, rising, as shares of the furthest that a lead may lie from the midline.
         share: of the fibres of the case that are simulated at the nodes.
         minor: which of ``MINOR`` have nodes of their own.
 
@@ -271,9 +273,11 @@ def plan(case: Case, csf: int = CSF, lateral: int = LATERAL, share: float = 0.5,
         BadInput: a canal, lead or program that the surrogate does not serve; too few nodes; a share that is none.
     """
     anatomy = _serves(case)
-    for name, count in (("csf", csf), ("lateral", lateral)):
+    for name, count in (("csf", csf), ("lateral", len(lateral))):
         if count < 2:
             raise BadInput(name, "a line has two ends", got=count, allowed="2 or more nodes")
+    if (np.diff(lateral) <= 0).any():
+        raise BadInput("lateral", "the nodes do not rise", got=", ".join(f"{place:g}" for place in lateral))
     if not 0 < share <= 1:
         raise BadInput("share", "is not a share of the fibres", got=share, allowed="above 0, up to 1")
     unknown = sorted(set(minor) - set(MINOR))
@@ -284,7 +288,7 @@ def plan(case: Case, csf: int = CSF, lateral: int = LATERAL, share: float = 0.5,
     centre = {**{name: middle for name, (_, middle, _) in sizes.items()}, **fixed, "lateral": 0.0}
     base = _base(case, share)
     fluid = np.linspace(sizes["dorsal_csf"][0], sizes["dorsal_csf"][2], csf) if "dorsal_csf" in sizes else np.array([fixed["dorsal_csf"]])
-    across = np.linspace(-1.0, 1.0, lateral) * _widest(case)
+    across = np.round(1e-3 * _number("largest lateral").value * np.array(lateral), 6)
     made = [_node(base, {**centre, "dorsal_csf": float(a), "lateral": float(b)}) for a in fluid for b in across]
     for name in minor:
         made += [_node(base, {**centre, name: end}) for end in ((sizes[name][0], sizes[name][2]) if name in sizes else ())]
@@ -325,11 +329,6 @@ def _range(anatomy: Parametric, name: str) -> tuple[float, float, float]:
     mean, deviation = spread
     ends = [float(round(min(max(mean + z * deviation, low), high), 6)) for z in (-WIDE, 0.0, WIDE)]
     return ends[0], ends[1], ends[2]
-
-
-def _widest(case: Case) -> float:
-    """How far from the planned place the lateral nodes reach, m: as far as a lead may lie."""
-    return round(1e-3 * _number("largest lateral").value, 6)
 
 
 def _base(case: Case, share: float) -> Case:
@@ -837,7 +836,7 @@ def reference_nodes() -> tuple[Nodes, Nodes]:
     perception at any of them, with fewer."""
     case = read((files("epidura") / "data" / "demo.yaml").read_text(encoding="utf-8"))
     third = {"name": "10 kHz", "waveform": {"kind": "high-frequency", "frequency": "10 kHz", "pulse_width": "30 us"}, "contacts": {4: -1, 5: 1}}
-    return plan(case), plan(case.but(programs=[third]), csf=3, lateral=3, minor=())
+    return plan(case), plan(case.but(programs=[third]), csf=3, lateral=(-1.0, 0.0, 1.0), minor=())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
