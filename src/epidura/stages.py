@@ -350,7 +350,7 @@ class Stages:
         procedure, cohort, arm: what was asked for; the arm is that of ``Procedure.arm``.
         data: variables and coordinates of ``DECLARED``.
         until: month to which patients were observed.
-        numbers: numbers of practice that decided it.
+        numbers: of practice and of the rule of the verdict, with their sources.
     """
 
     procedure: Procedure
@@ -419,12 +419,12 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
     n, practice, use = len(who), _practice(practice), ql.parameters() if use is None else use
     visits, until = _visits(months, until)
     own = procedure.arm(arm)
-    at = _shares(reach, n, "reach", 1.0)
-    at_trial = _shares(tried_reach, n, "tried_reach", at)
+    at = _factors(reach, n, "reach", 1.0)
+    at_trial = _factors(tried_reach, n, "tried_reach", at)
     if procedure.technique != "percutaneous" and procedure.has_trial and not np.array_equal(at, at_trial):
         raise BadInput("tried_reach", "the leads stay where they are", got="another reach in the trial stage",
                        allowed=f"the same as reach with {procedure.technique} leads")
-    c_scale, n_scale = _shares(context_scale, n, "context_scale", 1.0), _shares(neural_scale, n, "neural_scale", 1.0)
+    c_scale, n_scale = _factors(context_scale, n, "context_scale", 1.0), _factors(neural_scale, n, "neural_scale", 1.0)
     made = _people(who, p, own, practice, use, country)
     trial = _trial(procedure, who, made, own, p, practice, use, at_trial, c_scale, n_scale, country, events)
     passed = trial["passed"]
@@ -461,7 +461,16 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
     coords = {"patient": who.patients, "visit": visits, "day": np.arange(1, trial["diary_average"].shape[1] + 1)}
     data = xr.Dataset(_labelled(variables), coords=_labelled(coords), attrs={"product": "stages", "seed": str(who.seed),
                                                                             "procedure": procedure.key(), "therapy": procedure.therapy})
-    return Stages(procedure, who, own, data, until, tuple(fact.number for fact in facts().values()))
+    return Stages(procedure, who, own, data, until, (*(fact.number for fact in facts().values()), *_rule_numbers(procedure)))
+
+
+def _rule_numbers(procedure: Procedure) -> tuple[Number, ...]:
+    """Limits of a named rule, if there is a verdict."""
+    if not procedure.has_trial or not isinstance(procedure.rule, str):
+        return ()
+    rows = table("stage_rules")
+    return tuple(rows.number(f"{procedure.rule}, {name}", "value", QUANTITIES[name][1], rule=procedure.rule, quantity=name)
+                 for name in procedure.limits())
 
 
 def _labelled(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -785,7 +794,7 @@ def _place(month: float) -> int:
     return round(month * 4096)
 
 
-def _shares(value: ArrayLike | None, n: int, where: str, default: ArrayLike) -> Floats:
+def _factors(value: ArrayLike | None, n: int, where: str, default: ArrayLike) -> Floats:
     """(n,) factors of 0 or more.
 
     Raises:

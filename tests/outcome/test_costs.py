@@ -68,6 +68,7 @@ def test_the_ledger_of_each_patient_by_hand():
     np.testing.assert_allclose(found.qaly, ct.qalys([0, 6, 12, 60], index, 0))
     later = ct.bill(run, ALL, discount=0.1)
     assert (later.parts["explant"] <= found.parts["explant"]).all()
+    np.testing.assert_allclose(later.parts["medical management"], 400 * ct.qalys([0, 6, 12, 60], use, 0.1))
     once = np.isfinite(explant)
     np.testing.assert_allclose(later.parts["explant"][once], 20 * 1.1 ** (-explant[once] / 12))
 

@@ -58,18 +58,19 @@ def near(found: np.ndarray, expected: float, deviation: float | None = None, err
 
 # the laws of the outcome model
 
-@pytest.mark.parametrize(("procedure", "arm"), [
-    (TUNNELLED, ARM),
-    (sg.Procedure(therapy="high-frequency", tried="tonic", technique="tunnelled"), dataclasses.replace(ARM, novel=True)),
-    (sham(technique="tunnelled"), dataclasses.replace(ARM, blinding="sham")),
-    (sg.Procedure(therapy="tonic", skip=True), ARM),
-    (usual(), dataclasses.replace(ARM, candidate=False)),
-], ids=["tonic", "novel", "sham", "no trial stage", "usual care"])
-def test_people_have_the_expectations_of_the_model(many_points, procedure, arm):
-    lived = run(procedure, BIG, KEPT, arm, events=False)
+@pytest.mark.parametrize(("procedure", "arm", "centre"), [
+    (TUNNELLED, ARM, (1.0, 1.0)),
+    (sg.Procedure(therapy="high-frequency", technique="tunnelled"), dataclasses.replace(ARM, reach=0.6), (0.7, 1.4)),
+    (sg.Procedure(therapy="high-frequency", tried="tonic", technique="tunnelled"), dataclasses.replace(ARM, novel=True), (1.0, 1.0)),
+    (sham(technique="tunnelled"), dataclasses.replace(ARM, blinding="sham"), (1.0, 1.0)),
+    (sg.Procedure(therapy="tonic", skip=True), ARM, (1.0, 1.0)),
+    (usual(), dataclasses.replace(ARM, candidate=False), (1.0, 1.0)),
+], ids=["tonic", "another centre", "novel", "sham", "no trial stage", "usual care"])
+def test_people_have_the_expectations_of_the_model(many_points, procedure, arm, centre):
+    lived = run(procedure, BIG, KEPT, arm, events=False, reach=arm.reach, context_scale=centre[0], neural_scale=centre[1])
     for implanted in (False, True):
         chosen = lived.counted(implanted and procedure.therapy != "usual-care")
-        course = Course.of([procedure.arm(arm, implanted=implanted)], KEPT)
+        course = Course.of([procedure.arm(arm, implanted=implanted)], KEPT, [centre])
         for place, months in enumerate(sg.MONTHS):
             seen, here = course.seen(months), lived.data.isel(visit=place, patient=chosen)
             change = (here.nrs - here.baseline).values
@@ -80,7 +81,7 @@ def test_people_have_the_expectations_of_the_model(many_points, procedure, arm):
             kurtosis = stats.kurtosis(change, fisher=False)
             assert abs(change.std() - seen.change()[1][0]) < 4 * change.std() * np.sqrt((kurtosis - 1) / 4 / len(change))
     if procedure.has_trial:
-        near(lived.data.passed.values, Course.of([procedure.arm(arm)], KEPT).trial_success()[0])
+        near(lived.data.passed.values, Course.of([procedure.arm(arm)], KEPT, [centre]).trial_success()[0])
 
 
 def test_value_of_the_trial_stage_is_that_of_the_model(many_points):
@@ -262,6 +263,12 @@ def test_reach_multiplies_the_neural_dose_and_leads_that_stay_have_one():
     assert not none.implanted.values[:10].any()
     moved = run(sg.Procedure(therapy="tonic"), reach=1.0, tried_reach=0.0, events=False).data
     assert not moved.passed.values.any()
+    strong = P | {"neural tonic": 1.0}
+    worse, better = (run(sg.Procedure(therapy="tonic"), p=strong, reach=1.0, tried_reach=value, events=False).data for value in (0.3, 1.0))
+    assert (worse.trial_relief.values <= better.trial_relief.values).all()
+    assert worse.trial_relief.values.mean() < better.trial_relief.values.mean() - 0.02
+    both = worse.implanted.values & better.implanted.values
+    assert (worse.neural.values[both] == better.neural.values[both]).all()
     with pytest.raises(BadInput, match=r"tried_reach: the leads stay where they are; got 'another reach .* with tunnelled leads"):
         run(reach=1.0, tried_reach=0.5)
 
@@ -281,6 +288,10 @@ def test_nothing_comes_before_its_cause():
         assert happened.any(), name
         assert (d[name][happened] >= 0).all(), name
         assert (d[name][happened] <= np.fmin(out, 120)[happened]).all(), name
+    for name in ("pocket_pain", "haematoma", "dural_puncture"):
+        assert d[name].any(), name
+        assert not d[name][~implanted].any(), name
+    assert not run(who=sg.cohort(4, 3000)).data.haematoma.values.any()  # leads that stay are placed once
     for name in ("revision", "battery"):
         happened = np.isfinite(d[name])
         assert happened.any()
@@ -299,6 +310,8 @@ def test_nothing_comes_before_its_cause():
     assert ended.any()
     assert not d["passed"][ended].any()
     assert (np.isnan(d["diary_average"]).any(1) == ended).all()
+    for name in ("relief", "medication", "activity", "sleep", "index"):
+        assert (np.isnan(d[f"trial_{name}"]) == ended).all(), name
     assert (d["trial_migration"][np.isfinite(d["trial_migration"])] <= procedure.days).all()
 
 
@@ -323,6 +336,9 @@ def test_salvage_keeps_stimulators_in():
     later = np.where(np.isfinite(saved.explant.values), saved.explant.values, np.inf) >= np.where(both, alone.explant.values, np.inf)
     assert later.all()
     assert saved.responder50.values.mean() > alone.responder50.values.mean() + 0.05
+    hard = run(sg.Procedure(therapy="tonic", skip=True, salvage="high-frequency"), MIDDLE, gone, months=(24,),
+               practice=sg.rates() | {"relief that keeps a stimulator after salvage": 0.9}).data
+    assert np.isfinite(hard.explant.values).mean() > np.isfinite(saved.explant.values).mean() + 0.03
     # a person's factors for both therapies: correlated as stated
     swift = gone | {"explant after loss": 0.0, "loss rate": 5.0, "revision rate": 0.0}
     first = run(sg.Procedure(therapy="tonic", skip=True, salvage="high-frequency"), MIDDLE, swift, months=(1,))
@@ -367,6 +383,19 @@ def test_the_verdict_reads_the_diary():
     np.testing.assert_allclose(data.trial_relief.values, relief)
     assert (data.passed.values == (relief >= 0.5)).all()
     assert set(np.unique(data.failure.values)) == {"", "relief"}
+    named = {number.name: number for number in run(TUNNELLED.but(rule="expert-panel")).numbers}
+    assert named["expert-panel, medication"].value == 1
+    assert named["expert-panel, activity"].unverified
+    assert not any("relief-50" in number.name for number in run(TUNNELLED.but(rule={"relief": 0.5})).numbers)
+
+
+def test_a_trial_stage_that_changes_nothing_finds_no_change():
+    still = P | {"persistence": 1.0, "spread": 0.0, "error": 0.0, "context": 0.0, "neural tonic": 0.0}
+    data = run(TUNNELLED.but(duration="30 days"), sg.cohort(12, 2000, baseline=6.0), still, events=False).data
+    np.testing.assert_allclose(data.trial_medication.values, 1, atol=1e-12)
+    for name, spread in (("relief", 0.02), ("activity", 0.1), ("sleep", 0.1), ("index", 0.02)):
+        assert abs(data[f"trial_{name}"].values.mean()) < spread, name
+    assert not data.passed.values.any()
 
 
 def test_rules_are_data():
