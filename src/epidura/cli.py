@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epidura import cli_outcome
+from epidura import cli_cohort, cli_outcome
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ Research and education software, not a medical device.
 bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on this machine, beside the peers that are installed.")
 app.add_typer(bench, name="bench")
 app.command()(cli_outcome.trial)
+app.command()(cli_cohort.cohort)
 out, err = Console(), Console(stderr=True)
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]
