@@ -10,8 +10,8 @@ import epidura as ep
 
 PUBLIC = {
     "BadCase", "BadGeometry", "BadInput", "BadTable", "BadUnit", "Bundle", "Case", "Engine", "EpiduraError", "Failed", "Gate", "Injection",
-    "Program", "Result", "Rules", "build_canal", "excite", "point_source_thresholds", "read", "recruit", "run", "save", "solve_field",
-    "transmit", "travelling_wave", "write",
+    "Outlook", "Program", "Result", "Rules", "Trial", "build_canal", "excite", "point_source_thresholds", "predict", "predict_outcome", "read",
+    "read_trial", "recruit", "run", "save", "solve_field", "transmit", "travelling_wave", "write",
 }
 HEAVY = ("numpy", "scipy", "numba", "llvmlite", "plotly", "xarray", "zarr", "pydantic", "pint", "netgen", "typer", "yaml")
 SCRIPT = """

@@ -125,7 +125,7 @@ def predict_outcome(patient: Patient, programs: Sequence[Program], reaches: Sequ
     if spread is None or patient.pain.nrs <= 0:
         return _product(patient, [], [], outlook, known, [*notes, *([] if patient.pain.nrs > 0 else ["no pain, nothing to predict"])])
     found: list[_Found | None] = []
-    for i, (program, reach) in enumerate(zip(programs, reaches, strict=True)):
+    for program, reach in zip(programs, reaches, strict=True):
         if not np.isfinite(reach.amplitude):
             notes.append(f"program {program.name}: its amplitude is not known, so no outcome is predicted")
             found.append(None)

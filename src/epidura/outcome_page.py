@@ -66,8 +66,9 @@ def courses(found: xr.Dataset, known: list[int]) -> go.Figure:
                            hovertemplate="%{y:.1f}<extra></extra>", row=1, col=column)
         figure.update_xaxes(tickvals=steps, ticktext=[WORDS.get(float(m), f"{m:g} mo") for m in found.month.values], tickangle=-45, row=1, col=column)
     figure.update_yaxes(range=[0, 10], row=1, col=1, title="pain (NRS)")
-    style(figure, "Pain in time: middle, 50 % and 90 % of people like this one", height=390)
-    figure.update_layout(margin={"b": 90, "l": 50})
+    style(figure, "Pain in time: middle, 50 % and 90 % of people like this one", height=400)
+    figure.update_annotations(font={"size": 12.5})
+    figure.update_layout(margin={"b": 90, "l": 50, "t": 64})
     return figure
 
 
@@ -78,10 +79,10 @@ def contributions(found: xr.Dataset, known: list[int]) -> go.Figure:
     for k, part in enumerate(found.part_name.values):
         figure.add_bar(y=names, x=[float(found.part[i, k].sel(month=YEAR)) for i in known], orientation="h", name=str(part),
                        marker={"color": PART_COLOURS[str(part)]}, hovertemplate=f"{part}: %{{x:.1f}} of 10<extra></extra>")
-    style(figure, "What takes pain away after a year (mean)", height=120 + 60 * len(known), barmode="relative",
-          legend={"orientation": "h", "y": -0.35})
-    figure.update_xaxes(title="points of 10")
-    figure.update_layout(margin={"l": 90, "b": 80})
+    style(figure, "What takes pain away after a year (mean)", height=170 + 60 * len(known), barmode="relative",
+          legend={"orientation": "h", "y": -0.55})
+    figure.update_xaxes(title={"text": "points of 10", "font": {"size": 12}})
+    figure.update_layout(margin={"l": 90, "b": 90})
     return figure
 
 
@@ -93,8 +94,8 @@ def drivers(found: xr.Dataset, known: list[int]) -> go.Figure:
     figure = go.Figure(go.Bar(y=[str(found.driver.values[k]) for k in order], x=100 * share[order], orientation="h", marker={"color": INK},
                               hovertemplate="%{x:.0f} %<extra></extra>"))
     style(figure, f"Where the uncertainty comes from ({plain(str(found.program.values[first]))}, pain at a year)", height=300)
-    figure.update_xaxes(title="% of the variance, each by itself", rangemode="tozero")
-    figure.update_layout(margin={"l": 260})
+    figure.update_xaxes(title={"text": "% of the variance", "font": {"size": 12}}, rangemode="tozero")
+    figure.update_layout(margin={"l": 260, "b": 60})
     return figure
 
 
@@ -129,4 +130,4 @@ def _stages(found: xr.Dataset, table: Callable[..., str], known: list[int]) -> s
     return (f"<h3>The two stages</h3>{table(head, rows)}"
             f"<p>Stimulators taken out again, for any reason: {told} of people. It is fully reversible: without it, pain goes its natural course.</p>"
             '<p class="small">A trial stage of a week, passed with half of the pain gone. Hope is high in that week, so nearly all who will not '
-            "answer later pass it too (published: 8 % of them do not, 1 to 25 %).</p>")
+            "answer later pass it too (published: 8 % of them do not, 1 to 25 %). That is the dip of the curves above.</p>")

@@ -6,11 +6,23 @@ from pydantic import Field, field_validator
 
 from epidura import eq5d
 from epidura import quality_of_life as life
-from epidura.errors import BadCase
+from epidura.errors import BadCase, nearest
 from epidura.evidence.posterior import posterior
 from epidura.patient import Patient
 from epidura.recipe import Recipe
 from epidura.tables import Number, table
+
+
+def valued(country: str) -> str:
+    """A country that has a value set, for a field of a recipe.
+
+    Raises:
+        BadCase: it has none here.
+    """
+    if country not in eq5d.countries():
+        raise BadCase("", "there is no EQ-5D-5L value set of it here", got=country, allowed=", ".join(eq5d.countries()),
+                      hint=nearest(country, eq5d.countries()))
+    return country
 
 
 class Outlook(Recipe):
@@ -36,8 +48,7 @@ class Outlook(Recipe):
     @field_validator("country")
     @classmethod
     def _valued(cls, country: str) -> str:
-        eq5d.value_set(country)
-        return country
+        return valued(country)
 
     def numbers(self, patient: Patient) -> tuple[Number, ...]:
         """What a prediction for a person rests on."""

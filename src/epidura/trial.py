@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from epidura import eq5d
 from epidura import quality_of_life as life
 from epidura.errors import BadCase, BadInput, nearest
 from epidura.evidence.model import POINTS, UNSTIMULATED, Arm, Course, Seen, beta_of, therapies
 from epidura.evidence.posterior import Posterior, posterior
+from epidura.outlook import valued
 from epidura.recipe import Recipe, load, read_recipe
 from epidura.tables import table
 
@@ -153,8 +153,7 @@ class Trial(Recipe):
     @field_validator("country")
     @classmethod
     def _valued(cls, country: str) -> str:
-        eq5d.value_set(country)
-        return country
+        return valued(country)
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

@@ -170,7 +170,7 @@ def test_measures_of_the_same_people_count_less() -> None:
 def test_every_row_that_is_fitted_has_an_expectation() -> None:
     kept = [one for one in rows() if one.fitted]
     found = expected(kept, arms(), {**P, **{f"neural {name}": 0.5 for name in therapies()}}, {})
-    assert len(found) == len(kept) == 46
+    assert len(found) == len(kept) == 45
     for one, (value, sd) in zip(kept, found, strict=True):
         assert (0 <= value <= 100) if one.unit == "%" else (-10 <= value <= 10), one.name
         assert sd is None or sd > 0

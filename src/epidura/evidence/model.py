@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from epidura.errors import BadInput, nearest
 from epidura.tables import table
@@ -100,7 +100,9 @@ NOT_THERAPIES = ("neural typical", "neural between therapies", "neural spread")
 @cache
 def points() -> Floats:
     """(4, POINTS) the people: share of baseline pain, and standard normals of context, neural effect and natural course."""
-    shares = stats.qmc.Sobol(4, seed=20261127).random(POINTS).T
+    from scipy.stats import qmc  # takes long to import
+
+    shares = qmc.Sobol(4, seed=20261127).random(POINTS).T
     return np.vstack([shares[:1], special.ndtri(np.clip(shares[1:], 1e-9, 1 - 1e-9))])
 
 
