@@ -717,6 +717,23 @@ def bench_gate(
     _measured(path, lambda say: gate.measure(quick, long, say), gate.save, gate.used)
 
 
+@bench.command("cohort")
+def bench_cohort(
+    quick: Annotated[bool, typer.Option("--quick", help="Few patients and nodes, no second process: whether everything runs.")] = False,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-cohort.json"),
+) -> None:
+    """How long a study of 1,000 virtual patients takes, how it grows, and what a second process brings.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
+    the figures; nothing fails on them. Takes ten minutes and more.
+    """
+    from epidura.bench import cohort
+    from epidura.cohort import need_arrow
+
+    need_arrow()
+    _measured(path, lambda say: cohort.measure(quick, say), cohort.save, cohort.used)
+
+
 def _measured(path: Path, measure: Callable[[Callable[[str, float], None]], list[Row]], save: Callable[[list[Row], Path], object],
               used: Callable[[], dict[str, str]], vectors: bool = False) -> None:
     """Measure, write the figures and show them, with machine and versions."""
