@@ -259,7 +259,7 @@ class Nodes:
         return [(node.key, node.case) for node in self.plan]
 
 
-def plan(case: Case, csf: int = CSF, lateral: Sequence[float] = LATERAL, share: float = 0.5, minor: Sequence[str] = MINOR) -> Nodes:
+def plan(case: Case, csf: int = CSF, lateral: Sequence[float] = LATERAL, share: float = 1.0, minor: Sequence[str] = MINOR) -> Nodes:
     """The runs for people around a case.
 
     Args:
@@ -831,12 +831,12 @@ def quantiles(found: Sequence[Sequence[Reach]]) -> list[dict[str, str]]:
     return rows
 
 
-def reference_nodes() -> tuple[Nodes, Nodes]:
+def reference_nodes(share: float = 0.5) -> tuple[Nodes, Nodes]:
     """The nodes of data/reach_reference.csv: tonic and burst of the demo case, and 10 kHz, whose thresholds cost most and which is below
-    perception at any of them, with fewer."""
+    perception at any of them, with fewer. ``share`` of the fibres are simulated; half of them cost coverage (docs/virtual-patients.md)."""
     case = read((files("epidura") / "data" / "demo.yaml").read_text(encoding="utf-8"))
     third = {"name": "10 kHz", "waveform": {"kind": "high-frequency", "frequency": "10 kHz", "pulse_width": "30 us"}, "contacts": {4: -1, 5: 1}}
-    return plan(case), plan(case.but(programs=[third]), csf=3, lateral=(-1.0, 0.0, 1.0), minor=())
+    return plan(case, share=share), plan(case.but(programs=[third]), csf=3, lateral=(-1.0, 0.0, 1.0), share=share, minor=())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -846,12 +846,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the runs; those in it are not run again")
     parser.add_argument("--out", type=Path, default=Path("reach_reference.csv"), help="file of the reference")
     parser.add_argument("--patients", type=int, help="people: 400 of the reference, 16 of the error")
+    parser.add_argument("--share", type=float, default=0.5, help="of the fibres that is simulated at the nodes")
     chosen = parser.parse_args(arguments)
 
     def say(words: str, share: float) -> None:
         print(f"{share:4.0%} {words}", flush=True)
 
-    made = [Surrogate(nodes, compute(nodes, chosen.folder, say)) for nodes in reference_nodes()]
+    made = [Surrogate(nodes, compute(nodes, chosen.folder, say)) for nodes in reference_nodes(chosen.share)]
     if chosen.what == "error":
         for one in made:
             people = [person(one.nodes.case, TRIED, i) for i in range(chosen.patients or 16)]
