@@ -79,7 +79,7 @@ class Lines(Recipe):
     by: Literal["surrogate", "full-chain"] = "surrogate"
     csf: int = Field(virtual.CSF, ge=2, le=50)
     lateral: tuple[float, ...] = Field(virtual.LATERAL, min_length=2)
-    share: float = Field(0.5, gt=0, le=1)
+    share: float = Field(1.0, gt=0, le=1)
     minor: tuple[str, ...] = virtual.MINOR
     compared: int = Field(4, ge=0, le=10_000)
 
@@ -108,7 +108,7 @@ class Treatment:
         procedure: with a therapy that ``stages`` knows.
         therapy: of the program; ``sham`` or ``usual-care``.
         stand_in: name of the fitted therapy whose parameter holds the dose of one that was not fitted; "" if it was.
-        program: index in the case; None without one.
+        program: index in ``Study.around``; None without one.
         tried: therapy that is tried, as the program has it.
     """
 
@@ -184,14 +184,22 @@ class Study(Recipe):
     @cached_property
     def treatments(self) -> tuple[Treatment, ...]:
         """Per arm, what is done."""
-        return tuple(_treatment(self.case, arm, f"arms[{i}]") for i, arm in enumerate(self.arms))
+        return tuple(_treatment(self.case, self.around, arm, f"arms[{i}]") for i, arm in enumerate(self.arms))
+
+    @cached_property
+    def around(self) -> Case:
+        """The case with the programs that an arm uses: what is run."""
+        names = {arm.program for arm in self.arms}
+        used = [program for program in self.case.programs if program.name in names] or [self.case.programs[0]]
+        found: Case = self.case.but(programs=[program.model_dump(mode="json") for program in used], outcome={"samples": 0})
+        return found
 
     @cached_property
     def nodes(self) -> virtual.Nodes:
         """The runs that the surrogate stands on."""
         of = self.surrogate
         try:
-            return virtual.plan(self.case, of.csf, of.lateral, of.share, of.minor)
+            return virtual.plan(self.around, of.csf, of.lateral, of.share, of.minor)
         except BadInput as failure:
             settings = failure.where in ("csf", "lateral", "share", "minor")
             hint = failure.hint if settings else "say surrogate: {by: full-chain}"
@@ -205,7 +213,7 @@ class Study(Recipe):
         return found
 
 
-def _treatment(case: Case, arm: StudyArm, where: str) -> Treatment:
+def _treatment(case: Case, around: Case, arm: StudyArm, where: str) -> Treatment:
     """What is done in an arm.
 
     Raises:
@@ -219,8 +227,8 @@ def _treatment(case: Case, arm: StudyArm, where: str) -> Treatment:
     asked = given.pop("therapy", None)
     if asked not in (None, "sham") or (asked and arm.program == USUAL):
         raise BadCase(f"{where}.procedure.therapy", "an arm's therapy is that of its program", got=asked, allowed="sham, or leave it out")
-    index = None if arm.program == USUAL else names.index(arm.program)
-    own = USUAL if index is None else therapy_of(case.programs[index])
+    index = None if arm.program == USUAL else [program.name for program in around.programs].index(arm.program)
+    own = USUAL if index is None else therapy_of(around.programs[index])
     fitted = [name for name in therapies() if name not in (given.get("salvage"), given.get("tried"))]
     stand_in = "" if own in (*therapies(), *UNSTIMULATED) else fitted[0]
     computed = stand_in or own
@@ -360,7 +368,7 @@ def compared(study: Study) -> list[virtual.Person]:
     i = 0
     while len(found) < study.surrogate.compared:
         with suppress(BadGeometry):  # someone whom the lead does not fit is no one to compare
-            found.append(virtual.person(study.case, study.seed + 1, i))
+            found.append(virtual.person(study.around, study.seed + 1, i))
         i += 1
         if i > 100 * study.surrogate.compared:
             raise Failed("the lead of the case fits nearly nobody, so the surrogate cannot be compared")
@@ -384,8 +392,7 @@ def chain_run(case: dict[str, Any], sources: str) -> bytes:
 
 
 def _run(case: dict[str, Any]) -> Any:
-    one: Case = read_recipe(Case, case)
-    return run(one.but(outcome={"samples": 0}), check_field=False)
+    return run(read_recipe(Case, case), check_field=False)
 
 
 def batches(count: int, size: int) -> Iterator[range]:
@@ -440,7 +447,7 @@ def batch_run(path: Path, study: str, first: int, end: int, sources: str) -> Non
 def _person(study: Study, i: int) -> virtual.Person | None:
     """None where the lead does not fit into this person."""
     try:
-        return virtual.person(study.case, study.seed, i)
+        return virtual.person(study.around, study.seed, i)
     except BadGeometry:
         return None
 

@@ -159,6 +159,7 @@ def _who_fails(found: Mapping[str, Any]) -> str:
             continue
         inner = ""
         if arm["failures"]:
+            inner += "<p>The trial stage:</p>"
             rows = [[escape(REASONS.get(one["reason"], one["reason"])), f"{one['share']:.1%}"] for one in arm["failures"]]
             inner += _table(("why the trial stage failed", "of those tried"), rows)
         for key, heads in (("trial", ("those who fail the trial stage", "those who pass")),
@@ -166,6 +167,7 @@ def _who_fails(found: Mapping[str, Any]) -> str:
             rows = [[escape(WORDS[one["covariate"]]), _value(one["failed"], one["unit"]), _value(one["others"], one["unit"]),
                      f"{one['standardised']:+.2f}".replace("-", "−")] for one in arm["apart"][key]]
             if rows:
+                inner += "<p>" + ("Who fails the trial stage:" if key == "trial" else "Who has the stimulator and no half of the pain gone:") + "</p>"
                 inner += _table(("mean of", *heads, "difference in SD"), rows, "dense")
         parts.append(f"<h3>{escape(arm['name'])}</h3>{inner or '<p>Nobody fails, or too few to tell.</p>'}")
     words = ('<p class="small">Means over patients and replicates, the largest difference first. In the model, relief comes from pain, expectation, '
@@ -177,7 +179,7 @@ def _chain(found: Mapping[str, Any]) -> str:
     of = found["surrogate"]
     if of["by"] == "full-chain":
         return "<section><h2>What programs reach</h2><p>The full chain was run for every person.</p></section>"
-    fluid, across = (", ".join(f"{value:g}" for value in of[name]) for name in ("csf_mm", "lateral_mm"))
+    fluid, across = (", ".join(f"{value:g}".replace("-", "−") for value in of[name]) for name in ("csf_mm", "lateral_mm"))
     minor = ", ".join(WORDS.get(name, name.replace("_", " ")) for name in of["minor"]) or "nothing else"
     words = (f"<p>The full chain (field, fibres, gate) was run at {of['nodes']} nodes with {of['share']:.0%} of the fibres, at {of['gated']} of them "
              f"with the gate: fluid dorsal of the cord {fluid} mm by lateral place {across} mm, and {escape(minor)} each alone. Patients stand "

@@ -200,7 +200,7 @@ def reach_factor(reach: Reach, weights: Floats, hypothesis: Floats, therapy: str
         hypothesis: (samples,) share, picks one of those that were run.
         therapy: of the program.
     """
-    like = "burst" if therapy == "burst" else "tonic" if reach.felt else "high-frequency"
+    like = "burst" if therapy == "burst" else "tonic" if reach.felt else "10 kHz"
     quantity, value = ("coverage", reach.coverage) if reach.felt else ("coverable", reach.coverable)
     factor = np.ones(len(weights))
     if np.isfinite(value):

@@ -79,7 +79,9 @@ def test_tables_have_a_row_for_each_patient_arm_replicate_and_visit(made, study)
 
 def test_a_patient_is_the_same_in_a_cohort_of_any_size(made, study, tmp_path):
     surely = made / cohort.TASKS
-    for task in cohort.batch_tasks(study, 3):  # a whole batch, and a partial one
+    # a whole batch, a partial one, and one that begins elsewhere
+    other = cohort.batch_tasks(study, 3)
+    for task in [*other, replace(other[0], arguments={**other[0].arguments, "first": 1, "end": 5})]:
         path = surely / "aa" / f"again-{task.key}.parquet"
         path.parent.mkdir(exist_ok=True)
         cohort.batch_run(path, **task.arguments)
@@ -95,7 +97,7 @@ def test_a_patient_is_the_same_in_a_cohort_of_any_size(made, study, tmp_path):
 
 
 def test_another_seed_makes_other_people(study):
-    one, other = (virtual.person(study.case, seed, 0) for seed in (study.seed, study.seed + 1))
+    one, other = (virtual.person(study.around, seed, 0) for seed in (study.seed, study.seed + 1))
     assert one.lateral != other.lateral
     assert {task.key for task in cohort.batch_tasks(study, 2)}.isdisjoint(
         task.key for task in cohort.batch_tasks(cohort.read_study(small(seed=2)), 2))
@@ -160,7 +162,8 @@ def test_a_therapy_that_was_not_fitted_has_a_dose_of_its_own(monkeypatch):
     one = cohort.read_study(small(case={**case, "programs": [*case["programs"], burst]},
                                   arms=[{"name": "b", "program": "burst", "procedure": {"skip": True}}]))
     (treated,), world, who = one.treatments, cohort.replicate(one, 0), stages.cohort(1, 30)
-    assert (treated.therapy, treated.program) == ("burst", 1)
+    assert (treated.therapy, treated.program) == ("burst", 0)
+    assert [program.name for program in one.around.programs] == ["burst"]
     assert treated.stand_in
 
     def pain(of: cohort.Replicate) -> float:
@@ -169,6 +172,15 @@ def test_a_therapy_that_was_not_fitted_has_a_dose_of_its_own(monkeypatch):
     assert pain(world) == pain(replace(world, parameters={**world.parameters, f"neural {treated.stand_in}": 9.0}))
     assert pain(world) > pain(replace(world, unfitted={"burst": world.unfitted["burst"] + 1.0})) + 0.3
     assert any("no trial of burst was fitted" in words for words in cohort._notes(one, 100, {"spread": "0"}))
+
+
+def test_reach_of_each_kind_of_therapy_stands_among_virtual_patients(study, made):
+    (felt,) = cohort.surrogate(study, made / cohort.TASKS).reach(virtual.person(study.around, 1, 0))
+    for therapy, reach in (("tonic", felt), ("burst", replace(felt, felt=False)), ("high-frequency", replace(felt, felt=False))):
+        treated = replace(study.treatments[0], therapy=therapy, tried=therapy)
+        none, all_of = cohort._factor(reach, np.array([[0.0, 0.0, 0.5], [1.0, 1.0, 0.5]]), treated)
+        assert none == 1.0
+        assert all_of != 1.0
 
 
 def test_a_program_without_an_amplitude_reaches_nobody(study):
@@ -251,7 +263,7 @@ def test_the_full_chain_of_every_person_instead(tmp_path):
     found = cohort.run_study(one, 1, tmp_path / "study")
     (row, _) = pq.read_table(tmp_path / "study" / "patients.parquet").to_pylist()
     with kill_cohort.quick():
-        full = reaches(cohort._run(virtual.person(one.case, one.seed, 0).case.model_dump(mode="json")))[0]
+        full = reaches(cohort._run(virtual.person(one.around, one.seed, 0).case.model_dump(mode="json")))[0]
     assert row["perception"] == full.perception
     assert found["surrogate"] == {"by": "full-chain"}
 
