@@ -858,7 +858,7 @@ def _apart(at: Mapping[str, Any], last: int) -> dict[str, list[dict[str, Any]]]:
             if len(one) < 2 or len(other) < 2:
                 continue
             spread = np.sqrt(0.5 * (one.var() + other.var()))
-            rows.append({"covariate": covariate, "unit": unit, "failed": round(float(one.mean()), 4), "others": round(float(other.mean()), 4),
+            rows.append({"covariate": covariate, "unit": unit, "failed": float(f"{one.mean():.4g}"), "others": float(f"{other.mean():.4g}"),
                          "standardised": round(float((one.mean() - other.mean()) / spread), 3) if spread > 0 else 0.0})
         found[name] = sorted(rows, key=lambda row: -abs(row["standardised"]))
     return found
@@ -886,8 +886,8 @@ def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
         if treated.stand_in:
             found.append(f"{arm.name}: no trial of {treated.tried or treated.therapy} was fitted; its effect is drawn about the typical one with "
                          "the spread between therapies.")
-        if treated.program is not None and study.case.gate.seeds == 0:
-            found.append(f"{arm.name}: the gate is off in the case, so only coverage decides what a program reaches.")
+    if study.case.gate.seeds == 0 and any(treated.program is not None for treated in study.treatments):
+        found.append("The gate is off in the case, so coverage alone decides what a program reaches.")
     if float(graded["spread"]):
         found.append(f"{graded['name']}: evidence {graded['grade']} ({graded['words']}); the neural effect is drawn wider by "
                      f"exp({graded['spread']}), a judgement.")

@@ -58,16 +58,18 @@ def band_figure(lines: Sequence[tuple[str, str, Sequence[float], Mapping[str, An
     figure = go.Figure()
     figure.layout.template = "none"
     shape = {"shape": "hv"} if step else {}
+    fainter = min(1.0, 2.0 / max(len(lines), 1))  # bands of many lines lie over each other
     for name, colour, x, bands in lines:
         places = list(x)
-        for key, opacity in (("interval_90", 0.13), ("interval_50", 0.25)):
+        for key, opacity in (("interval_90", 0.14), ("interval_50", 0.26)):
             low, high = ([scale * pair[k] for pair in bands[key]] for k in (0, 1))
             figure.add_scatter(x=places, y=low, mode="lines", line={"width": 0, **shape}, hoverinfo="skip", showlegend=False, legendgroup=name)
-            figure.add_scatter(x=places, y=high, mode="lines", line={"width": 0, **shape}, fill="tonexty", fillcolor=_faint(colour, opacity),
-                               hoverinfo="skip", showlegend=False, legendgroup=name)
+            figure.add_scatter(x=places, y=high, mode="lines", line={"width": 0, **shape}, fill="tonexty", hoverinfo="skip", showlegend=False,
+                               fillcolor=_faint(colour, fainter * opacity), legendgroup=name)
         figure.add_scatter(x=places, y=[scale * value for value in bands["median"]], mode="lines+markers" if markers else "lines", name=plain(name),
                            line={"color": colour, "width": 2.5, **shape}, legendgroup=name, hovertemplate="%{y:.0f}<extra></extra>")
-    style(figure, title, height=400, legend={"orientation": "h", "y": -0.2}, showlegend=True, hovermode="x unified")
+    style(figure, title, height=420, legend={"orientation": "h", "y": -0.24}, showlegend=True, hovermode="x unified")
+    figure.update_layout(margin={"b": 90})
     figure.update_xaxes(title=x_title)
     figure.update_yaxes(title=y_title, range=[0, 100] if scale == 100.0 else None)
     return figure
@@ -91,7 +93,7 @@ def _responders(found: Mapping[str, Any]) -> str:
     rows = []
     for arm in found["arms"]:
         for month in months:
-            rows.append([escape(arm["name"]) if month == months[0] else "", f"{month:g} months",
+            rows.append([escape(arm["name"]) if month == months[0] else "", f"{month:g}\u00a0month{'' if month == 1 else 's'}",
                          *(_percent(arm[f"{name} {month:g}"]) for name in ("responder50", "responder50 implanted", "responder30")),
                          _number(arm[f"nrs {month:g}"], 1), _number(arm[f"index {month:g}"], 2)])
     head = ("arm", "after", "half of the pain gone", "the same, of the implanted", "30 % gone", "mean pain (NRS)",
@@ -146,8 +148,8 @@ def _explants(found: Mapping[str, Any]) -> str:
     figure = band_figure(lines, "Kaplan-Meier: still has the stimulator", "months after implantation", "% of the implanted", markers=False, step=True)
     lowest = min(pair[0] for _, _, _, bands in lines for pair in bands["interval_90"])
     figure.update_yaxes(range=[max(0.0, 100 * lowest - 5), 100.5])
-    rows = [[escape(arm["name"]), escape(REASONS.get(one["reason"], one["reason"])), f"{one['share']:.1%}"] for arm in found["arms"]
-            for one in arm["explants"]]
+    rows = [[escape(arm["name"]) if k == 0 else "", escape(REASONS.get(one["reason"], one["reason"])), f"{one['share']:.1%}"]
+            for arm in found["arms"] for k, one in enumerate(arm["explants"])]
     table = _table(("arm", "explanted for", "share of the implanted"), rows) if rows else "<p>No stimulator was taken out.</p>"
     return f"<section><h2>Explants</h2>{_figure(figure, 'explants')}{table}</section>"
 

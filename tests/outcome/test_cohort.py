@@ -231,7 +231,7 @@ def test_the_summary_is_that_of_the_tables(summary, made):
 def test_the_report_is_whole_and_holds_the_figures(made, summary):
     page = (made / "report.html").read_text(encoding="utf-8")
     for words in ("Small study", "Responders", "Cumulative responders", "Kaplan-Meier", "From trial to implant", "Who fails, and why", "2 nodes",
-                  "not a medical device", "who stand at no node (1 of them)", "gate is off in the case", 'id="responders"', 'id="explants"'):
+                  "not a medical device", "who stand at no node (1 of them)", "The gate is off in the case", 'id="responders"', 'id="explants"'):
         assert words in page
     shown = re.sub("<script.*?</script>", "", page, flags=re.DOTALL)  # the drawing library itself names addresses
     assert "http" not in shown
