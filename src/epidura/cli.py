@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epidura import cli_outcome
+from epidura import cli_cohort, cli_outcome
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ Research and education software, not a medical device.
 bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on this machine, beside the peers that are installed.")
 app.add_typer(bench, name="bench")
 app.command()(cli_outcome.trial)
+app.command()(cli_cohort.cohort)
 out, err = Console(), Console(stderr=True)
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]
@@ -714,6 +715,23 @@ def bench_gate(
     from epidura.bench import gate
 
     _measured(path, lambda say: gate.measure(quick, long, say), gate.save, gate.used)
+
+
+@bench.command("cohort")
+def bench_cohort(
+    quick: Annotated[bool, typer.Option("--quick", help="Few patients and nodes, no second process: whether everything runs.")] = False,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-cohort.json"),
+) -> None:
+    """How long a study of 1,000 virtual patients takes, how it grows, and what a second process brings.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors and goals stand beside
+    the figures; nothing fails on them. Takes ten minutes and more.
+    """
+    from epidura.bench import cohort
+    from epidura.cohort import need_arrow
+
+    need_arrow()
+    _measured(path, lambda say: cohort.measure(quick, say), cohort.save, cohort.used)
 
 
 def _measured(path: Path, measure: Callable[[Callable[[str, float], None]], list[Row]], save: Callable[[list[Row], Path], object],

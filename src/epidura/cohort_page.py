@@ -1,0 +1,222 @@
+"""The report of a cohort: one self-contained HTML page, drawn from the summary alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import plotly.graph_objects as go
+
+from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, plain, style
+from epidura.report import DISCLAIMER, _figure, _table
+
+COLOURS = (FELT, CATHODE, ANODE, HURTS, "#7c3aed", "#0891b2")
+REASONS = {"no coverage": "the program could not be set, or the lead not placed", "relief": "relief below the rule", "haematoma": "haematoma",
+           "infection": "infection", "loss": "loss of effect", "other": "other reasons"}
+WORDS = {"coverage": "painful dermatomes covered", "coverable": "painful dermatomes that could be covered", "recruited": "large fibres that fire",
+         "inhibition": "inhibition by the gate", "closing": "amplitude that closes the gate, over the program's",
+         "usage_range": "discomfort over perception threshold", "reach_factor": "reach: factor on the neural effect",
+         "dorsal_csf": "fluid dorsal of the cord", "lateral": "lead from where it was aimed at, to a side", "baseline": "pain at enrolment",
+         "expectation": "own place in expectation", "adherence": "share of days stimulated"}
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """The page as text, from the summary of ``cohort.summarise``: no file or address outside it is needed to show it."""
+    from plotly.offline import get_plotlyjs
+
+    css = (files("epidura") / "data" / "report.css").read_text("utf-8")
+    body = "\n".join([_head(found), _responders(found), _cumulative(found), _two_stages(found), _explants(found), _who_fails(found), _chain(found),
+                      _foot(found)])
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
+            f"<title>{escape(found['title'])} · Epidura</title>\n<style>{css}</style>\n<script>{get_plotlyjs()}</script>\n"
+            f"</head><body><main>\n{body}\n</main></body></html>\n")
+
+
+def colours(found: Mapping[str, Any]) -> list[str]:
+    """One for each arm; grey where nothing is stimulated."""
+    bright = iter(COLOURS * 4)
+    return [next(bright) if arm["stimulated"] else IDLE for arm in found["arms"]]
+
+
+def _head(found: Mapping[str, Any]) -> str:
+    months = ", ".join(f"{month:g}" for month in found["months"])
+    arms = "; ".join(f"{arm['name']} ({arm['therapy'].replace('-', ' ')})" for arm in found["arms"])
+    notes = "".join(f'<p class="note">{escape(words)}</p>' for words in found["notes"])
+    return (f'<header><p class="brand">Epidura cohort</p><h1>{escape(found["title"])}</h1>'
+            f"<p>{found['patients']:,} virtual patients with {escape(found['indication'].replace('-', ' '))}, the same people in every arm: "
+            f"{escape(arms)}. Visits {months} months after the verdict of the trial stage. Everything happens in {found['replicates']} replicates, "
+            f"each with one draw of the fitted outcome model that all patients share.</p>"
+            f"<p>Intervals are 50 and 90 % over replicates and over drawings of the patients with replacement: what the model is unsure of, and what "
+            f"a study of this size cannot tell.</p>{notes}</header>")
+
+
+def band_figure(lines: Sequence[tuple[str, str, Sequence[float], Mapping[str, Any]]], title: str, x_title: str, y_title: str, markers: bool = True,
+                scale: float = 100.0, step: bool = False) -> go.Figure:
+    """Lines with 50 and 90 % bands; each is (name, colour, places, bands)."""
+    figure = go.Figure()
+    figure.layout.template = "none"
+    shape = {"shape": "hv"} if step else {}
+    fainter = min(1.0, 2.0 / max(len(lines), 1))  # bands of many lines lie over each other
+    for name, colour, x, bands in lines:
+        places = list(x)
+        for key, opacity in (("interval_90", 0.14), ("interval_50", 0.26)):
+            low, high = ([scale * pair[k] for pair in bands[key]] for k in (0, 1))
+            figure.add_scatter(x=places, y=low, mode="lines", line={"width": 0, **shape}, hoverinfo="skip", showlegend=False, legendgroup=name)
+            figure.add_scatter(x=places, y=high, mode="lines", line={"width": 0, **shape}, fill="tonexty", hoverinfo="skip", showlegend=False,
+                               fillcolor=_faint(colour, fainter * opacity), legendgroup=name)
+        figure.add_scatter(x=places, y=[scale * value for value in bands["median"]], mode="lines+markers" if markers else "lines", name=plain(name),
+                           line={"color": colour, "width": 2.5, **shape}, legendgroup=name, hovertemplate="%{y:.0f}<extra></extra>")
+    style(figure, title, height=420, legend={"orientation": "h", "y": -0.24}, showlegend=True, hovermode="x unified")
+    figure.update_layout(margin={"b": 90})
+    figure.update_xaxes(title=x_title)
+    figure.update_yaxes(title=y_title, range=[0, 100] if scale == 100.0 else None)
+    return figure
+
+
+def _faint(colour: str, opacity: float) -> str:
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def _over_time(arm: Mapping[str, Any], name: str, months: Sequence[float]) -> dict[str, list[Any]]:
+    """Bands of a quantity at the visits."""
+    return {key: [arm[f"{name} {month:g}"][key] for month in months] for key in ("median", "interval_50", "interval_90")}
+
+
+def _responders(found: Mapping[str, Any]) -> str:
+    months, pairs = found["months"], list(zip(found["arms"], colours(found), strict=True))
+    lines = [(arm["name"], colour, months, _over_time(arm, "responder50", months)) for arm, colour in pairs]
+    figure = band_figure(lines, "Half of the pain gone: share of everybody who was enrolled", "months after the verdict", "% of patients")
+    figure.update_xaxes(tickvals=list(months), rangemode="tozero")
+    rows = []
+    for arm in found["arms"]:
+        for month in months:
+            rows.append([escape(arm["name"]) if month == months[0] else "", f"{month:g}\u00a0month{'' if month == 1 else 's'}",
+                         *(_percent(arm[f"{name} {month:g}"]) for name in ("responder50", "responder50 implanted", "responder30")),
+                         _number(arm[f"nrs {month:g}"], 1), _number(arm[f"index {month:g}"], 2)])
+    head = ("arm", "after", "half of the pain gone", "the same, of the implanted", "30 % gone", "mean pain (NRS)",
+            f"mean EQ-5D index ({escape(found['country'])})")
+    return (f"<section><h2>Responders</h2>{_figure(figure, 'responders')}{_table(head, rows, 'dense')}"
+            '<p class="small">Middle and 90 % interval. Everybody who was enrolled counts, those without a stimulator included, unless a column says '
+            "otherwise.</p></section>")
+
+
+def _cumulative(found: Mapping[str, Any]) -> str:
+    last = found["months"][-1]
+    lines = [(arm["name"], colour, [100 * x for x in arm["cumulative"]["relief"]], arm["cumulative"])
+             for arm, colour in zip(found["arms"], colours(found), strict=True)]
+    figure = band_figure(lines, f"Cumulative responders after {last:g} months", "relief of at least, % of the pain at enrolment", "% of patients",
+                         markers=False)
+    for limit in (30, 50):
+        figure.add_vline(x=limit, line={"color": IDLE, "width": 1, "dash": "dot"})
+    return (f"<section><h2>Cumulative responders</h2>{_figure(figure, 'cumulative')}"
+            '<p class="small">For every relief, the share of all enrolled who have it or more; dotted: 30 % and 50 %.</p></section>')
+
+
+def _two_stages(found: Mapping[str, Any]) -> str:
+    rows = []
+    for arm in found["arms"]:
+        procedure = arm["procedure"]
+        way = "no trial stage" if procedure["skip"] or not arm["tried"] else f"{procedure['technique']}, rule {_rule(procedure['rule'])}"
+        rows.append([escape(arm["name"]), escape(way) if arm["stimulated"] else "–", _percent(arm["passed"]) if arm["tried"] else "–",
+                     _percent(arm["implanted"]) if arm["stimulated"] else "–", _percent(arm["lost"]) if arm["stimulated"] else "–",
+                     _last(arm["explant_free"])])
+    last = found["months"][-1]
+    head = ("arm", "trial stage", "implanted of those tried", "implanted of all", f"lost the effect within {last:g} months, of the implanted",
+            f"explanted within {last:g} months, of the implanted")
+    return f"<section><h2>From trial to implant</h2>{_table(head, rows)}</section>"
+
+
+def _rule(rule: object) -> str:
+    return rule if isinstance(rule, str) else ", ".join(f"{name} {limit:g}" for name, limit in dict(rule).items())  # type: ignore[call-overload]
+
+
+def _last(curve: Mapping[str, Any] | None) -> str:
+    if curve is None:
+        return "–"
+    low, high = curve["interval_90"][-1]
+    return _percent({"median": 1 - curve["median"][-1], "interval_90": [1 - high, 1 - low]}, 1)
+
+
+def _explants(found: Mapping[str, Any]) -> str:
+    lines = [(arm["name"], colour, arm["explant_free"]["month"], arm["explant_free"])
+             for arm, colour in zip(found["arms"], colours(found), strict=True) if arm["explant_free"] is not None]
+    if not lines:
+        return "<section><h2>Explants</h2><p>Nobody was implanted.</p></section>"
+    figure = band_figure(lines, "Kaplan-Meier: still has the stimulator", "months after implantation", "% of the implanted", markers=False, step=True)
+    lowest = min(pair[0] for _, _, _, bands in lines for pair in bands["interval_90"])
+    figure.update_yaxes(range=[max(0.0, 100 * lowest - 5), 100.5])
+    rows = [[escape(arm["name"]) if k == 0 else "", escape(REASONS.get(one["reason"], one["reason"])), f"{one['share']:.1%}"]
+            for arm in found["arms"] for k, one in enumerate(arm["explants"])]
+    table = _table(("arm", "explanted for", "share of the implanted"), rows) if rows else "<p>No stimulator was taken out.</p>"
+    return f"<section><h2>Explants</h2>{_figure(figure, 'explants')}{table}</section>"
+
+
+def _who_fails(found: Mapping[str, Any]) -> str:
+    parts = []
+    for arm in found["arms"]:
+        if not arm["stimulated"]:
+            continue
+        inner = ""
+        if arm["failures"]:
+            inner += "<p>The trial stage:</p>"
+            rows = [[escape(REASONS.get(one["reason"], one["reason"])), f"{one['share']:.1%}"] for one in arm["failures"]]
+            inner += _table(("why the trial stage failed", "of those tried"), rows)
+        for key, heads in (("trial", ("those who fail the trial stage", "those who pass")),
+                           ("last visit", (f"implanted, less than half gone at {found['months'][-1]:g} months", "implanted, half gone"))):
+            rows = [[escape(WORDS[one["covariate"]]), _value(one["failed"], one["unit"]), _value(one["others"], one["unit"]),
+                     f"{one['standardised']:+.2f}".replace("-", "−")] for one in arm["apart"][key]]
+            if rows:
+                inner += "<p>" + ("Who fails the trial stage:" if key == "trial" else "Who has the stimulator and no half of the pain gone:") + "</p>"
+                inner += _table(("mean of", *heads, "difference in SD"), rows, "dense")
+        parts.append(f"<h3>{escape(arm['name'])}</h3>{inner or '<p>Nobody fails, or too few to tell.</p>'}")
+    words = ('<p class="small">Means over patients and replicates, the largest difference first. In the model, relief comes from pain, expectation, '
+             "own answer and reach; anatomy acts through what the program reaches. That is an assumption, not a finding.</p>")
+    return f"<section><h2>Who fails, and why</h2>{''.join(parts)}{words}</section>"
+
+
+def _chain(found: Mapping[str, Any]) -> str:
+    of = found["surrogate"]
+    if of["by"] == "full-chain":
+        return "<section><h2>What programs reach</h2><p>The full chain was run for every person.</p></section>"
+    fluid, across = (", ".join(f"{value:g}".replace("-", "−") for value in of[name]) for name in ("csf_mm", "lateral_mm"))
+    minor = ", ".join(WORDS.get(name, name.replace("_", " ")) for name in of["minor"]) or "nothing else"
+    words = (f"<p>The full chain (field, fibres, gate) was run at {of['nodes']} nodes with {of['share']:.0%} of the fibres, at {of['gated']} of them "
+             f"with the gate: fluid dorsal of the cord {fluid} mm by lateral place {across} mm, and {escape(minor)} each alone. Patients stand "
+             "between the nodes.</p>")
+    if of["errors"]:
+        rows = [[escape(cell) for cell in row] for row in of["errors"]]
+        words += (f"<p>Error of the surrogate, against the full chain of people who stand at no node ({of['compared']} of them):</p>"
+                  + _table([escape(cell) for cell in of["head"]], rows, "dense"))
+    else:
+        words += '<p class="note">The surrogate was not compared with the full chain; its error is not known.</p>'
+    return f"<section><h2>What programs reach</h2>{words}</section>"
+
+
+def _foot(found: Mapping[str, Any]) -> str:
+    made = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    grade, words = (escape(found["evidence"][name]) for name in ("grade", "words"))
+    return (f"<footer><p>Evidence for this indication: {grade} ({words}). Seed {found['seed']}; "
+            f"{escape(made)}; sources {found['sources']['all'][:16]}.</p><p><b>{DISCLAIMER}</b></p></footer>")
+
+
+def _percent(value: Mapping[str, Any], digits: int = 0) -> str:
+    return _with_interval(value, lambda x: f"{100 * x:.{digits}f}", "\u00a0%")
+
+
+def _number(value: Mapping[str, Any], digits: int) -> str:
+    return _with_interval(value, lambda x: f"{x:.{digits}f}".replace("-", "−"), "")
+
+
+def _with_interval(value: Mapping[str, Any], form: Any, unit: str) -> str:
+    if value["median"] is None:
+        return "–"
+    low, high = value["interval_90"]
+    return f"<strong>{form(value['median'])}{unit}</strong>\u00a0<small>({form(low)}\u00a0to\u00a0{form(high)})</small>"
+
+
+def _value(value: float, unit: str) -> str:
+    shown = f"{value:.3g}".replace("-", "−")
+    return shown if unit == "1" else f"{shown}\u00a0{unit}"
