@@ -47,8 +47,8 @@ def in_words(found: xr.Dataset, i: int) -> str:
     low, middle, high = (float(at.pain.sel(quantile=q)) for q in (0.25, 0.5, 0.75))
     start, without = float(found.pain_without.isel(month=0).sel(quantile=0.5)), float(found.pain_without.sel(month=YEAR, quantile=0.5))
     name, therapy = str(found.program.values[i]), str(found.attrs["therapy"][i])
-    unknown = "" if therapy in therapies() else (f" No trial of {therapy.replace('-', ' ')} stimulation stands behind these numbers: they are those of "
-                                                 "a typical therapy, and say nothing about which is better.")
+    unknown = "" if therapy in therapies() else (f" No trial of {therapy.replace('-', ' ')} stimulation stands behind these numbers: they are "
+                                                 "those of a typical therapy, and say nothing about which is better.")
     return (f"With {name}: of 100 people like this one who get the stimulator, about {of} would have lost half of their pain or more after a "
             f"year. Pain is {start:g} of 10 now; in the middle half of these people it would then be {low:.0f} to {high:.0f}, most often near "
             f"{middle:.0f}; without stimulation near {without:.0f}. About {passing} of 100 would pass the trial stage.{unknown}")
