@@ -372,3 +372,16 @@ def test_the_bench_measures_all_it_names(tmp_path):
     assert rows[-1].value is None
     bench.save(rows, tmp_path / "bench.json")
     assert json.loads((tmp_path / "bench.json").read_text())["what"] == "epidura bench cohort"
+
+
+def test_a_sham_arm_is_tried_with_its_program_and_then_not_stimulated():
+    one = cohort.read_study(small(blinding="sham", arms=[{"name": "on", "program": "tonic"},
+                                                         {"name": "off", "program": "tonic", "procedure": {"therapy": "sham"}}]))
+    on, off = one.treatments
+    assert (off.therapy, off.tried, off.procedure.tried, off.procedure.therapy) == ("sham", "tonic", "tonic", "sham")
+    who, world = stages.cohort(1, 60), cohort.replicate(one, 0)
+    lived = [cohort.live(one, treated, arm, who, np.ones(60), world).data for treated, arm in zip(one.treatments, one.arms, strict=True)]
+    assert (lived[0].passed.values == lived[1].passed.values).all()
+    assert lived[1].neural.values.max() == 0.0
+    assert lived[0].neural.values.max() > 0.0
+    assert on.therapy == "tonic"
