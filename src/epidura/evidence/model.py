@@ -94,7 +94,7 @@ def therapies() -> tuple[str, ...]:
     return tuple(name.removeprefix("neural ") for name in names if name.startswith("neural ") and name not in NOT_THERAPIES)
 
 
-NOT_THERAPIES = ("neural typical", "neural between therapies", "neural spread")
+NOT_THERAPIES = ("neural typical", "neural between therapies", "neural between trials", "neural spread")
 
 
 @cache
