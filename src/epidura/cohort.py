@@ -29,17 +29,18 @@ from typing import Any, Literal, Self
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 import epidura
-from epidura import cohort_page, eq5d, stages, virtual
+from epidura import cohort_page, stages, virtual
 from epidura import quality_of_life as life
 from epidura.anatomy import population
 from epidura.case import Case
 from epidura.errors import BadCase, BadGeometry, BadInput, Failed, nearest
-from epidura.evidence.model import UNSTIMULATED, Arm, therapies
+from epidura.evidence.model import UNSTIMULATED, Arm, therapies, unfitted_dose
 from epidura.evidence.posterior import posterior
 from epidura.outcome import reach_factor, therapy_of
+from epidura.outlook import valued
 from epidura.reach import Reach, reaches
 from epidura.recipe import Recipe, load, read_recipe
 from epidura.study import run, versions
@@ -157,9 +158,8 @@ class Study(Recipe):
 
     @field_validator("country")
     @classmethod
-    def _valued(cls, country: str, info: ValidationInfo) -> str:
-        eq5d.value_set(country)
-        return country
+    def _valued(cls, country: str) -> str:
+        return valued(country)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -291,7 +291,7 @@ def replicate(study: Study, r: int) -> Replicate:
     context, neural = (float(np.exp(p[f"{kind} between trials"] * stream(f"{kind} of the centre").standard_normal()))
                        for kind in ("context", "neural"))
     wider = float(grade(study.population.indication)["spread"]) * stream("indication").standard_normal()
-    unfitted = {one: float(p["neural typical"] * np.exp(p["neural between therapies"] * stream(f"dose of {one}").standard_normal()))
+    unfitted = {one: float(unfitted_dose(p, stream(f"dose of {one}").standard_normal()))
                 for one in dict.fromkeys(treated.tried or treated.therapy for treated in study.treatments if treated.stand_in)}
     return Replicate(draw, p, context, neural * float(np.exp(wider)), unfitted, stages.rates(stream("practice").random(len(stages.facts()))),
                      life.parameters(stream("quality of life").random(len(life.uncertain()))))

@@ -18,7 +18,18 @@ import numpy as np
 import xarray as xr
 
 from epidura import quality_of_life as life
-from epidura.evidence.model import TRIAL_DAYS_SHARE, Floats, explanted, fading, lost, therapies
+from epidura.evidence.model import (
+    TRIAL_DAYS_SHARE,
+    Floats,
+    explanted,
+    fading,
+    lost,
+    natural_course,
+    own_factor,
+    return_level,
+    therapies,
+    unfitted_dose,
+)
 from epidura.evidence.posterior import Posterior, posterior
 from epidura.outlook import Outlook
 from epidura.patient import Patient
@@ -147,7 +158,7 @@ class _Found:
 
 def _of_program(patient: Patient, therapy: str, reach: Reach, outlook: Outlook, known: Posterior, spread: float) -> _Found:
     n = outlook.samples
-    # the same people for every program: only the spread about a therapy that was not fitted is the program's own
+    # the same people for every program; therapies that were not fitted stand equally far from the typical one
     one, other = (_Draws.of(n, known.count, [outlook.seed, k]) for k in (0, 1))
     course = _course(patient, therapy, reach, known, spread, one)
     rng = np.random.default_rng([outlook.seed, 2])
@@ -161,16 +172,15 @@ def _course(patient: Patient, therapy: str, reach: Reach | None, known: Posterio
     p = {name: values[drawn.which] for name, values in known.draws.items()}
     months = np.array(MONTHS)
     start = float(patient.pain.nrs)
-    level = p["return level"] + p["refractory"]
-    course = level + p["persistence"] * (start - level) + p["spread"] * drawn.own[:, 2]
+    course = natural_course(p, start, drawn.own[:, 2], return_level(p, candidate=True))
     natural = np.where(months > 0, course[:, None], start)
     n = len(natural)
     context, neural, factor = np.zeros(natural.shape), np.zeros(n), np.zeros(n)
     effect, passes = np.zeros(natural.shape, bool), np.zeros(n, bool)
     if reach is not None:
-        own = [np.exp(p[f"{name} spread"] * drawn.own[:, k] - p[f"{name} spread"] ** 2 / 2) for k, name in enumerate(("context", "neural"))]
+        own = [own_factor(p[f"{name} spread"], drawn.own[:, k]) for k, name in enumerate(("context", "neural"))]
         centre = [np.exp(p[f"{name} between trials"] * drawn.centre[:, k]) for k, name in enumerate(("context", "neural"))]
-        dose = p[f"neural {therapy}"] if therapy in therapies() else p["neural typical"] * np.exp(p["neural between therapies"] * drawn.centre[:, 2])
+        dose = p[f"neural {therapy}"] if therapy in therapies() else unfitted_dose(p, drawn.centre[:, 2])
         factor = reach_factor(reach, drawn.weights, drawn.hypothesis, therapy)
         neural = dose * own[1] * centre[1] * factor * np.exp(spread * drawn.centre[:, 3])
         steady = p["context"] * own[0] * centre[0]

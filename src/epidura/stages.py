@@ -29,7 +29,20 @@ from scipy import special, stats
 from epidura import eq5d
 from epidura import quality_of_life as ql
 from epidura.errors import BadCase, BadInput, nearest
-from epidura.evidence.model import TRIAL_DAYS_SHARE, UNSTIMULATED, Arm, Parameters, beta_of, context_dose, fading, neural_dose, therapies
+from epidura.evidence.model import (
+    TRIAL_DAYS_SHARE,
+    UNSTIMULATED,
+    Arm,
+    Parameters,
+    beta_of,
+    context_dose,
+    fading,
+    natural_course,
+    neural_dose,
+    own_factor,
+    return_level,
+    therapies,
+)
 from epidura.product import Floats
 from epidura.quality_of_life import DAY, PERSON, VISIT, Fact, Flags, relief
 from epidura.recipe import Recipe
@@ -506,10 +519,9 @@ def _people(who: Cohort, p: Parameters, arm: Arm, practice: Mapping[str, float],
     z_second = r_other * z_neural + np.sqrt(1 - r_other**2) * z_other
 
     def factor(spread: str, z: Floats) -> Floats:
-        return np.asarray(np.exp(p[spread] * z - p[spread] ** 2 / 2), float)
+        return np.asarray(own_factor(p[spread], z), float)
 
-    level = p["return level"] + (p["refractory"] if arm.candidate else 0.0)
-    natural = level + p["persistence"] * (baseline - level) + p["spread"] * z_natural
+    natural = natural_course(p, baseline, z_natural, return_level(p, arm.candidate))
     people = ql.people(baseline, who.normal("reports", len(PERSON)), use=use)
     before = ql.profile(people.nrs, people.scores, people.noise(*(f"EQ-5D {name}" for name in eq5d.DIMENSIONS)), use)
     return _People(people, eq5d.index(before, country), np.asarray(expectation), np.asarray(special.betaincinv(*shape, quantile)),

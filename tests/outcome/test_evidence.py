@@ -224,7 +224,7 @@ def test_parameters_are_recovered() -> None:
 def test_the_stored_posterior_belongs_to_the_tables_and_its_chains_agree() -> None:
     known = posterior()
     assert known.provenance["fitted_to"] == fingerprint()
-    assert known.provenance["largest_rhat"] <= 1.02
+    assert known.provenance["largest_rhat"] <= 1.01
     assert known.provenance["divergences"] == 0
     assert known.count == known.provenance["stored"] >= 300
     low, middle, high = known.interval("neural tonic")
@@ -251,6 +251,6 @@ def test_therapies_that_were_not_fitted_are_drawn_about_the_typical_one() -> Non
 def test_rows_that_were_fitted_are_met_as_the_docs_say() -> None:
     found = judged(posterior(), [one for one in rows() if modelled(one)])
     missed = [one.row.name for one in found if not one.met and one.row.fitted]
-    assert len(missed) <= 5, missed
-    assert "| not met |" not in table(found)
+    assert missed == ["PROCESS SCS change leg 1 mo"]
+    assert table(found).count("**not met**") == sum(not one.met for one in found) == 1
     assert all(one.low <= one.middle <= one.high for one in found)

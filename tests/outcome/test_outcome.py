@@ -133,7 +133,7 @@ def test_an_unknown_amplitude_predicts_nothing() -> None:
     both = predict_outcome(person(), [program("a"), program("b")], [reach(program="a"), reach(program="b", amplitude=float("nan"))], FEW)
     assert both.attrs["therapy"] == ["tonic", ""]
     assert np.isnan(both.pain.values[1]).all()
-    assert "b" not in outcome_page.courses(both, [0]).to_json().split("without stimulation")[0].split('"text":')[-1]
+    assert [one.text for one in outcome_page.courses(both, [0]).layout.annotations] == ["a", "without stimulation"]
 
 
 def test_therapies_go_by_the_waveform() -> None:

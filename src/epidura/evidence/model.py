@@ -227,6 +227,26 @@ def neural_dose(therapy: str, p: Parameters, centre: Any = 1.0) -> Any:
     return p[name] * centre
 
 
+def own_factor(spread: Any, z: Any, xp: Any = np) -> Any:
+    """A person's own factor on a dose, lognormal with mean 1, from a standard normal number."""
+    return xp.exp(spread * z - spread**2 / 2)
+
+
+def natural_course(p: Parameters, baseline: Any, z: Any, level: Any) -> Any:
+    """Pain without stimulation, before measurement, NRS; ``level`` is the pain to which these people return."""
+    return level + p["persistence"] * (baseline - level) + p["spread"] * z
+
+
+def return_level(p: Parameters, candidate: bool) -> Any:
+    """Pain to which candidates for stimulation, or people of a registry, return, NRS."""
+    return p["return level"] + (p["refractory"] if candidate else 0.0)
+
+
+def unfitted_dose(p: Parameters, z: Any) -> Any:
+    """Dose of a therapy that was not fitted, about that of the typical one, from a standard normal number."""
+    return p["neural typical"] * np.exp(p["neural between therapies"] * z)
+
+
 def fading(p: Parameters, months: Any, xp: Any = np) -> Any:
     """Share of the context that is left after this time."""
     return p["lasting"] + (1 - p["lasting"]) * xp.exp(-months / p["fading"])
@@ -279,7 +299,7 @@ class Course:
         """
         centres = [(1.0, 1.0)] * len(arms) if centres is None else centres
         unblinded = {**p, "blinded": 1.0}
-        doses = [(p["return level"] + (p["refractory"] if arm.candidate else 0.0), context_dose(arm, p, centre[0]),
+        doses = [(return_level(p, arm.candidate), context_dose(arm, p, centre[0]),
                   neural_dose(arm.therapy, p, centre[1]) * arm.reach, context_dose(arm, unblinded, centre[0]) * (1 + p["trial boost"]),
                   neural_dose(arm.tried, p, centre[1]) * arm.reach, float(bool(arm.tried)), float(arm.stage == "implanted"), float(arm.stimulated))
                  for arm, centre in zip(arms, centres, strict=True)]
@@ -292,14 +312,13 @@ class Course:
     def own(self) -> tuple[Any, Any]:
         """(points,) factors of each person on context and neural effect, mean 1."""
         p, (_, z_context, z_neural, _) = self.p, points()
-        one, other = (self.library.np.exp(p[name] * z - p[name] ** 2 / 2)
-                      for name, z in (("context spread", z_context), ("neural spread", z_neural)))
+        one, other = (own_factor(p[name], z, self.library.np) for name, z in (("context spread", z_context), ("neural spread", z_neural)))
         return one, other
 
     @cached_property
     def natural(self) -> Any:
         """(..., points) pain without stimulation, before measurement, NRS."""
-        return self.level + self.p["persistence"] * (self.baseline - self.level) + self.p["spread"] * points()[3]
+        return natural_course(self.p, self.baseline, points()[3], self.level)
 
     @cached_property
     def passes(self) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from epidura.errors import BadTable
-from epidura.evidence.model import Floats, therapies
+from epidura.evidence.model import Floats, therapies, unfitted_dose
 from epidura.tables import Number, table
 
 FITTED_TO = ("outcome_priors", "trial_arms", "trials")
@@ -74,7 +74,7 @@ class Posterior:
         z = rng.standard_normal(self.count)
         if therapy in therapies():
             return self.draws[f"neural {therapy}"]
-        return np.asarray(self.draws["neural typical"] * np.exp(self.draws["neural between therapies"] * z))
+        return np.asarray(unfitted_dose(self.draws, z))
 
     def numbers(self) -> tuple[Number, ...]:
         """Medians of the parameters that have a meaning of their own, as numbers with their source."""
