@@ -13,7 +13,7 @@ from epidura.numerics.ldlt import LANES, Factor, plan
 from epidura.numerics.locate import SpineSampler
 from epidura.numerics.section import Loop, Section, circle, mesh_section
 from epidura.numerics.spine import axis_matrices
-from epidura.numerics.sweep import Solution, solve_contacts, solve_sources, spline_coefficients, sweep
+from epidura.numerics.sweep import Solution, axial_modes, solve_contacts, solve_sources, spline_coefficients, sweep
 
 MM = 1e-3
 TRANSVERSE = [0.083, 1.7, 0.03, 0.04, 0.02]
@@ -95,6 +95,20 @@ def test_solution_satisfies_the_kronecker_system(section: Section, z: NDArray[np
     for potential, load in zip(solution.modal.potential(), nodal_loads(solution, z, section), strict=True):
         residual = m1 @ (k2 @ potential.T).T + k1 @ (m2 @ potential.T).T - load
         assert np.abs(residual[1:-1][:, s.free]).max() < 1e-9 * np.abs(load).max()
+
+
+def test_axial_modes_are_good_to_the_lowest() -> None:
+    # a contact's edge and a body of 20 m on one axis: K1 and M1 are diagonal to 1e-9 of each pair of eigenvalues
+    sizes = np.concatenate([np.geomspace(2.0, 1e-4, 60), np.geomspace(1e-4, 2.0, 60)])
+    z = np.concatenate([[0.0], np.cumsum(np.repeat(0.5 * sizes, 2))])
+    k1, m1 = (each[1:-1, 1:-1] for each in axis_matrices(z))
+    values, shapes = axial_modes(k1, m1)
+    assert (np.diff(values) > 0).all()
+    assert values[-1] / values[0] > 1e10
+    assert values[0] == pytest.approx((np.pi / z[-1]) ** 2, rel=1e-3)
+    np.testing.assert_allclose(shapes.T @ m1 @ shapes, np.eye(len(values)), atol=1e-9)
+    scale = np.sqrt(np.outer(values, values))
+    np.testing.assert_allclose(shapes.T @ k1 @ shapes / scale, np.eye(len(values)), atol=1e-9)
 
 
 def test_matrices_of_the_axis_are_those_of_quadratic_elements() -> None:
