@@ -6,6 +6,7 @@ import csv
 import json
 from datetime import date
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +187,15 @@ def test_texts_of_the_package_are_the_free_ones():
     assert read("phq-9").form(language="tlh")["x-text"] == "none"
 
 
+def test_the_page_has_every_instrument_with_its_rule():
+    page = (Path(__file__).parents[2] / "docs" / "instruments.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert set(rows) == set(KINDS)
+    for kind, row in rows.items():
+        assert f"| {read(kind).missing_rule} |" in row
+        assert ("| yes" in row) == (kind in FREE)
+
+
 def test_answers_can_have_numbers_as_keys_but_not_twice():
     assert read("gad-7").score(dict.fromkeys(range(1, 8), 1)).number() == 7
     with pytest.raises(BadInput, match="answered twice"):
@@ -345,6 +355,7 @@ def test_peg_is_a_mean():
 def test_ratings_of_pain():
     nrs = read("nrs", asked=["average", "worst", "least"])
     assert nrs.score({"average": 6, "worst": 8, "least": 3}).notes == ()
+    assert nrs.score({"average": 6, "worst": 6, "least": 6}).notes == ()
     assert "ask again" in nrs.score({"average": 6, "worst": 5, "least": 3}).notes[0]
     assert [read("nrs").score({"average": i})["average"].band.label for i in (0, 1, 3, 4, 7, 8, 10)] == [
         "no pain", "mild", "mild", "moderate", "moderate", "severe", "severe"]
@@ -516,9 +527,10 @@ def test_calculated_relief_stands_beside_the_reported_one():
 
 
 def test_change_is_towards_better_whichever_way_the_scale_goes():
-    before, after = (read("eq-5d-5l").score(dict.fromkeys(eq5d.DIMENSIONS, level) | {"vas": vas}) for level, vas in ((4, 30), (3, 60)))
+    before, after = (read("eq-5d-5l").score(dict.fromkeys(eq5d.DIMENSIONS, level) | {"vas": vas}) for level, vas in ((3, 30), (2, 60)))
     index, vas = change(before, after).values
     assert index.gain == index.absolute > 0
+    assert index.before > 0
     assert index.improved is True
     assert index.percent is None  # the scale does not begin at 0
     assert vas.gain == 30
