@@ -47,6 +47,12 @@ every = pytest.mark.parametrize("instrument", [read(case) for case in EVERY], id
 
 # contract
 
+def test_the_family_has_a_schema_and_says_what_it_is():
+    assert len(json.loads(json.dumps(family.json_schema()))["oneOf"]) == len(KINDS)
+    with pytest.raises(BadInput, match=r"there is no instrument of this kind; got 'phq9'.*did you mean 'phq-9'"):
+        read("phq9")
+
+
 def test_these_instruments_are_there():
     assert tuple(family.members) == KINDS
     assert {kind for kind in KINDS if read(kind).free} == FREE
@@ -208,6 +214,12 @@ def test_answers_are_kept_as_given():
     kept = read("vas").score({"average": 36.5}).answers | read("nrs").score({"average": 4}).answers
     assert kept == {"average": 4}
     assert isinstance(kept["average"], int)
+
+
+def test_what_rests_on_memory_or_judgement_is_listed():
+    assert [mark.label for mark in read("nrs").score({"average": 5}).unverified] == ["moderate"]
+    assert read("phq-9").score(dict.fromkeys(range(1, 10), 1)).unverified == ()
+    assert [mark.evidence for mark in read("dn4", part="interview").score(dict.fromkeys(range(1, 8), 1)).unverified] == ["recall"]
 
 
 # published
@@ -379,6 +391,8 @@ def test_promis_has_t_scores_only_with_a_table():
     assert score.number("pain intensity") == 3
     assert score["sleep disturbance T"].important_change.value == 3.9
     assert score["physical function T"].better == "higher"
+    assert score.settings == {"t_scores": "made up"}  # the table itself is licensed
+    assert "27.5" not in score.model_dump_json()
     one = read("promis-29", t_scores=T_SCORES).score({**answers, "anxiety 2": None})
     assert one.number("anxiety T") is one.number("anxiety raw") is None
     assert one.number("depression T") == 50

@@ -6,5 +6,6 @@ from epidura.clinic.instruments.text import ItemText, Licence, read_text
 from epidura.recipe import Family
 
 family = Family("epidura.clinic.instruments", Instrument)
+family.name = "instrument"  # as it is called in errors and schemas
 
 __all__ = ["Change", "Instrument", "Item", "ItemText", "Licence", "Mark", "Relief", "Score", "Value", "change", "family", "holistic", "read_text"]

@@ -106,8 +106,8 @@ class Sheet:
 
     def span(self, keys: Iterable[str] | None = None) -> tuple[float, float]:
         """The least and the greatest sum that the missing answers leave open."""
-        ends = [(self.points[i.key],) * 2 if i.key in self.points else (min(i.points), max(i.points))
-                for i in self.items if i.key in self._names(keys)]
+        names = self._names(keys)
+        ends = [(self.points[i.key],) * 2 if i.key in self.points else (min(i.points), max(i.points)) for i in self.items if i.key in names]
         return math.fsum(low for low, _ in ends), math.fsum(high for _, high in ends)
 
     def _names(self, keys: Iterable[str] | None) -> tuple[str, ...]:
@@ -201,6 +201,12 @@ class Score(Recipe):
         names = [value.name for value in self.values]
         raise BadInput(self.instrument, "no such value", got=name, allowed=", ".join(names), hint=nearest(name, names))
 
+    @property
+    def unverified(self) -> tuple[Mark, ...]:
+        """Bands and changes in it that rest on memory or judgement, to be shown as such."""
+        marks = [mark for value in self.values for mark in (value.band, value.important_change, *value.responders) if mark is not None]
+        return tuple(dict.fromkeys(mark for mark in marks if mark.unverified))
+
     def number(self, name: str = "") -> float | None:
         """The number of a value, of the first one without a name."""
         return self[name].number if name else self.values[0].number
@@ -231,6 +237,11 @@ class Instrument(Recipe):
     def every_item(self) -> tuple[Item, ...]:
         """The items that a text has to have, also those that are not asked now."""
         return self.items
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its fields, as a score keeps them; scores with others cannot be compared."""
+        return self.model_dump(mode="json", exclude={"kind"})
 
     @abstractmethod
     def score(self, answers: Answers) -> Score:
@@ -313,9 +324,9 @@ class Instrument(Recipe):
         """The score, with the items that are missing and the rule that was used."""
         missing = sheet.missing
         said = (f"not answered: {', '.join(missing)}. {self.missing_rule}",) if missing else ()
-        return Score(instrument=self.kind, title=self.title, version=self.version, settings=self.model_dump(mode="json", exclude={"kind"}),
-                     values=values, missing=missing, complete=not missing, alerts=tuple(alerts), notes=(*said, *notes), answers=sheet.given,
-                     pain=self.pain, of_change=self.of_change)
+        return Score(instrument=self.kind, title=self.title, version=self.version, settings=self.settings, values=values,
+                     missing=missing, complete=not missing, alerts=tuple(alerts), notes=(*said, *notes), answers=sheet.given, pain=self.pain,
+                     of_change=self.of_change)
 
     def left_open(self, sheet: Sheet, scale: str) -> tuple[str, ...]:
         """A note on what the missing answers can still make of a plain sum; none if nothing is missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from epidura.clinic.instruments.base import Answers, Instrument, Item, Score, rated
 from epidura.clinic.instruments.t_scores import DOMAINS, TScores, items_of, values_of, without
@@ -26,6 +26,10 @@ class Promis29(Instrument):
     @property
     def items(self) -> tuple[Item, ...]:
         return (*(item for domain in DOMAINS for item in items_of(domain)), *rated((PAIN,), 0, 10))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"t_scores": self.t_scores.version if self.t_scores else None}  # not the tables, which are licensed
 
     def score(self, answers: Answers) -> Score:
         sheet = self.read(answers)

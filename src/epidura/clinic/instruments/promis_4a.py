@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from epidura.clinic.instruments.base import Answers, Instrument, Item, Score
 from epidura.clinic.instruments.t_scores import TScores, items_of, values_of, without
@@ -27,6 +27,10 @@ class Promis4a(Instrument):
     @property
     def items(self) -> tuple[Item, ...]:
         return items_of(self.domain)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"domain": self.domain, "t_scores": self.t_scores.version if self.t_scores else None}  # not the tables, which are licensed
 
     def score(self, answers: Answers) -> Score:
         sheet = self.read(answers)
