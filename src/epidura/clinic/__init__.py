@@ -1,0 +1,1 @@
+"""The clinic: what is kept of real patients and how it is scored."""
