@@ -1,0 +1,1 @@
+"""The clinical pathway of real patients: selection, procedure, verdict, complications."""
