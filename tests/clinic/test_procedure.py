@@ -188,7 +188,8 @@ def test_timing_that_is_not_known():
 
 def consent(stage="trial", **more) -> pr.Consent:
     return pr.Consent(**{"stage": stage, "text_version": "3", "language": "en", "risks": tuple(pr.risks_to_name()), "explained_by": "Dr. B",
-                         "role": "surgeon", "explained_on": date(2026, 2, 1), "signed_on": date(2026, 2, 2), "alternatives": True, "reversibility": True} | more)
+                         "role": "surgeon", "explained_on": date(2026, 2, 1), "signed_on": date(2026, 2, 2), "alternatives": True,
+                         "reversibility": True} | more)
 
 
 def states(consents: list[pr.Consent], stage="trial") -> list[str]:
