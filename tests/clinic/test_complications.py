@@ -129,6 +129,7 @@ def test_own_count_beside_a_published_one():
     (row,) = cp.published("infection (all SSI)", source="hoelzer")
     assert "overlap" in cp.beside(3, 120, row).words[0]
     assert "above" in cp.beside(20, 120, row).words[0]
+    assert "overlap" in cp.beside(10, 200, row).words[0]  # from 2.7 % on: above their low end, not above their high one
     assert "below" in cp.beside(0, 1000, row).words[0]
     assert cp.beside(3, 120, row).rate == pytest.approx(2.5)
     (ranged,) = cp.published("infection (all SSI)", source="ASRA")

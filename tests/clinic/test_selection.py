@@ -56,6 +56,8 @@ def test_every_check_of_the_table_is_known_and_ids_are_unique_in_a_rule():
     for rule in RULES:
         ids = [one.id for one in sl.assess(sl.Findings(), rule).items]
         assert len(ids) == len(set(ids))
+        groups = [sl.GROUPS.index(one.group) for one in sl.assess(sl.Findings(), rule).items]
+        assert groups == sorted(groups)
 
 
 @pytest.mark.parametrize("rule", RULES)

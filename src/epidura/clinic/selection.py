@@ -32,6 +32,9 @@ Kind = Literal["drug", "surgery", "block", "physiotherapy", "psychology", "other
 Effect = Literal["none", "partial", "good", "not tolerated", "not suitable", "declined"]
 State = Literal["met", "not met", "missing", "caution", "not applicable"]
 
+GROUPS = ("indication", "person", "pain", "refractory", "psychosocial", "contraindication", "team", "trial")
+"""Of questions, in the order of the checklist."""
+
 FOOT = ("Research and education software, not a medical device. This page shows what people found and signed beside the rules that it names. "
         "It decides nothing and replaces no clinical judgement.")
 
@@ -296,7 +299,7 @@ class Assessment(Recipe):
         caveat: what this rule's data cannot say.
         team: whether the rule demands a multidisciplinary team.
         source, doi_or_url: of the rule.
-        items: the questions, in the order of the table.
+        items: the questions, by group.
     """
 
     jurisdiction: str
@@ -350,7 +353,8 @@ def assess(findings: Findings, jurisdiction: str = "unspecified") -> Assessment:
         BadInput: no such rule.
     """
     rule = _jurisdiction(jurisdiction)
-    rows = [row for row in table("selection_criteria") if row["jurisdiction"] in ("all", jurisdiction)]
+    rows = sorted((row for row in table("selection_criteria") if row["jurisdiction"] in ("all", jurisdiction)),
+                  key=lambda row: GROUPS.index(row["group"]))
     return Assessment(jurisdiction=jurisdiction, name=rule["name"], caveat=rule["caveat"], team=rule["team"], source=rule["source"],
                       doi_or_url=rule["doi_or_url"], items=tuple(_item(row, findings, rule) for row in rows))
 
@@ -654,7 +658,7 @@ def signoff_page(assessment: Assessment, signatures: Iterable[Signature] = (), *
     advice = "".join(f"<li>{escape(words)}</li>" for words in assessment.advice())
     before = "".join(f"<li>{escape(item.question)} {escape(item.why)}</li>" for item in assessment.missing("implant") if item.needed == "implant")
     rows = "".join(
-        f"<tr><td>{escape(item.question)}</td><td><b>{item.state}</b></td><td>{escape(item.why)}</td><td>{escape(item.to_do)}</td>"
+        f"<tr><td>{item.group}</td><td>{escape(item.question)}</td><td><b>{item.state}</b></td><td>{escape(item.why)}</td><td>{escape(item.to_do)}</td>"
         f"<td>{item.weight}</td><td>{escape(item.rule)}{' <span class=doubt>not verified</span>' if item.unverified else ''}<br>"
         f"{escape(item.doi_or_url)}</td></tr>" for item in assessment.items)
     hands = "".join(
@@ -670,8 +674,8 @@ def signoff_page(assessment: Assessment, signatures: Iterable[Signature] = (), *
             f"{escape(assessment.source)} {escape(assessment.doi_or_url)}. A multidisciplinary team is "
             f"{'demanded' if signed.demanded else 'not stated'} by it.</p></header>\n"
             f"<section><h2>What follows</h2><ul>{advice}</ul>{f'<p>Before an implant:</p><ul>{before}</ul>' if before else ''}</section>\n"
-            f'<section><h2>Checklist</h2><div class="wide"><table class="dense"><tr><th>question</th><th>state</th><th>why</th><th>to do</th>'
-            f"<th>weight</th><th>rule</th></tr>{rows}</table></div></section>\n"
+            f'<section><h2>Checklist</h2><div class="wide"><table class="dense"><tr><th>about</th><th>question</th><th>state</th><th>why</th>'
+            f"<th>to do</th><th>weight</th><th>rule</th></tr>{rows}</table></div></section>\n"
             f"<section><h2>Team</h2><p>{state}</p><table><tr><th>name</th><th>profession</th><th>registration</th><th>date</th><th>word</th>"
             f"<th>reason</th></tr>{hands}</table><p class=small>Version {assessment.key()}</p></section>\n"
             f"<footer><p><b>{FOOT}</b></p></footer>\n</main></body></html>\n")
