@@ -1,0 +1,536 @@
+"""The record of a clinic: what a face calls to write events and to read patients.
+
+```
+record = Record.open("clinic.sqlite")
+done = record.commit("nurse-7", patient, [events.Diary(on=date(2026, 5, 3), worst=7, average=5)], request="phone-12:2026-05-03")
+record.state(patient)["stage"]
+```
+
+A commit is all or nothing and is acknowledged after it is on the disk. Commits that arrive while another is written share its disk write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from epidura.clinic import events, pathway
+from epidura.clinic.events import Corrected, Erased, Event
+from epidura.clinic.pathway import Happened, State
+from epidura.clinic.store import log, schema
+from epidura.clinic.store.engine import WRITE, BadStore, check, connect, migrate, private, url_of
+from epidura.clinic.store.log import Draft, Stored, Verified
+from epidura.clinic.store.vault import Vault, make_key, opened, read_key
+from epidura.errors import BadInput, EpiduraError, Failed
+from epidura.recipe import kind_of
+
+BATCH = 64
+"""Commits that share a disk write at most."""
+
+CLINIC = ""
+"""Stands for the clinic where an event is about no patient."""
+
+
+class Conflict(BadInput):
+    """Somebody else changed the record in between; nothing was written."""
+
+
+class Unknown(BadInput):
+    """No such patient or event."""
+
+
+class Repeated(BadInput):
+    """An idempotency key that came with something else before."""
+
+
+class Full(Failed):
+    """The disk took nothing more; nothing of the commit was written."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commit did.
+
+    Attributes:
+        patient: whose record.
+        version: of the last event.
+        revision: that the next writer names as seen.
+        events: as stored.
+        state: after them.
+        repeated: whether this request had been written before and nothing was done now.
+    """
+
+    patient: str
+    version: int
+    revision: int
+    events: tuple[Stored, ...]
+    state: State
+    repeated: bool = False
+
+
+@dataclass
+class _Job:
+    actor: str
+    patient: str
+    events: Sequence[Event]
+    seen: int | None
+    request: str | None
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Committed | None = None
+    error: BaseException | None = None
+
+
+class Record:
+    """A clinic's record.
+
+    Args:
+        engine: of a record that was made (``create``) and is whole.
+        vault: with the clinic's key.
+        clock: for tests.
+    """
+
+    def __init__(self, engine: Engine, vault: Vault, clock: Callable[[], datetime] = events.now):
+        self.engine, self.vault, self.clock = engine, vault, clock
+        self._writer = engine.execution_options(**{WRITE: True})
+        self._waiting: deque[_Job] = deque()
+        self._turn = threading.Lock()
+        check(engine)
+
+    @classmethod
+    def create(cls, where: str | Path, key_file: Path | None = None, password: str = "", clock: Callable[[], datetime] = events.now) -> Record:
+        """Make a record, or bring one to this version.
+
+        Args:
+            where: path of an SQLite file or address of a PostgreSQL database.
+            key_file: of the clinic's key; made if it is not there. None: beside the SQLite file.
+            password: encrypts an SQLite file at rest.
+        """
+        path = key_path(where, key_file)
+        url = url_of(where)
+        file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+        if file is not None:
+            if not file.parent.is_dir():
+                raise BadInput("store", "no such folder", got=str(file.parent), hint="make it first")
+            if not file.exists():
+                file.touch(mode=0o600)
+            private(file)
+        engine = connect(where, key=password)
+        migrate(engine)
+        with engine.connect() as connection:
+            used = connection.execute(select(schema.secret.c.patient).limit(1)).scalar() is not None
+        if not path.exists() and used:
+            read_key(path)  # says what is missing: a new key would open nothing of what is there
+        key = read_key(path) if path.exists() else make_key(path)
+        return cls(engine, Vault(key), clock)
+
+    @classmethod
+    def open(cls, where: str | Path, key_file: Path | None = None, password: str = "", clock: Callable[[], datetime] = events.now) -> Record:
+        """A record that is there.
+
+        Raises:
+            BadInput: no such file, or no key.
+            BadStore: not a record, of another version, or without its triggers.
+        """
+        url = url_of(where)
+        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+            raise BadInput("store", "no such record", got=str(url.database), hint="'epidura clinic init' makes one")
+        return cls(connect(where, key=password), Vault(read_key(key_path(where, key_file))), clock)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # writing
+
+    def commit(self, actor: str, patient: str, what: Sequence[Event], *, seen: int | None = None, request: str | None = None) -> Committed:
+        """Append events of one patient: all of them or none.
+
+        Args:
+            actor: who writes.
+            patient: whose; ``new_id()`` for one who is registered now.
+            what: events, in order.
+            seen: revision that the writer had before the eyes; refused if there is a later one.
+            request: idempotency key: the same key with the same events is written once, however often it comes.
+
+        Raises:
+            Refused: an event that cannot happen now, with what is missing.
+            Conflict: there is a later revision than ``seen``.
+            Repeated: the key came before with other events.
+            Unknown: no such patient.
+            Full: the disk is full.
+        """
+        if not what:
+            raise BadInput("events", "nothing to write", got="no event")
+        if any(isinstance(each, Erased) for each in what):
+            raise BadInput("kind", "an erasure is not written but done", hint="Record.erase")
+        job = _Job(actor, patient, what, seen, request)
+        return self._do(job)
+
+    def _do(self, job: _Job) -> Committed:
+        self._waiting.append(job)
+        while not job.done.is_set():
+            with self._turn:
+                if job.done.is_set():
+                    break
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._write(batch)
+        if job.error is not None:
+            raise job.error
+        assert job.result is not None
+        return job.result
+
+    def _write(self, batch: list[_Job]) -> None:
+        """Write a batch in one transaction; each job stands or falls alone."""
+        try:
+            with self._writer.begin() as connection:
+                for job in batch:
+                    try:
+                        with connection.begin_nested():
+                            job.result = self._one(connection, job)
+                    except (EpiduraError, IntegrityError) as error:
+                        job.error = error if isinstance(error, EpiduraError) else Conflict("record", f"another writer was first: {error.orig}")
+                        job.result = None
+        except BaseException as error:  # nothing of the batch is on the disk
+            failure = _disk(error)
+            for job in batch:
+                job.result, job.error = None, failure
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for job in batch:
+                job.done.set()
+
+    def _one(self, connection: Connection, job: _Job) -> Committed:
+        fingerprint = _fingerprint(job) if job.request else None
+        if job.request is not None:
+            before = self._repeated(connection, job, str(fingerprint))
+            if before is not None:
+                return before
+        state = self._state(connection, job.patient)
+        if job.seen is not None and job.seen != state["revision"]:
+            raise Conflict("record", "somebody else changed this patient's record in between", got=f"revision {job.seen}",
+                           allowed=f"revision {state['revision']}", hint="read it again, then write")
+        drafts: list[Draft] = []
+        for each in job.events:
+            state = self._add(connection, job, each, state, drafts, fingerprint)
+        stored = log.append(connection, drafts, self.clock())
+        self._project(connection, job.patient, state, stored)
+        return Committed(job.patient, state["version"], state["revision"], tuple(stored), state)
+
+    def _add(self, connection: Connection, job: _Job, each: Event, state: State, drafts: list[Draft], fingerprint: str | None) -> State:
+        kind, day = kind_of(type(each)), each.on.isoformat()
+        today = self.clock().date()
+        if (each.on - today).days > 1:  # a phone east of us is already in tomorrow
+            raise BadInput("on", "a day in the future", got=day, allowed=f"{today.isoformat()} or before")
+        body, sealed = self._body(connection, job.patient, each)
+        lacks = pathway.refusals(state, kind, body, day)
+        if lacks:
+            raise pathway.refuse(kind, state, lacks)
+        if sealed:
+            body["sealed"] = self.vault.seal(connection, job.patient, sealed)
+        if fingerprint is not None and not drafts:
+            body["request"] = fingerprint
+        version = state["version"] + 1
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        drafts.append(Draft(job.patient, version, kind, day, job.actor, text, job.request if not drafts else None))
+        happened = Happened(version, kind, day, body)
+        if isinstance(each, Corrected):
+            earlier = [_happened(old) for old in log.read(connection, job.patient)]
+            pending = [Happened(draft.version, draft.kind, draft.day, json.loads(draft.body)) for draft in drafts]
+            return pathway.replay([*earlier, *pending], checked=True)
+        return pathway.fold(state, happened)
+
+    def _body(self, connection: Connection, patient: str, each: Event) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Open and sealed part of an event's body."""
+        body, sealed = events.split(each)
+        if isinstance(each, events.Answered):
+            score = each.score()
+            body["score"] = {value.name: value.number for value in score.values if value.number is not None}
+            if score.alerts:
+                body["alerts"] = list(score.alerts)
+        if isinstance(each, Corrected):
+            wrong = next(iter(log.read(connection, patient, after=each.version - 1, limit=1)), None)
+            if wrong is None or wrong.version != each.version:
+                raise Unknown("version", "this patient has no such event", got=str(each.version))
+            if wrong.kind in ("record.corrected", "patient.erased", "patient.registered"):
+                raise BadInput("version", f"{wrong.kind} cannot be corrected", got=str(each.version),
+                               hint="correct the first event again, or write patient.identified for an identity")
+            if each.instead is not None:
+                right = events.read({**each.instead, "kind": wrong.kind} if "kind" not in each.instead else each.instead)
+                if kind_of(type(right)) != wrong.kind:
+                    raise BadInput("instead.kind", "a correction is of the same kind", got=kind_of(type(right)), allowed=wrong.kind)
+                inner, hidden = self._body(connection, patient, right)
+                body["open"] = {**inner, "on": right.on.isoformat()}
+                sealed["instead"] = hidden
+        return body, sealed
+
+    def _repeated(self, connection: Connection, job: _Job, fingerprint: str) -> Committed | None:
+        row = connection.execute(select(*log.COLUMNS).where(schema.event.c.request == job.request)).first()
+        if row is None:
+            return None
+        first = Stored(*row)
+        if first.patient != job.patient or first.content.get("request") != fingerprint:
+            raise Repeated("request", "this idempotency key came before with something else", got=job.request, hint="make a new key for each change")
+        written = tuple(log.read(connection, job.patient, after=first.version - 1, limit=len(job.events)))
+        state = self._state(connection, job.patient)
+        return Committed(job.patient, written[-1].version, state["revision"], written, state, repeated=True)
+
+    def _project(self, connection: Connection, patient: str, state: State, stored: Iterable[Stored]) -> None:
+        write_state(connection, patient, state)
+        for each in stored:
+            if each.kind == "diary.recorded":
+                write_days(connection, [diary_row(patient, each.version, each.day, each.content)])
+            elif each.kind == "record.corrected":
+                self._diary_again(connection, patient)
+
+    def _diary_again(self, connection: Connection, patient: str) -> None:
+        connection.execute(delete(schema.diary).where(schema.diary.c.patient == patient))
+        write_days(connection, diary_rows(patient, [_happened(each) for each in log.read(connection, patient)]))
+
+    def erase(self, actor: str, patient: str, authority: str, why: str) -> Committed:
+        """Erase who a patient is, on lawful request: the key of names and free words is thrown away; the chain stays whole.
+
+        What was measured stays under a pseudonym. A backup from before still holds the key; ``store.backup.restore`` throws it away again,
+        from the list of erasures that is kept beside the record.
+
+        Args:
+            authority: on what the request rests.
+            why: kept open, since nothing can be sealed for this patient any more; no names in it.
+        """
+        with self._turn, self._writer.begin() as connection:
+            state = self._state(connection, patient)
+            if not state["stage"]:
+                raise Unknown("patient", "no such patient", got=patient)
+            if state.get("erased"):
+                raise BadInput("patient", "was erased before", got=state["erased"])
+            moment = self.clock()
+            day, version = moment.date().isoformat(), state["version"] + 1
+            body = {"authority": authority, "why_open": why}
+            stored = log.append(connection, [Draft(patient, version, "patient.erased", day, actor, json.dumps(body, sort_keys=True))], moment)
+            self.vault.throw_away(connection, patient)
+            state = pathway.fold(state, Happened(version, "patient.erased", day, body))
+            self._project(connection, patient, state, stored)
+        self._scrub()
+        return Committed(patient, version, state["revision"], tuple(stored), state)
+
+    def _scrub(self) -> None:
+        """The thrown-away key leaves the write-ahead file too (secure_delete has overwritten it in the pages)."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # reading
+
+    def state(self, patient: str) -> State:
+        """What a patient's events add up to.
+
+        Raises:
+            Unknown: no such patient.
+        """
+        with self.engine.connect() as connection:
+            state = self._state(connection, patient)
+        if not state["stage"]:
+            raise Unknown("patient", "no such patient", got=patient)
+        return state
+
+    def _state(self, connection: Connection, patient: str) -> State:
+        text = connection.execute(select(schema.patient.c.state).where(schema.patient.c.id == patient)).scalar()
+        return pathway.blank() if text is None else dict(json.loads(text))
+
+    def timeline(self, patient: str, after: int = 0, limit: int | None = None, unsealed: bool = True) -> list[dict[str, Any]]:
+        """A patient's events, oldest first, as mappings: ``version, kind, on, recorded, actor, hash`` and ``body``.
+
+        Args:
+            after: version to begin after.
+            unsealed: with what is kept under the patient's key; False for those who may see pseudonyms only.
+        """
+        with self.engine.connect() as connection:
+            stored = list(log.read(connection, patient, after, limit))
+            key = self.vault.key(connection, patient) if unsealed and stored else None
+        return [shown(each, key) for each in stored]
+
+    def identity(self, patient: str) -> dict[str, Any] | None:
+        """Who a patient is, of the latest event that says so; None after an erasure.
+
+        Raises:
+            Unknown: no such patient.
+        """
+        with self.engine.connect() as connection:
+            rows = list(connection.execute(select(*log.COLUMNS).where(
+                schema.event.c.patient == patient, schema.event.c.kind.in_(("patient.registered", "patient.identified", "record.corrected")))
+                .order_by(schema.event.c.version)))
+            key = self.vault.key(connection, patient)
+        if not rows:
+            raise Unknown("patient", "no such patient", got=patient)
+        if key is None:
+            return None
+        named: dict[int, dict[str, Any] | None] = {}
+        for row in rows:
+            each = Stored(*row)
+            body = shown(each, key)["body"]
+            if each.kind == "record.corrected":
+                if body["version"] in named:
+                    named[body["version"]] = (body.get("instead") or {}).get("identity")
+            else:
+                named[each.version] = body["identity"]
+        return next((identity for identity in reversed(list(named.values())) if identity is not None), None)
+
+    def diary(self, patient: str, first: str = "", last: str = "9999") -> list[dict[str, Any]]:
+        """Days of the diary that count, in order."""
+        table = schema.diary
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(table).where(table.c.patient == patient, table.c.day.between(first, last)).order_by(table.c.day))
+            return [{**row._mapping, "tingling": json.loads(row.tingling or "[]")} for row in rows]
+
+    def patients(self, stage: str | None = None, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Patients in the order of their ids: ``id, pseudonym, stage, since, indication, version, revision``."""
+        table = schema.patient
+        columns = [column for column in table.c if column.name != "state"]
+        query = select(*columns).where(table.c.id > after).order_by(table.c.id).limit(limit)
+        if stage is not None:
+            query = query.where(table.c.stage == stage)
+        with self.engine.connect() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def states(self) -> Iterator[tuple[str, State]]:
+        """Every patient's state."""
+        table = schema.patient
+        with self.engine.connect().execution_options(yield_per=500) as connection:
+            for row in connection.execute(select(table.c.id, table.c.state).order_by(table.c.id)):
+                yield row.id, json.loads(row.state)
+
+    def counts(self) -> dict[str, int]:
+        """Stage -> patients."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.patient.c.stage, func.count()).group_by(schema.patient.c.stage))
+            return {str(stage): int(count) for stage, count in rows}
+
+    def verify(self, anchors: Mapping[int, str] | None = None) -> Verified:
+        """Follow the chain, and look whether the projection is what the events add up to."""
+        with self.engine.connect() as connection:
+            return log.verify(connection, anchors)
+
+    def rebuild(self) -> int:
+        """Make the projections anew from the events; how many events were read."""
+        from epidura.clinic.store.projection import rebuild
+
+        with self._turn, self._writer.begin() as connection:
+            return rebuild(connection)
+
+
+def new_id() -> str:
+    """For a patient who is registered now."""
+    return secrets.token_hex(16)
+
+
+def pseudonym(patient: str) -> str:
+    """Eight letters and digits that stand for a patient on lists."""
+    return "P-" + hashlib.sha256(f"epidura pseudonym {patient}".encode()).hexdigest()[:10].upper()
+
+
+def key_path(where: str | Path, key_file: Path | None) -> Path:
+    """Where the clinic's key is."""
+    if key_file is not None:
+        return Path(key_file)
+    url = url_of(where)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Path(url.database).with_suffix(".key")
+    raise BadInput("key", "a record on PostgreSQL needs a file for the clinic's key", hint="--key FILE")
+
+
+def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
+    """An event as a mapping; with a key, the sealed part is opened into the body."""
+    body = stored.content
+    sealed = body.pop("sealed", None)
+    body.pop("request", None)
+    hidden: Any = opened(key, stored.patient, sealed) if sealed is not None and key is not None else None
+    if hidden:
+        instead = hidden.pop("instead", None)
+        if stored.kind == "record.corrected" and "open" in body:
+            body["instead"] = {**body.pop("open"), **(instead or {})}
+        body |= hidden
+    return {"version": stored.version, "kind": stored.kind, "on": stored.day, "recorded": stored.recorded, "actor": stored.actor,
+            "hash": stored.hash, "sealed": sealed is not None and hidden is None, "body": body}
+
+
+def write_state(connection: Connection, patient: str, state: State) -> None:
+    """Put a patient's state into the projection."""
+    table = schema.patient
+    values = state_row(patient, state)
+    changed = connection.execute(table.update().where(table.c.id == patient).values({key: value for key, value in values.items() if key != "id"}))
+    if not changed.rowcount:
+        connection.execute(table.insert().values(values))
+
+
+def state_row(patient: str, state: State) -> dict[str, Any]:
+    return {"id": patient, "pseudonym": pseudonym(patient), "version": state["version"], "revision": state["revision"], "stage": state["stage"],
+            "since": state.get("since", ""), "indication": state.get("indication", ""),
+            "state": json.dumps(state, ensure_ascii=False, separators=(",", ":"))}
+
+
+def diary_row(patient: str, version: int, day: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    asked = ("worst", "average", "least", "sleep", "activity", "medication", "stimulation_hours", "slot")
+    return {"patient": patient, "day": day, "version": version, **{name: body.get(name) for name in asked},
+            "tingling": json.dumps(body["tingling"]) if body.get("tingling") else None}
+
+
+def diary_rows(patient: str, told: Sequence[Happened]) -> list[dict[str, Any]]:
+    """Rows of all days that count, corrections taken into account."""
+    instead = {each.body["version"]: each.body.get("open") for each in told if each.kind == "record.corrected"}
+    days: dict[str, dict[str, Any]] = {}
+    for each in told:
+        if each.kind != "diary.recorded":
+            continue
+        body: Mapping[str, Any] | None = instead.get(each.version, each.body)
+        if body is not None:
+            day = str(body.get("on", each.on))
+            days[day] = diary_row(patient, each.version, day, body)
+    return list(days.values())
+
+
+def write_days(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Put days into the projection; the last for a day counts."""
+    if not rows:
+        return
+    table = schema.diary
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    statement = insert(table)
+    kept = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=["patient", "day"], set_=kept), rows)
+
+
+def _happened(stored: Stored) -> Happened:
+    return Happened(stored.version, stored.kind, stored.day, stored.content)
+
+
+def _fingerprint(job: _Job) -> str:
+    """Hash of what a request asked; the sealed part of an event is different each time it is sealed."""
+    whole = [job.patient, [each.model_dump(mode="json") for each in job.events]]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _disk(error: BaseException) -> BaseException:
+    """What a database says of a full or locked disk, in words; anything else unchanged."""
+    if isinstance(error, OperationalError | DBAPIError):
+        words = str(error.orig).lower()
+        if "full" in words or "no space" in words or "i/o error" in words:
+            return Full(f"store: nothing was written, the disk is full or failed ({error.orig}); make room and write again")
+        if "locked" in words or "busy" in words:
+            return Failed(f"store: another writer holds the record for too long ({error.orig}); nothing was written, try again")
+    return error
+
+
+__all__ = ["BadStore", "Committed", "Conflict", "Full", "Record", "Repeated", "Unknown", "new_id"]
