@@ -92,6 +92,15 @@ class Identified(Event):
 
     kind: Literal["patient.identified"] = "patient.identified"
     identity: Annotated[Identity, SEALED]
+    birth_year: int | None = Field(None, ge=1890, le=2100)
+    sex: Literal["female", "male", "other", "unknown"] | None = None
+    language: str | None = Field(None, min_length=2, max_length=10)
+
+    @model_validator(mode="after")
+    def _same_year(self) -> Identified:
+        if self.birth_year is not None and self.identity.birth_date.year != self.birth_year:
+            raise BadCase("birth_year", "not the year of the birth date", got=str(self.birth_year), allowed=str(self.identity.birth_date.year))
+        return self
 
 
 class Erased(Event):

@@ -127,8 +127,8 @@ def refusals(state: State, kind: str, body: Mapping[str, Any], on: str) -> tuple
         return ("this patient is in the record already",) if state["stage"] else ()
     if not state["stage"]:
         return ("the patient is not registered",)
-    if state.get("erased") and kind not in ("record.corrected",):
-        return ("the patient was erased from the record on request; only corrections may follow",)
+    if state.get("erased"):
+        return ("the patient was erased from the record on request; nothing more can be written",)
     lacks: list[str] = []
     allowed = _FROM.get(kind)
     if allowed is not None and state["stage"] not in allowed:
@@ -334,6 +334,10 @@ def _registered(state: State, event: Happened) -> None:
     state.update({name: event.body.get(name) for name in ("birth_year", "sex", "language") if name in event.body})
 
 
+def _identified(state: State, event: Happened) -> None:
+    state.update({name: event.body[name] for name in ("birth_year", "sex", "language") if name in event.body})
+
+
 def _referred(state: State, event: Happened) -> None:
     for name in ("trial", "assessment", "signatures", "plans", "bundles", "programs", "salvage", "generator", "leads", "consents"):
         state.pop(name, None)  # a new course; what was stays in the events
@@ -485,7 +489,7 @@ def _answered(state: State, event: Happened) -> None:
 
 
 _FOLDS: dict[str, Callable[[State, Happened], None]] = {
-    "patient.registered": _registered, "patient.died": _died, "patient.erased": _erased, "referral.received": _referred,
+    "patient.registered": _registered, "patient.identified": _identified, "patient.died": _died, "patient.erased": _erased, "referral.received": _referred,
     "assessment.recorded": _assessed, "team.signed": _signed, "selection.decided": _selected, "consent.recorded": _consented,
     "procedure.planned": _planned, "infection.checked": _checked, "lead.implanted": _lead_in, "lead.removed": _lead_out,
     "lead.moved": _lead_moved, "trial.begun": _begun, "trial.ended": _ended, "trial.judged": _judged, "program.set": _programmed,

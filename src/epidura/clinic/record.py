@@ -193,6 +193,8 @@ class Record:
         """Write a batch in one transaction; each job stands or falls alone."""
         try:
             with self._writer.begin() as connection:
+                # whoever waits here sees, once it is his turn, what those before him wrote
+                connection.execute(select(schema.head.c.seq).where(schema.head.c.id == 1).with_for_update())
                 for job in batch:
                     try:
                         with connection.begin_nested():
@@ -308,6 +310,7 @@ class Record:
             why: kept open, since nothing can be sealed for this patient any more; no names in it.
         """
         with self._turn, self._writer.begin() as connection:
+            connection.execute(select(schema.head.c.seq).where(schema.head.c.id == 1).with_for_update())
             state = self._state(connection, patient)
             if not state["stage"]:
                 raise Unknown("patient", "no such patient", got=patient)
