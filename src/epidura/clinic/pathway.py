@@ -489,7 +489,8 @@ def _answered(state: State, event: Happened) -> None:
 
 
 _FOLDS: dict[str, Callable[[State, Happened], None]] = {
-    "patient.registered": _registered, "patient.identified": _identified, "patient.died": _died, "patient.erased": _erased, "referral.received": _referred,
+    "patient.registered": _registered, "patient.identified": _identified, "patient.died": _died, "patient.erased": _erased,
+    "referral.received": _referred,
     "assessment.recorded": _assessed, "team.signed": _signed, "selection.decided": _selected, "consent.recorded": _consented,
     "procedure.planned": _planned, "infection.checked": _checked, "lead.implanted": _lead_in, "lead.removed": _lead_out,
     "lead.moved": _lead_moved, "trial.begun": _begun, "trial.ended": _ended, "trial.judged": _judged, "program.set": _programmed,
