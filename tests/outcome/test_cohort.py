@@ -318,7 +318,6 @@ def test_a_folder_with_something_else_is_left_alone(study, tmp_path):
 
 
 @pytest.mark.parametrize(("missing", "given", "words"), [
-    ("distributed", {"workers": 2}, r"workers: needs Dask, which is not installed; got 2; allowed: 1; pip install 'epidura\[cluster\]'"),
     ("distributed", {"cluster": "tcp://127.0.0.1:1"}, "cluster: needs Dask"),
     ("pyarrow", {}, r"needs pyarrow, which is not installed; pip install 'epidura\[cohort\]'"),
 ])
