@@ -174,13 +174,12 @@ def run_tasks(tasks: Sequence[Task], folder: str | Path, workers: int | Workers 
     """
     _check(workers, cluster, retries, threads_per_task)
     home = _home(folder)
-    _clean(home)
+    clean(home)
     order, missing = _plan(tasks, home, resume)
     tally = _Tally(home, order, len(missing), progress or (lambda words, share: None))
     if not missing:
         return tally.outcome()
-    far = "far" if cluster is not None else _place()
-    run = _Run(str(home), f"{far}-{os.getpid()}-{secrets.token_hex(4)}", resume, retries)
+    run = _Run(str(home), mark_of("far" if cluster is not None else _place()), resume, retries)
     mark = home / f".run-{run.name}"
     mark.touch()
     over = cluster is None
@@ -413,7 +412,12 @@ def _place() -> str:
     return hashlib.sha256(known.encode()).hexdigest()[:12]
 
 
-def _clean(home: Path) -> None:
+def mark_of(place: str = "") -> str:
+    """What ``.part-`` is followed by in the names of what this process may leave behind: ``clean`` removes it when the process is gone."""
+    return f"{place or _place()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def clean(home: Path) -> None:
     """Remove what drivers and writers that no longer live have left. Results are never touched."""
     here = _place()
     for entry in [entry for folder in (home, *_shelves(home)) for entry in os.scandir(folder)]:

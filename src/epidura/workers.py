@@ -38,7 +38,7 @@ FORKS = hasattr(os, "fork") and hasattr(socket, "send_fds") and sys.platform != 
 """Whether workers are forks; libraries of macOS do not survive it."""
 
 STARTS = 5
-"""How many processes in a row may die before they could say that they have begun."""
+"""How many processes in a row, for each that is wanted, may die before they could say that they have begun."""
 
 GRACE = 1.0
 """s. How long a worker may take to end that has been told to."""
@@ -75,7 +75,7 @@ class Workers:
     Args:
         count: how many.
         threads: of numba and linear algebra in each.
-        load: modules that they import before anything else, while the driver goes on.
+        load: modules that they import before anything else, while the driver goes on; or ``module:name``, which is then called.
     """
 
     def __init__(self, count: int, threads: int = 1, load: Sequence[str] | str = ()):
@@ -151,7 +151,7 @@ class Workers:
         self._all.remove(worker)
         _forget(worker)
         self._deaths += not worker.process
-        if self._deaths >= STARTS:
+        if self._deaths >= STARTS * self.count:
             raise Failed(f"no worker process starts: {self._deaths} in a row ended while they read {', '.join(self._load) or 'Epidura'}")
         self._all.append(self._start())
 
@@ -276,9 +276,12 @@ def alone(load: Sequence[str]) -> None:
 
 
 def _read(load: Sequence[str]) -> None:
-    for module in load:
+    for item in load:
+        module, _, name = item.partition(":")
         with suppress(Exception):  # whoever calls a function of it learns why
-            importlib.import_module(module)
+            found = importlib.import_module(module)
+            if name:
+                getattr(found, name)()
 
 
 def _serve(source: IO[bytes], target: IO[bytes]) -> None:

@@ -104,10 +104,11 @@ def test_the_source_of_the_forks_may_die():
 def test_none_that_starts_is_an_error(forks, tmp_path, monkeypatch):
     (tmp_path / "ends_at_once.py").write_text("import os\nos._exit(7)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with Workers(2, load="ends_at_once") as workers, pytest.raises(Failed, match=r"^no worker process starts: 5 in a row ended while they read ends_at"):
-        for name in range(20):
-            if workers.idle:
-                workers.give(str(name), "os:getpid")
+    with Workers(1, load="ends_at_once") as workers:
+        for name in range(runner.STARTS - 1):
+            workers.give(str(name), "os:getpid")
+            assert workers.next(timeout=30) == (str(name), None)
+        with pytest.raises(Failed, match=r"^no worker process starts: 5 in a row ended while they read ends_at_once$"):
             workers.next(timeout=30)
 
 
@@ -122,8 +123,9 @@ def test_one_that_does_not_listen_is_killed_at_the_end(forks, monkeypatch):
 
 def test_nobody_outlives_the_driver(forks, tmp_path):
     script = tmp_path / "driver.py"
-    script.write_text(f"import sys, time\nfrom epidura import workers\nworkers.FORKS = {forks}\nwith workers.Workers(2) as two:\n"
-                      "    two.give('a', 'os:getpid')\n    print(two.next()[1], flush=True)\n    two.give('b', 'time:sleep', 60)\n    time.sleep(60)\n")
+    script.write_text(f"import time\nfrom epidura import workers\nworkers.FORKS = {forks}\nwith workers.Workers(2) as two:\n"
+                      "    two.give('a', 'os:getpid')\n    print(two.next()[1], flush=True)\n"
+                      "    two.give('b', 'time:sleep', 60)\n    time.sleep(60)\n")
     driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
                               env=os.environ | {"PYTHONPATH": str(Path(runner.__file__).parents[1])})
     assert driver.stdout is not None

@@ -21,7 +21,8 @@ from typing import Any
 
 from epidura.bench.fibre import Row, versions
 from epidura.bench.fibre import save as _save
-from epidura.cohort import TASKS, Study, batch_tasks, node_tasks, read_study, run_study
+from epidura.cohort import TASKS, batch_tasks, node_tasks, run_study
+from epidura.cohort_study import Study, read_study
 from epidura.recipe import UniqueKeys
 from epidura.tasks import run_tasks
 
