@@ -99,10 +99,12 @@ class Workers:
         for worker in self._all:
             with suppress(OSError):
                 worker.tell_end()
-        self._end_source()
+        if not all(worker.process for worker in self._all):
+            self._end_source(0.0)  # there is no need to read on
         for worker in self._all:
             _forget(worker)
         self._all = []
+        self._end_source(GRACE)
 
     @property
     def idle(self) -> int:
@@ -168,7 +170,7 @@ class Workers:
             try:
                 socket.send_fds(self._forking(), [b"+"], [far.fileno()])
             except OSError:  # that process is gone: another one. If this goes, too, so does the other end, which the listener finds
-                self._end_source()
+                self._end_source(0.0)
                 with suppress(OSError):
                     socket.send_fds(self._forking(), [b"+"], [far.fileno()])
 
@@ -189,11 +191,13 @@ class Workers:
                                                 stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),)), ours
         return self._source[1]
 
-    def _end_source(self) -> None:
-        """End the process that has read everything; the workers do not need it."""
+    def _end_source(self, patience: float) -> None:
+        """End the process that has read everything; the workers do not need it, but only it knows the time they took."""
         if self._source is not None:
             process, control = self._source
             control.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=patience)
             process.kill()
             process.wait()
             self._source = None
@@ -248,13 +252,14 @@ def _message(source: IO[bytes]) -> bytes | None:
 def bear(control: int, load: Sequence[str]) -> None:
     """The process whose forks are the workers: read what they need, then fork for every socket that the driver sends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead
     os.dup2(2, 1)  # what tasks print goes where errors go
     _read(load)
+    signal.signal(signal.SIGCHLD, lambda *_: _bury(os.WNOHANG))
     with socket.socket(fileno=control) as calls:
         while True:
             said, ends, _, _ = socket.recv_fds(calls, 1, 1)
             if not said:
+                _bury(0)
                 os._exit(0)
             if os.fork() == 0:
                 calls.close()
@@ -262,6 +267,13 @@ def bear(control: int, load: Sequence[str]) -> None:
                 with socket.socket(fileno=ends[0]) as driver:
                     _serve(driver.makefile("rb"), driver.makefile("wb"))
             os.close(ends[0])
+
+
+def _bury(how: int) -> None:
+    """Wait for forks that have ended, so that the time they took counts; for all, or with ``os.WNOHANG`` for those that have."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, how)[0]:
+            pass
 
 
 def alone(load: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def test_one_that_does_not_listen_is_killed_at_the_end(forks, monkeypatch):
         (process,) = answers(workers, 1).values()
         os.kill(process, signal.SIGSTOP)
     assert gone(process)
+
+
+def test_the_time_that_workers_take_counts(forks):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    with Workers(2) as workers:
+        for name in "ab":
+            workers.give(name, "builtins:sum", range(30_000_000))
+        answers(workers, 2)
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    start = time.process_time()
+    sum(range(30_000_000))
+    assert spent > time.process_time() - start
 
 
 def test_nobody_outlives_the_driver(forks, tmp_path):
