@@ -33,7 +33,7 @@ import yaml
 from numpy.typing import NDArray
 
 import epidura
-from epidura import stages, virtual
+from epidura import stages, units, virtual
 from epidura.anatomy import population
 from epidura.case import Case
 from epidura.cohort_study import Replicate, Study, Treatment, live, read_study, replicate
@@ -84,7 +84,8 @@ def code(chain: bool) -> str:
 
 
 def get_ready() -> None:
-    """Read what every batch needs: once, in the process whose forks compute them."""
+    """Read what every batch needs: once, in the process whose forks compute them; sizes with a unit among it, whose library is slow."""
+    units.parse("1 mm", "length")
     code(True)
     code(False)
     posterior()
