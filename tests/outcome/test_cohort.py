@@ -385,3 +385,25 @@ def test_a_sham_arm_is_tried_with_its_program_and_then_not_stimulated():
     assert lived[1].neural.values.max() == 0.0
     assert lived[0].neural.values.max() > 0.0
     assert on.therapy == "tonic"
+
+
+def test_from_how_many_patients_two_processes_are_worth_it():
+    bench = pytest.importorskip("epidura.bench.cohort")
+    # 4 + 0.010 n against 1.8 (4 + 0.005 n): 3.2 s are won back at 1 ms each
+    assert bench.from_which({1: 4.0, 2: 4.0}, {1: 0.010, 2: 0.005}) == pytest.approx(3200)
+    assert bench.from_which({1: 9.0, 2: 4.0}, {1: 0.010, 2: 0.005}) == 0
+    assert bench.from_which({1: 4.0, 2: 4.0}, {1: 0.010, 2: 0.006}) is None
+
+
+def test_the_bench_compares_the_command_with_itself(monkeypatch, tmp_path):
+    """One process and two, each from nodes that are done; small, and with the real command."""
+    bench = pytest.importorskip("epidura.bench.cohort")
+    for name, value in (("LONG", (2, 4)), ("TURNS", 1)):
+        monkeypatch.setattr(bench, name, value)
+    one = cohort_study.read_study(small())
+    with kill_cohort.quick():
+        run_tasks(cohort.node_tasks(one), tmp_path / "nodes")
+    rows = bench._workers(one, tmp_path)
+    assert [row.name for row in rows] == ["two processes against one, 2 patients", "two processes against one, 4 patients",
+                                          "patients from which it is 1.8 x"]
+    assert all(0.1 < row.value < 10 for row in rows[:2])
