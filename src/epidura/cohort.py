@@ -348,8 +348,8 @@ def run_study(study: Study, patients: int, folder: str | Path, workers: int | Wo
             everyone = [one for one in (_person(study, i) for i in range(patients)) if one is not None]
             work(chain_tasks(study, everyone), crew, part(0.0, 0.6, "full chain of every person"), "persons")
             found = []
-        if crew != 1 or cluster is not None:  # the page needs a library that is slow to read, and this process has nothing to do
-            threading.Thread(target=importlib.import_module, args=("epidura.cohort_page",)).start()
+        if crew != 1 or cluster is not None:  # summary and page need libraries that are slow to read, and this process has nothing to do
+            threading.Thread(target=lambda: [importlib.import_module(name) for name in ("scipy.stats", "epidura.cohort_page")]).start()
         with Tables(study, home) as tables:
             batched = batch_tasks(study, patients)
             left = deque(task.path(tasks) for task in batched)
