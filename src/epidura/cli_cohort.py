@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,12 +28,18 @@ def cohort(
 
     Killed workers and a killed driver lose nothing that was finished: run again with --resume.
     """
-    from epidura.cohort import read_study, run_study
+    from epidura.workers import Workers
 
-    study = read_study(file)
-    target = folder or Path("results") / file.stem
-    with _progress(as_json) as progress:
-        found = run_study(study, patients, target, workers, cluster, resume, progress)
+    # the workers read Epidura while this process does
+    started = Workers(workers, load="epidura.cohort:get_ready") if workers > 1 and cluster is None else nullcontext(workers)
+    with started as crew:
+        from epidura.cohort import run_study
+        from epidura.cohort_study import read_study
+
+        study = read_study(file)
+        target = folder or Path("results") / file.stem
+        with _progress(as_json) as progress:
+            found = run_study(study, patients, target, crew, cluster, resume, progress)
     if as_json:
         print(json.dumps(found, indent=1))
     else:

@@ -9,7 +9,7 @@ the outcome model, of the centre and of the numbers of practice, which all patie
 unsure of. The same people live in all replicates and arms: each is a pure function of the seed of the study and their number.
 
 All work is tasks of ``tasks.run_tasks``: runs at the nodes of the surrogate, persons by the full chain, and batches of patients. A batch hangs on
-nothing but the study and the numbers of its patients.
+nothing but the study and the numbers of its patients. What a study is stands in ``cohort_study``, what came out in ``cohort_summary``.
 """
 
 from __future__ import annotations
@@ -19,303 +19,51 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import cache, cached_property, lru_cache
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
 
 import epidura
-from epidura import cohort_page, stages, virtual
-from epidura import quality_of_life as life
+from epidura import stages, units, virtual
 from epidura.anatomy import population
 from epidura.case import Case
-from epidura.errors import BadCase, BadGeometry, BadInput, Failed, nearest
-from epidura.evidence.model import UNSTIMULATED, Arm, therapies, unfitted_dose
+from epidura.cohort_study import Replicate, Study, Treatment, live, read_study, replicate
+from epidura.cohort_summary import SEEN, TABLES, Tables, errors, summarise
+from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.evidence.posterior import posterior
-from epidura.outcome import reach_factor, therapy_of
-from epidura.outlook import valued
+from epidura.outcome import reach_factor
 from epidura.reach import Reach, reaches
-from epidura.recipe import Recipe, load, read_recipe
+from epidura.recipe import read_recipe
 from epidura.study import run, versions
 from epidura.tasks import Outcome, Task, run_tasks
-from epidura.trial import Population, grade
+from epidura.workers import Workers
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-FILES = ("study.yaml", "patients.parquet", "visits.parquet", "study.json", "report.html")
+FILES = ("study.yaml", *TABLES, "study.json", "report.html")
 """What stands in the folder of a study beside ``TASKS``. The first is there from the start, the others when all is done."""
 TASKS = "tasks"
 """Folder of the results of single tasks."""
-USUAL = "usual-care"
-RESAMPLES = 25
-"""Drawings of the patients with replacement, of each replicate, for intervals."""
-RELIEFS = np.round(np.linspace(-0.2, 1.0, 49), 3)
-"""Reliefs of the curve of cumulative responders."""
-GRID = 61
-"""Months at which the curve of explants is told."""
 HYPOTHESIS = "none"
 """Of the gate, whose inhibition and closing amplitude are written down; the effect takes all that were run."""
-
-
-# --- the study ---
-
-
-class Lines(Recipe):
-    """How what programs reach in a person is found.
-
-    Attributes:
-        by: ``surrogate``: between nodes at which the full chain is run; ``full-chain``: the full chain of every person.
-        csf, lateral, share, minor: of ``virtual.plan``.
-        compared: people of another seed in whom the surrogate is held against the full chain.
-    """
-
-    by: Literal["surrogate", "full-chain"] = "surrogate"
-    csf: int = Field(virtual.CSF, ge=2, le=50)
-    lateral: tuple[float, ...] = Field(virtual.LATERAL, min_length=2)
-    share: float = Field(1.0, gt=0, le=1)
-    minor: tuple[str, ...] = virtual.MINOR
-    compared: int = Field(4, ge=0, le=10_000)
-
-
-class StudyArm(Recipe):
-    """One arm.
-
-    Attributes:
-        name: what it is called; no two arms share one.
-        program: name of a program of the case, or ``usual-care``.
-        procedure: what is done, as ``stages.Procedure`` without its therapy, which is that of the program; ``therapy: sham`` is allowed.
-        novel: the new therapy of an open comparison, from which more is expected.
-    """
-
-    name: str = Field(min_length=1)
-    program: str
-    procedure: dict[str, Any] = Field(default_factory=dict)
-    novel: bool = False
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """An arm as it is computed.
-
-    Attributes:
-        procedure: with a therapy that ``stages`` knows.
-        therapy: of the program; ``sham`` or ``usual-care``.
-        stand_in: name of the fitted therapy whose parameter holds the dose of one that was not fitted; "" if it was.
-        program: index in ``Study.around``; None without one.
-        tried: therapy that is tried, as the program has it.
-    """
-
-    procedure: stages.Procedure
-    therapy: str
-    stand_in: str
-    program: int | None
-    tried: str
-
-
-class Study(Recipe):
-    """A study of virtual patients.
-
-    Attributes:
-        title: one line.
-        case: around which people are drawn: anatomy, lead, programs, indication.
-        population: pain at enrolment.
-        blinding: as in ``trial.Trial``.
-        arms: one or more; every patient is in each of them.
-        months: of visits after the verdict of the trial stage.
-        seed: of the people and of the replicates.
-        replicates: draws of the posterior, each shared by all patients.
-        batch: patients of a task.
-        surrogate: how reach is found.
-        country: of the value set of EQ-5D-5L.
-    """
-
-    title: str = Field("Study", min_length=1)
-    case: Case
-    population: Population
-    blinding: Literal["open", "active", "sham"] = "open"
-    arms: tuple[StudyArm, ...] = Field(min_length=1, max_length=20)
-    months: tuple[float, ...] = Field((1.0, 3.0, 6.0, 12.0), min_length=1, max_length=50)
-    seed: int = Field(1, ge=0, lt=2**63)
-    replicates: int = Field(20, ge=1, le=1000)
-    batch: int = Field(50, ge=1, le=10_000)
-    surrogate: Lines = Lines()
-    country: str = "England"
-
-    @field_validator("months")
-    @classmethod
-    def _times(cls, months: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < month <= 240 for month in months) or list(months) != sorted(set(months)):
-            raise BadCase("", "not visits", got=str(list(months)), allowed="months above 0, up to 240, each once, the earliest first")
-        return months
-
-    @field_validator("country")
-    @classmethod
-    def _valued(cls, country: str) -> str:
-        return valued(country)
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.case.patient is None:
-            raise BadCase("case.patient", "a cohort is drawn around a person, and there is none", hint="add patient: with indication and pain")
-        if self.case.patient.indication not in (None, self.population.indication):
-            raise BadCase("population.indication", "not that of the case", got=self.population.indication, allowed=self.case.patient.indication or "")
-        if not grade(self.population.indication)["spread"]:
-            raise BadCase("population.indication", f"nothing is known to predict it from: {grade(self.population.indication)['words']}",
-                          got=self.population.indication)
-        names = [arm.name for arm in self.arms]
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                raise BadCase(f"arms[{i}].name", "two arms share a name", got=name)
-        treated = self.treatments
-        if self.blinding == "sham" and not any(one.therapy == "sham" for one in treated):
-            raise BadCase("blinding", "blinded against sham, but no arm is sham", got="sham", allowed="open, active, or an arm with therapy: sham")
-        if self.surrogate.by == "surrogate":
-            self.nodes  # noqa: B018  refused here, not after hours
-        return self
-
-    @cached_property
-    def treatments(self) -> tuple[Treatment, ...]:
-        """Per arm, what is done."""
-        return tuple(_treatment(self.case, self.around, arm, f"arms[{i}]") for i, arm in enumerate(self.arms))
-
-    @cached_property
-    def around(self) -> Case:
-        """The case with the programs that an arm uses: what is run."""
-        names = {arm.program for arm in self.arms}
-        used = [program for program in self.case.programs if program.name in names] or [self.case.programs[0]]
-        found: Case = self.case.but(programs=[program.model_dump(mode="json") for program in used], outcome={"samples": 0})
-        return found
-
-    @cached_property
-    def nodes(self) -> virtual.Nodes:
-        """The runs that the surrogate stands on."""
-        of = self.surrogate
-        try:
-            return virtual.plan(self.around, of.csf, of.lateral, of.share, of.minor)
-        except BadInput as failure:
-            settings = failure.where in ("csf", "lateral", "share", "minor")
-            hint = failure.hint if settings else "say surrogate: {by: full-chain}"
-            raise BadCase(f"{'surrogate' if settings else 'case'}.{failure.where}", failure.problem, got=failure.got, allowed=failure.allowed,
-                          hint=hint) from None
-
-    def decides(self) -> dict[str, Any]:
-        """What results hang on: all but the title."""
-        found: dict[str, Any] = self.model_dump(mode="json")
-        del found["title"], found["batch"]
-        return found
-
-
-def _treatment(case: Case, around: Case, arm: StudyArm, where: str) -> Treatment:
-    """What is done in an arm.
-
-    Raises:
-        BadCase: no such program, or a procedure that cannot be.
-    """
-    names = [program.name for program in case.programs]
-    if arm.program != USUAL and arm.program not in names:
-        raise BadCase(f"{where}.program", "there is no such program in the case", got=arm.program, allowed=", ".join((*names, USUAL)),
-                      hint=nearest(arm.program, (*names, USUAL)))
-    given = dict(arm.procedure)
-    asked = given.pop("therapy", None)
-    if asked not in (None, "sham") or (asked and arm.program == USUAL):
-        raise BadCase(f"{where}.procedure.therapy", "an arm's therapy is that of its program", got=asked, allowed="sham, or leave it out")
-    index = None if arm.program == USUAL else [program.name for program in around.programs].index(arm.program)
-    own = USUAL if index is None else therapy_of(around.programs[index])
-    fitted = [name for name in therapies() if name not in (given.get("salvage"), given.get("tried"))]
-    stand_in = "" if own in (*therapies(), *UNSTIMULATED) else fitted[0]
-    computed = stand_in or own
-    if asked == "sham":
-        given.setdefault("tried", computed)
-    try:
-        procedure: stages.Procedure = read_recipe(stages.Procedure, {**given, "therapy": "sham" if asked else computed})
-    except BadInput as failure:
-        raise failure.at(f"{where}.procedure") from None
-    return Treatment(procedure, "sham" if asked else own, stand_in, index, own if procedure.has_trial else "")
-
-
-def read_study(source: str | Path | dict[str, Any]) -> Study:
-    """A study from a YAML file or a mapping; ``case`` may be the path of a case, from the folder of the study.
-
-    Raises:
-        BadInput: with the path in the file, what was got and what is allowed.
-    """
-    given = dict(load(source, "study", Study))
-    if isinstance(given.get("case"), str):
-        beside = Path(source).parent if not isinstance(source, dict) and "\n" not in str(source) else Path()
-        given["case"] = load(beside / given["case"], "case", Case)
-    found: Study = read_recipe(Study, given)
-    return found
-
-
-# --- what all patients of a replicate share ---
-
-
-@dataclass(frozen=True)
-class Replicate:
-    """One world: what all its patients share.
-
-    Attributes:
-        draw: of the posterior.
-        parameters: of ``evidence.model``.
-        context, neural: factors of the centre.
-        unfitted: dose of a therapy that was not fitted, by name.
-        practice: of ``stages.rates``.
-        use: of ``quality_of_life``.
-    """
-
-    draw: int
-    parameters: Mapping[str, float]
-    context: float
-    neural: float
-    unfitted: Mapping[str, float]
-    practice: Mapping[str, float]
-    use: life.Parameters
-
-
-def replicate(study: Study, r: int) -> Replicate:
-    """The r-th world of a study; the same however many there are."""
-    def stream(name: str) -> np.random.Generator:
-        return np.random.default_rng([study.seed, r, *name.encode()])
-
-    known = posterior()
-    draw = int(stream("draw").integers(known.count))
-    p = known.draw(draw)
-    context, neural = (float(np.exp(p[f"{kind} between trials"] * stream(f"{kind} of the centre").standard_normal()))
-                       for kind in ("context", "neural"))
-    wider = float(grade(study.population.indication)["spread"]) * stream("indication").standard_normal()
-    unfitted = {one: float(unfitted_dose(p, stream(f"dose of {one}").standard_normal()))
-                for one in dict.fromkeys(treated.tried or treated.therapy for treated in study.treatments if treated.stand_in)}
-    return Replicate(draw, p, context, neural * float(np.exp(wider)), unfitted, stages.rates(stream("practice").random(len(stages.facts()))),
-                     life.parameters(stream("quality of life").random(len(life.uncertain()))))
-
-
-def live(study: Study, treated: Treatment, arm: StudyArm, who: stages.Cohort, factor: Floats, world: Replicate) -> stages.Stages:
-    """Patients in one arm of one world.
-
-    Args:
-        factor: (n,) on the neural effect, by what the program reaches in each.
-    """
-    p = dict(world.parameters)
-    if treated.stand_in:
-        p[f"neural {treated.stand_in}"] = world.unfitted[treated.tried or treated.therapy]
-    of = study.population
-    people = Arm(study.title, arm.name, treated.therapy, "", study.blinding, arm.novel, "none", of.baseline, of.baseline_sd, of.least)
-    return stages.simulate(treated.procedure, who, p, people, months=study.months, reach=factor, context_scale=world.context,
-                           neural_scale=world.neural, country=study.country, practice=world.practice, use=world.use)
+LOAD = "epidura.cohort:get_ready"
+"""What ``Workers`` load that are given to ``run_study``."""
 
 
 # --- tasks ---
 
-LATER = ("cohort.py", "stages.py", "costs.py", "outcome.py", "outlook.py", "quality_of_life.py", "eq5d.py", "trial.py", "evidence/", "tasks.py",
-         "data/outcome_", "data/stage", "data/costs", "data/trial", "data/reach_reference")
+LATER = ("cohort", "stages.py", "costs.py", "outcome.py", "outlook.py", "quality_of_life.py", "eq5d.py", "trial.py", "evidence/", "tasks.py",
+         "workers.py", "data/outcome_", "data/stage", "data/costs", "data/trial", "data/reach_reference")
 """Sources that the runs of the chain do not hang on."""
 SHOWN = ("cli", "bench/", "report.py", "gate_page.py", "outcome_page.py", "cohort_page.py", "program_page.py", "figures.py", "bodymap.py",
          "export.py")
@@ -333,6 +81,16 @@ def code(chain: bool) -> str:
         if not name.startswith(left_out):
             found.update(name.encode() + b"\0" + (home / name).read_bytes())
     return found.hexdigest()
+
+
+def get_ready() -> None:
+    """Read what every batch needs: once, in the process whose forks compute them; sizes with a unit among it, whose library is slow."""
+    units.parse("1 mm", "length")
+    code(True)
+    code(False)
+    posterior()
+    with suppress(ImportError):
+        importlib.import_module("pyarrow.parquet")
 
 
 def _same_code(chain: bool, wanted: str) -> None:
@@ -466,7 +224,6 @@ REACHED = {"coverage": "1", "coverable": "1", "spill": "1", "usage_range": "1", 
 LIVED = ("baseline", "index_before", "expectation", "adherence", "tried", "passed", "failure", "trial_relief", "trial_infection", "trial_migration",
          "trial_dural_puncture", "trial_haematoma", "implanted", "dural_puncture", "haematoma", "pocket_pain", "infection", "loss", "salvage",
          "second_loss", "explant", "explant_reason", "battery_life")
-SEEN = ("nrs", "relief", "responder30", "responder50", "index", "vas", "odi_like", "pgic", "medication", "holistic", "state", "context", "neural")
 
 
 def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person | None], found: Sequence[tuple[Reach, ...] | None],
@@ -548,7 +305,7 @@ def need_arrow() -> None:
 # --- the driver ---
 
 
-def run_study(study: Study, patients: int, folder: str | Path, workers: int = 1, cluster: str | None = None, resume: bool = False,
+def run_study(study: Study, patients: int, folder: str | Path, workers: int | Workers = 1, cluster: str | None = None, resume: bool = False,
               progress: Progress | None = None) -> dict[str, Any]:
     """Compute what is missing of a study, join it, and write patients, visits, summary and report.
 
@@ -579,20 +336,34 @@ def run_study(study: Study, patients: int, folder: str | Path, workers: int = 1,
     def part(low: float, high: float, what: str) -> Progress:
         return lambda words, share: say(f"{what}: {words}", low + (high - low) * share)
 
-    def work(chosen: Sequence[Task], told: Progress, what: str) -> None:
+    def work(chosen: Sequence[Task], crew: int | Workers, told: Progress, what: str) -> None:
         if chosen:
-            _complete(run_tasks(chosen, tasks, workers, cluster, True, progress=told), what, tasks)
+            _complete(run_tasks(chosen, tasks, crew, cluster, True, progress=told), what, tasks)
 
-    if study.surrogate.by == "surrogate":
-        work([*node_tasks(study), *chain_tasks(study, compared(study))], part(0.0, 0.6, "runs of the chain"), "runs of the chain")
-        found = _compare(study, tasks)
-    else:
-        everyone = [one for one in (_person(study, i) for i in range(patients)) if one is not None]
-        work(chain_tasks(study, everyone), part(0.0, 0.6, "full chain of every person"), "persons")
-        found = []
-    work(batch_tasks(study, patients), part(0.6, 0.95, "patients"), "batches")
-    say("report", 0.95)
-    return _join(study, patients, home, found)
+    with Workers(workers, load=LOAD) if isinstance(workers, int) and workers > 1 and cluster is None else nullcontext(workers) as crew:
+        if study.surrogate.by == "surrogate":
+            work([*node_tasks(study), *chain_tasks(study, compared(study))], crew, part(0.0, 0.6, "runs of the chain"), "runs of the chain")
+            found = _compare(study, tasks)
+        else:
+            everyone = [one for one in (_person(study, i) for i in range(patients)) if one is not None]
+            work(chain_tasks(study, everyone), crew, part(0.0, 0.6, "full chain of every person"), "persons")
+            found = []
+        if crew != 1 or cluster is not None:  # summary and page need libraries that are slow to read, and this process has nothing to do
+            threading.Thread(target=lambda: [importlib.import_module(name) for name in ("scipy.stats", "epidura.cohort_page")]).start()
+        with Tables(study, home) as tables:
+            batched = batch_tasks(study, patients)
+            left = deque(task.path(tasks) for task in batched)
+
+            def join(words: str, share: float) -> None:
+                say(f"patients: {words}", 0.6 + 0.35 * share)
+                while left and left[0].is_file():
+                    tables.add(left.popleft())
+
+            work(batched, crew, join, "batches")
+            say("report", 0.95)
+            for path in left:
+                tables.add(path)
+            return _finish(study, batched, home, tables, found)
 
 
 def _complete(outcome: Outcome, what: str, tasks: Path) -> None:
@@ -663,238 +434,16 @@ def _compare(study: Study, tasks: Path) -> list[virtual.Compared]:
     return found
 
 
-def _join(study: Study, patients: int, home: Path, found: Sequence[virtual.Compared]) -> dict[str, Any]:
-    """Patients, visits, summary and report from the batches; each file whole or as it was, the report last."""
-    import pyarrow.parquet as pq
+def _finish(study: Study, batched: Sequence[Task], home: Path, tables: Tables, found: Sequence[virtual.Compared]) -> dict[str, Any]:
+    """Summary and report; each file whole or as it was, the report last."""
+    from epidura import cohort_page
 
-    tasks = batch_tasks(study, patients)
-    parts = {name: home / f".{name}-{os.getpid()}" for name in FILES[1:3]}
-    writers: dict[str, Any] = {}
-    kept: list[dict[str, Any]] = []
-    try:
-        for task in tasks:
-            table = pq.read_table(task.path(home / TASKS))
-            kept.append({name: _numpy(table[name], len(study.months)) for name in KEPT})
-            for name, rows in zip(parts, (table.drop_columns(list(SEEN)), _visits(table, study.months)), strict=True):
-                if name not in writers:
-                    writers[name] = pq.ParquetWriter(str(parts[name]), rows.schema, compression="zstd")
-                writers[name].write_table(rows, row_group_size=max(len(rows), 1))
-        for writer in writers.values():
-            writer.close()
-        columns = {name: np.concatenate([_cube(study, one[name]) for one in kept], axis=1) for name in KEPT}
-        summary = summarise(study, columns)
-        summary |= {"surrogate": _errors(study, found), "versions": versions(), "sources": {"chain": code(True), "all": code(False)},
-                    "keys": {"nodes": [task.key for task in node_tasks(study)], "batches": [task.key for task in tasks]}}
-        text = json.dumps(summary, indent=1, allow_nan=False)
-        page = cohort_page.render(summary)
-        for name, part in parts.items():
-            os.replace(part, home / name)
-        _replace(home / "study.json", text.encode())
-        _replace(home / "report.html", page.encode())
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    summary = summarise(study, tables.columns())
+    summary |= {"surrogate": errors(study, found), "versions": versions(), "sources": {"chain": code(True), "all": code(False)},
+                "keys": {"nodes": [task.key for task in node_tasks(study)], "batches": [task.key for task in batched]}}
+    text = json.dumps(summary, indent=1, allow_nan=False)
+    page = cohort_page.render(summary)
+    tables.place()
+    _replace(home / "study.json", text.encode())
+    _replace(home / "report.html", page.encode())
     return summary
-
-
-def _visits(table: Any, months: Sequence[float]) -> Any:
-    """One row per arm, patient, replicate and visit."""
-    import pyarrow as pa
-
-    count = len(months)
-    rows = np.repeat(np.arange(len(table)), count)
-    head = table.select(["arm", "patient", "replicate"]).take(pa.array(rows))
-    found = head.append_column(pa.field("month", pa.float64(), metadata={"units": "month"}), pa.array(np.tile(np.array(months, float), len(table))))
-    for name in SEEN:
-        of = table.schema.field(name)
-        found = found.append_column(pa.field(name, of.type.value_type, metadata=of.metadata), table[name].combine_chunks().flatten())
-    return found.combine_chunks()
-
-
-COVARIATES = {"coverage": "1", "coverable": "1", "recruited": "1", "inhibition": "1", "closing": "1", "usage_range": "1", "reach_factor": "1",
-              "dorsal_csf": "mm", "lateral": "mm", "baseline": "NRS", "expectation": "1", "adherence": "1"}
-"""What may tell who fails, with the unit in which it is told."""
-KEPT = (*COVARIATES, "tried", "passed", "failure", "implanted", "explant", "explant_reason", "loss", "relief", "nrs", "index")
-"""What the summary is made of."""
-
-
-def _numpy(column: Any, months: int) -> Any:
-    import pyarrow as pa
-
-    array = column.combine_chunks()
-    if pa.types.is_list(array.type):
-        return array.flatten().to_numpy(zero_copy_only=False).reshape(-1, months).astype(np.float32)
-    values = array.to_numpy(zero_copy_only=False)
-    return values.astype(np.float32) if values.dtype.kind == "f" else values.astype(str) if values.dtype.kind == "O" else values
-
-
-def _cube(study: Study, values: Any) -> Any:
-    """(arms, patients, replicates, ...) of the rows of a batch."""
-    return values.reshape(len(study.arms), -1, study.replicates, *values.shape[1:])
-
-
-# --- what came out ---
-
-
-def summarise(study: Study, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary of a study: what the report shows.
-
-    Args:
-        columns: ``KEPT`` to (arms, patients, replicates) or (arms, patients, replicates, visits).
-    """
-    patients = columns["passed"].shape[1]
-    graded = grade(study.population.indication)
-    return {"title": study.title, "patients": patients, "replicates": study.replicates, "seed": study.seed, "months": list(study.months),
-            "indication": study.population.indication, "evidence": {"grade": graded["grade"], "words": graded["words"]}, "country": study.country,
-            "draws": [replicate(study, r).draw for r in range(study.replicates)], "notes": _notes(study, patients, graded),
-            "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))]}
-
-
-def _arm(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any]:
-    """One arm: shares with intervals, curves, who fails and why."""
-    treated, last = study.treatments[a], len(study.months) - 1
-    implanted, all_of = at["implanted"].astype(float), np.ones(at["implanted"].shape)
-    rows: dict[str, tuple[Floats, Floats]] = {}
-    for name, share in (("responder50", 0.5), ("responder30", 0.3)):
-        good = (at["relief"] >= np.float32(share) - np.float32(1e-6)).astype(float)
-        for v, month in enumerate(study.months):
-            rows[f"{name} {month:g}"] = good[..., v], all_of
-            rows[f"{name} implanted {month:g}"] = good[..., v] * implanted, implanted
-    for v, month in enumerate(study.months):
-        rows[f"nrs {month:g}"] = at["nrs"][..., v].astype(float), all_of
-        rows[f"index {month:g}"] = at["index"][..., v].astype(float), all_of
-    rows["passed"] = at["passed"] * at["tried"].astype(float), at["tried"].astype(float)
-    rows["implanted"] = implanted, all_of
-    rows["lost"] = np.isfinite(at["loss"]) * implanted, implanted
-    for k, relief in enumerate(RELIEFS):
-        rows[f"relief {k}"] = (at["relief"][..., last] >= np.float32(relief) - np.float32(1e-6)).astype(float), all_of
-    until = study.months[-1]
-    grid = np.linspace(0.0, until, GRID)
-    told, curves = _bands(study.seed, rows, (at["explant"], implanted, until, grid))
-    kept = [name for name in told if not name.startswith("relief ")]
-    return {"name": study.arms[a].name, "program": study.arms[a].program, "therapy": treated.therapy,
-            "procedure": treated.procedure.model_dump(mode="json"), "fitted": not treated.stand_in,
-            "tried": bool(at["tried"].any()), "stimulated": treated.therapy != USUAL,
-            **{name: told[name] for name in kept},
-            "cumulative": {"relief": RELIEFS.tolist(), **{key: [told[f"relief {k}"][key] for k in range(len(RELIEFS))] for key in BANDS}},
-            "explant_free": None if curves is None else {"month": grid.tolist(), **curves},
-            "failures": _failures(at), "explants": _explants(at), "apart": _apart(at, last)}
-
-
-BANDS = ("median", "interval_50", "interval_90")
-
-
-def _bands(seed: int, rows: Mapping[str, tuple[Floats, Floats]], explants: tuple[Any, Any, float, Floats]) -> tuple[dict[str, Any], Any]:
-    """Median and intervals of weighted shares, over replicates and over drawings of the patients with replacement.
-
-    Args:
-        rows: name to what is summed and what it is divided by, each (patients, replicates).
-        explants: month of each, whether implanted, end of observation, months at which the curve is told.
-    """
-    event, implanted, until, grid = explants
-    patients, count = event.shape
-    tops, bottoms = (np.stack([pair[k] for pair in rows.values()], axis=-1) for k in (0, 1))
-    found, free = [], []
-    for r in range(count):
-        for b in range(RESAMPLES):
-            chosen = np.random.default_rng([seed, r, b]).integers(patients, size=patients)
-            weight = np.bincount(chosen, minlength=patients).astype(float)
-            below = weight @ bottoms[:, r]
-            found.append(np.divide(weight @ tops[:, r], below, out=np.full(len(below), np.nan), where=below > 0))
-            own = chosen[implanted[chosen, r] > 0]
-            if len(own):
-                free.append(step(*stages.kaplan_meier(event[own, r], np.full(len(own), until)), grid))
-    values = np.array(found)
-    told = {name: _told(values[:, k]) for k, name in enumerate(rows)}
-    if not free:
-        return told, None
-    lines = [_told(column) for column in np.array(free).T]
-    return told, {key: [line[key] for line in lines] for key in BANDS}
-
-
-def step(times: Floats, share: Floats, at: Floats) -> Floats:
-    """A curve that falls at ``times`` to ``share``, at other times; 1 before the first."""
-    return np.concatenate([[1.0], share])[np.searchsorted(times, at, side="right")]
-
-
-def _told(values: Floats) -> dict[str, Any]:
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return dict.fromkeys(BANDS)
-    ends = [round(float(q), 5) for q in np.quantile(known, (0.05, 0.25, 0.5, 0.75, 0.95))]
-    return {"median": ends[2], "interval_50": [ends[1], ends[3]], "interval_90": [ends[0], ends[4]]}
-
-
-def _failures(at: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Reasons for not passing the trial stage, the commonest first, as shares of those tried."""
-    tried = at["tried"]
-    if not tried.any():
-        return []
-    reasons, counts = np.unique(at["failure"][tried & ~at["passed"]], return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return [{"reason": str(reasons[k]), "share": round(float(counts[k] / tried.sum()), 5)} for k in order]
-
-
-def _explants(at: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Reasons for explants, as shares of those implanted."""
-    out = np.isfinite(at["explant"]) & at["implanted"]
-    reasons, counts = np.unique(at["explant_reason"][out], return_counts=True)
-    return [{"reason": str(reason), "share": round(float(count / at["implanted"].sum()), 5)} for reason, count in zip(reasons, counts, strict=True)]
-
-
-def _apart(at: Mapping[str, Any], last: int) -> dict[str, list[dict[str, Any]]]:
-    """How those who fail differ from the others: of the trial stage, and at the last visit among the implanted."""
-    responds = at["relief"][..., last] >= np.float32(0.5)
-    groups = {"trial": (at["tried"] & ~at["passed"], at["tried"] & at["passed"]),
-              "last visit": (at["implanted"] & ~responds, at["implanted"] & responds)}
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, (bad, good) in groups.items():
-        rows = []
-        for covariate, unit in COVARIATES.items():
-            values = at[covariate].astype(float) * (1e3 if unit == "mm" else 1.0)
-            if covariate == "lateral":
-                values = np.abs(values)
-            one, other = (values[mask & np.isfinite(values)] for mask in (bad, good))
-            if len(one) < 2 or len(other) < 2:
-                continue
-            spread = np.sqrt(0.5 * (one.var() + other.var()))
-            rows.append({"covariate": covariate, "unit": unit, "failed": float(f"{one.mean():.4g}"), "others": float(f"{other.mean():.4g}"),
-                         "standardised": round(float((one.mean() - other.mean()) / spread), 3) if spread > 0 else 0.0})
-        found[name] = sorted(rows, key=lambda row: -abs(row["standardised"]))
-    return found
-
-
-def _errors(study: Study, found: Sequence[virtual.Compared]) -> dict[str, Any]:
-    """How the surrogate was made and how far it is off."""
-    if study.surrogate.by == "full-chain":
-        return {"by": "full-chain"}
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in virtual.error_table(found).splitlines()] if found else []
-    nodes, cases = study.nodes, dict(study.nodes.tasks)
-    return {"by": "surrogate", "nodes": len(cases), "gated": sum(bool(case.gate.seeds) for case in cases.values()), "share": study.surrogate.share,
-            "csf_mm": [round(1e3 * float(x), 3) for x in nodes.csf], "lateral_mm": [round(1e3 * float(x), 3) for x in nodes.lateral],
-            "minor": list(study.surrogate.minor), "compared": len({one.index for one in found}), "head": table[0] if table else [],
-            "errors": table[2:]}
-
-
-def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
-    """What a reader should know, judgements first."""
-    found = ["How far coverage and inhibition of the gate decide relief has never been measured: each patient has a weight of each, drawn between "
-             "nothing and all, in each replicate (a judgement).",
-             "Pain at enrolment, expectation, adherence and own answer to stimulation are drawn without regard to anatomy (a judgement).",
-             "In a trial stage the leads reach what those of the definitive stage reach; migration of trial leads is counted as an event only."]
-    for arm, treated in zip(study.arms, study.treatments, strict=True):
-        if treated.stand_in:
-            found.append(f"{arm.name}: no trial of {treated.tried or treated.therapy} was fitted; its effect is drawn about the typical one with "
-                         "the spread between therapies.")
-    if study.case.gate.seeds == 0 and any(treated.program is not None for treated in study.treatments):
-        found.append("The gate is off in the case, so coverage alone decides what a program reaches.")
-    if float(graded["spread"]):
-        found.append(f"{graded['name']}: evidence {graded['grade']} ({graded['words']}); the neural effect is drawn wider by "
-                     f"exp({graded['spread']}), a judgement.")
-    if study.months[-1] > 24:
-        found.append("Beyond 24 months pain is carried on from the laws; only explants were fitted that far.")
-    if study.replicates < 20:
-        found.append(f"{study.replicates} replicates are few: what the model is unsure of shows only in part in the intervals.")
-    if patients < 100:
-        found.append(f"{patients} patients are few; intervals hold how they happen to be drawn.")
-    return found

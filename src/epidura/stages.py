@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, field_validator, model_validator
-from scipy import special, stats
+from scipy import special
 
 from epidura import eq5d
 from epidura import quality_of_life as ql
@@ -400,6 +400,8 @@ def kaplan_meier(event: ArrayLike, observed: ArrayLike) -> tuple[Floats, Floats]
     happened = np.isfinite(at) & (at <= until)
     if not happened.any():
         return np.zeros(0), np.zeros(0)
+    from scipy import stats  # takes long to import
+
     curve = stats.ecdf(stats.CensoredData.right_censored(np.where(happened, at, until), ~happened)).sf
     falls = np.isin(curve.quantiles, at[happened])
     return np.asarray(curve.quantiles[falls], float), np.asarray(curve.probabilities[falls], float)
@@ -751,6 +753,8 @@ def replace_therapy(procedure: Procedure, therapy: str) -> Procedure:
 
 def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Interval of a share of k of n people (Wilson)."""
+    from scipy import stats  # as above
+
     ends = stats.binomtest(int(k), int(n)).proportion_ci(level, method="wilson")
     return float(ends.low), float(ends.high)
 

@@ -31,7 +31,6 @@ from epidura.outcome import predict_outcome
 from epidura.product import Canal, FieldError, Floats, LeadField
 from epidura.reach import reaches
 from epidura.recruitment import Engine, place_fibres, recruit
-from epidura.report import render
 from epidura.result import Result, used_numbers
 from epidura.transmission import transmit
 
@@ -336,6 +335,8 @@ def save(result: Result, folder: str | Path) -> Path:
         for name, product in products.items():
             _plain_text(product.assign_attrs(attrs)).to_zarr(store, group=name, mode="a", consolidated=False)
         (work / "run.json").write_text(json.dumps(result.summary(), indent=2), encoding="utf-8")
+        from epidura.report import render  # slow to read, and most runs of a cohort show nothing
+
         (work / "report.html").write_text(render(result), encoding="utf-8")
         _swap(work, target)
     finally:

@@ -26,7 +26,6 @@ import socket
 import tempfile
 import time
 import traceback
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -36,6 +35,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from epidura.errors import BadInput, EpiduraError, Failed
+from epidura.workers import Workers
 
 Progress = Callable[[str, float], None]
 
@@ -48,14 +48,8 @@ STALE = 7 * 24 * 3600.0
 ANSWER = 30.0
 """s. How long a scheduler is waited for."""
 
-PATIENCE = 120.0
-"""s. How long a local cluster may be without a worker before the run gives up."""
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
-LEAKED = (*(name for name in THREADS if name != "NUMBA_NUM_THREADS"), "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED", "__DASK_PARENT_PID")
-"""What stands in the environment of the driver while its workers start. Numba's number does not: it cannot change in a process that uses it."""
-
-GUARD = "A script that starts workers needs `if __name__ == '__main__':` around what it runs: they read it too."
+SPARE = 5
+"""How often more than ``retries`` a task is given to another process of this machine, if none lives long enough to begin it."""
 
 WORDS, TRACE = 2_000, 20_000
 """Most characters that are kept of a failure and of where it happened."""
@@ -156,8 +150,8 @@ class _Report(NamedTuple):
     trace: str = ""
 
 
-def run_tasks(tasks: Sequence[Task], folder: str | Path, workers: int = 1, cluster: str | None = None, resume: bool = True, retries: int = 2,
-              progress: Progress | None = None, threads_per_task: int = 1) -> Outcome:
+def run_tasks(tasks: Sequence[Task], folder: str | Path, workers: int | Workers = 1, cluster: str | None = None, resume: bool = True,
+              retries: int = 2, progress: Progress | None = None, threads_per_task: int = 1) -> Outcome:
     """Compute the results that are missing; the files do not depend on workers, order, retries or interruptions.
 
     A task that raises is recorded, in the outcome and in the folder's journal, and does not stop others. A task that is running when
@@ -167,31 +161,33 @@ def run_tasks(tasks: Sequence[Task], folder: str | Path, workers: int = 1, clust
     Args:
         tasks: what is wanted. May make its tasks when asked, so that not all arguments are in memory.
         folder: of the results. On a cluster, driver and workers must see it under the same path.
-        workers: processes on this machine, each with one task at a time. More than one needs the extra ``cluster``.
-        cluster: address of a running Dask scheduler, such as ``tcp://host:8786``.
+        workers: processes on this machine, each with one task at a time; or those that are there already.
+        cluster: address of a running Dask scheduler, such as ``tcp://host:8786``; needs the extra ``cluster``.
         resume: keep results that are there; otherwise they are computed again, and replaced one by one.
         retries: of a task whose worker died.
-        progress: called with a sentence and a share from 0 to 1 that never falls.
-        threads_per_task: of numba and linear algebra in each of several workers; elsewhere the environment decides.
+        progress: called with a sentence and a share from 0 to 1 that never falls, while no worker waits for its next task.
+        threads_per_task: of numba and linear algebra in each of several workers that are started here; elsewhere the environment decides.
 
     Raises:
         BadInput: an argument; a function that cannot be imported; a missing extra; no scheduler; workers without the folder.
-        Failed: the scheduler was lost, or no worker process starts or stays alive. What is done is kept.
+        Failed: the scheduler was lost, or no worker process starts. What is done is kept.
     """
     _check(workers, cluster, retries, threads_per_task)
     home = _home(folder)
-    _clean(home)
+    clean(home)
     order, missing = _plan(tasks, home, resume)
     tally = _Tally(home, order, len(missing), progress or (lambda words, share: None))
     if not missing:
         return tally.outcome()
-    far = "far" if cluster is not None else _place()
-    run = _Run(str(home), f"{far}-{os.getpid()}-{secrets.token_hex(4)}", resume, retries)
+    run = _Run(str(home), mark_of("far" if cluster is not None else _place()), resume, retries)
     mark = home / f".run-{run.name}"
     mark.touch()
     over = cluster is None
     try:
-        if cluster is None and workers == 1:
+        if cluster is not None:
+            with _client(cluster) as client:
+                _spread(tasks, missing, run, tally, client, mark)
+        elif workers == 1:
             touched = time.monotonic()
             for i in missing:
                 if time.monotonic() - touched > 5.0:
@@ -199,9 +195,12 @@ def run_tasks(tasks: Sequence[Task], folder: str | Path, workers: int = 1, clust
                     touched = time.monotonic()
                 parcel = _parcel(tasks[i])
                 tally.add(tasks[i].key, parcel if isinstance(parcel, _Report) else attempt(run, parcel))
+        elif isinstance(workers, Workers):
+            _share(tasks, missing, run, tally, workers, mark)
         else:
-            with _client(home, run, min(workers, len(missing)), cluster, threads_per_task) as client:
-                _spread(tasks, missing, run, tally, client, mark, None if cluster else PATIENCE)
+            modules = sorted({tasks[i].address().partition(":")[0] for i in missing})
+            with Workers(min(workers, len(missing)), threads_per_task, modules) as started:
+                _share(tasks, missing, run, tally, started, mark)
         over = True
     finally:
         mark.unlink(missing_ok=True)
@@ -345,14 +344,15 @@ def _note(home: Path, record: dict[str, str]) -> None:
         os.close(handle)
 
 
-def _check(workers: int, cluster: str | None, retries: int, threads: int) -> None:
-    for name, value, least in (("workers", workers, 1), ("retries", retries, 0), ("threads_per_task", threads, 1)):
+def _check(workers: int | Workers, cluster: str | None, retries: int, threads: int) -> None:
+    count = workers.count if isinstance(workers, Workers) else workers
+    for name, value, least in (("workers", count, 1), ("retries", retries, 0), ("threads_per_task", threads, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise BadInput(name, "is not a number that can be used", got=value, allowed=f"a whole number from {least}")
     if cluster is not None and not re.fullmatch(r"[a-z]+://\S+", cluster):
         raise BadInput("cluster", "is not the address of a scheduler", got=cluster, allowed="such as tcp://host:8786")
     if cluster is not None and workers != 1:
-        raise BadInput("workers", "a cluster has its own workers", got=workers, allowed="workers or cluster, not both")
+        raise BadInput("workers", "a cluster has its own workers", got=count, allowed="workers or cluster, not both")
 
 
 def _home(folder: str | Path) -> Path:
@@ -412,7 +412,12 @@ def _place() -> str:
     return hashlib.sha256(known.encode()).hexdigest()[:12]
 
 
-def _clean(home: Path) -> None:
+def mark_of(place: str = "") -> str:
+    """What ``.part-`` is followed by in the names of what this process may leave behind: ``clean`` removes it when the process is gone."""
+    return f"{place or _place()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def clean(home: Path) -> None:
     """Remove what drivers and writers that no longer live have left. Results are never touched."""
     here = _place()
     for entry in [entry for folder in (home, *_shelves(home)) for entry in os.scandir(folder)]:
@@ -440,7 +445,47 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _spread(tasks: Sequence[Task], missing: list[int], run: _Run, tally: _Tally, client: Any, mark: Path, patience: float | None) -> None:
+def _share(tasks: Sequence[Task], missing: list[int], run: _Run, tally: _Tally, workers: Workers, mark: Path) -> None:
+    """Keep processes of this machine supplied until every task is settled.
+
+    A task whose process dies is given again, and whether it still runs is decided by ``attempt``.
+    """
+    ahead, again, deaths = iter(missing), deque[int](), dict[int, int]()
+    flying, settled, touched = 0, deque[tuple[str, _Report]](), time.monotonic()
+    while True:
+        while workers.idle:
+            i = again.popleft() if again else next(ahead, None)
+            if i is None:
+                break
+            parcel = _parcel(tasks[i])
+            if isinstance(parcel, _Report):
+                settled.append((tasks[i].key, parcel))
+            else:
+                workers.give(str(i), "epidura.tasks:attempt", run, parcel)
+                flying += 1
+        while settled:  # all workers have something to do
+            tally.add(*settled.popleft())
+        if time.monotonic() - touched > 5.0:
+            mark.touch()
+            touched = time.monotonic()
+        if not flying:
+            return
+        if (answer := workers.next(timeout=1.0)) is None:
+            continue
+        flying -= 1
+        i, report = int(answer[0]), answer[1]
+        if report is None and run.resume and tasks[i].path(run.folder).is_file():
+            report = _Report("done")  # it died before it could tell
+        if report is None:
+            deaths[i] = deaths.get(i, 0) + 1
+            if deaths[i] <= run.retries + SPARE:
+                again.append(i)
+                continue
+            report = _Report("failed", f"{deaths[i]} processes that should have computed it died before they could start it")
+        settled.append((tasks[i].key, report))
+
+
+def _spread(tasks: Sequence[Task], missing: list[int], run: _Run, tally: _Tally, client: Any, mark: Path) -> None:
     """Keep the workers of a Dask client supplied until every task is settled.
 
     Few tasks are with the scheduler at a time, so that memory does not grow with their number. A task that the scheduler gives up
@@ -451,19 +496,16 @@ def _spread(tasks: Sequence[Task], missing: list[int], run: _Run, tally: _Tally,
     ahead, again, strikes = iter(missing), deque[int](), dict[int, int]()
     settled: queue.SimpleQueue[str] = queue.SimpleQueue()
     flying: dict[str, tuple[Any, int]] = {}
-    window, looked, seen = 32, -1e9, time.monotonic()
+    window, looked = 32, -1e9
     while True:
         now = time.monotonic()
         if now - looked > 5.0:
             with suppress(OSError):  # if the scheduler is lost, its futures say so
                 threads = sum(client.nthreads().values())
                 window, looked = max(32, 4 * threads), now
-                seen = now if threads else seen
                 mark.touch()
                 if not threads:
                     tally.tell("waiting for workers")
-        if patience is not None and now - seen > patience:
-            raise Failed(f"no worker process stayed alive for {patience:.0f} s; what is done is kept")
         while len(flying) < window:
             i = next(ahead, None)
             if i is None:
@@ -510,53 +552,23 @@ def _spread(tasks: Sequence[Task], missing: list[int], run: _Run, tally: _Tally,
 
 
 @contextmanager
-def _client(home: Path, run: _Run, workers: int, cluster: str | None, threads: int) -> Iterator[Any]:
-    """A Dask client of a running scheduler, or of processes that are started here and end with the block.
+def _client(cluster: str) -> Iterator[Any]:
+    """A Dask client of a running scheduler.
 
     Raises:
         BadInput: Dask is not installed, or no scheduler answers.
     """
     try:
-        import dask.config
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
-        wish = ("cluster", cluster, "") if cluster else ("workers", workers, "1")
-        raise BadInput(wish[0], "needs Dask, which is not installed", got=wish[1], allowed=wish[2], hint="pip install 'epidura[cluster]'") from None
-    if cluster is not None:
-        with _silent("distributed.client"):  # a lost scheduler is an error, said once
-            try:
-                client = Client(cluster, timeout=ANSWER, set_as_default=False)
-            except (OSError, ValueError) as failure:  # ValueError: a scheme or port that does not exist
-                raise BadInput("cluster", f"no scheduler answers: {failure}", got=cluster, hint="start one with: dask scheduler") from None
-            with client:
-                yield client
-        return
-    settings: dict[str, object] = {
-        "distributed.scheduler.allowed-failures": run.retries + 3,  # `attempt` counts
-        "distributed.scheduler.worker-saturation": 1.0,  # nothing waits in a process that may die
-        "distributed.scheduler.worker-ttl": None,  # a task may keep the interpreter for long; the nanny knows whether the process lives
-        "distributed.deploy.lost-worker-timeout": "1000 days",  # a worker that happens to be starting again then would be given up
-        "distributed.worker.memory.target": False, "distributed.worker.memory.spill": False,  # results are not kept in memory
-        "distributed.worker.memory.pause": False,  # memory that a task does not give back would stop its worker for good
-        "distributed.worker.use-file-locking": False,  # of folders that only this run uses
-        "distributed.nanny.pre-spawn-environ": {name: str(threads) for name in THREADS if name in LEAKED},
-    }
-    work = home / f".work-{run.name}"
-    with _environment({name: str(threads) for name in THREADS if name in LEAKED}), dask.config.set(settings), warnings.catch_warnings():
-        # the folder is nearly empty: whether it lies on a slow disk does not matter
-        warnings.filterwarnings("ignore", message="Creating scratch directories is taking")
+        raise BadInput("cluster", "needs Dask, which is not installed", got=cluster, hint="pip install 'epidura[cluster]'") from None
+    with _silent("distributed.client"):  # a lost scheduler is an error, said once
         try:
-            # nothing is logged: the outcome tells which tasks made their process die
-            try:
-                local = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                                     scheduler_kwargs={"dashboard": False}, local_directory=str(work), silence_logs=logging.CRITICAL,
-                                     env={name: str(threads) for name in THREADS})
-            except RuntimeError as failure:
-                raise Failed(f"the worker processes do not start: {failure} {GUARD}") from failure
-            with local, Client(local, set_as_default=False) as client:
-                yield client
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            client = Client(cluster, timeout=ANSWER, set_as_default=False)
+        except (OSError, ValueError) as failure:  # ValueError: a scheme or port that does not exist
+            raise BadInput("cluster", f"no scheduler answers: {failure}", got=cluster, hint="start one with: dask scheduler") from None
+        with client:
+            yield client
 
 
 @contextmanager
@@ -569,18 +581,3 @@ def _silent(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables that processes started inside begin with."""
-    before = {name: os.environ.get(name) for name in (*values, *LEAKED)}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

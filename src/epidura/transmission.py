@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
-from scipy.stats import t as student
 
 from epidura import afferents, pain_state
 from epidura.afferents import Conduction, Hypothesis, Target, Trains
@@ -472,6 +471,8 @@ def _interval(values: Floats) -> tuple[float, float, float]:
     kept = values[np.isfinite(values)]
     if kept.size < 2:
         return (float(kept[0]) if kept.size else np.nan), np.nan, np.nan
+    from scipy.stats import t as student  # takes long to import
+
     half = float(student.ppf(0.5 + SURE / 2, kept.size - 1)) * float(kept.std(ddof=1)) / np.sqrt(kept.size)
     return float(kept.mean()), float(kept.mean()) - half, float(kept.mean()) + half
 

@@ -17,7 +17,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -152,6 +152,7 @@ def _normal(share: float, mean: float, deviation: float) -> float:
     return population._truncated_normal(share, mean, deviation, -np.inf, np.inf)
 
 
+@cache
 def _number(quantity: str) -> Number:
     rows = table("placement_spread")
     return rows.number(quantity, "value", rows.row(quantity=quantity)["unit"], quantity=quantity)
@@ -679,38 +680,30 @@ class Surrogate:
         known = bool(np.isfinite(amplitude))
         share, blocked, closes = float("nan"), dict.fromkeys(self.hypotheses, float("nan")), float("nan")
         if known:
-            fires = self._shares(curve, amplitude)
+            fires = shares_at(curve, np.array([amplitude]))[0]
             own = np.array([pain is None or place in pain for place in places]).reshape(len(names), 2)
             share = float((fires * weight)[own].sum() / weight[own].sum()) if own.any() else 0.0
             if self._blocked:
-                blocked, closes = self._gate(one, i, curve, weight, amplitude, discomfort)
+                blocked, closes = self._gate(one, i, curve, weight, amplitude, discomfort, fires)
         array = [np.array([value]) for value in (perception, discomfort, amplitude)]
         return assemble(program.name, pain, reached(amplitude) if known else set(), reached(discomfort), array[0], array[1], array[2], share,
                         blocked, closes)
 
-    @staticmethod
-    def _shares(curve: Floats, amplitude: float) -> Floats:
-        """(d, 2) share of the fibres of each place that fire."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = [[_share_at(np.log(line), float(np.log(amplitude))) for line in side] for side in curve]
-        return np.array(found)
-
-    def _gate(self, one: Person, i: int, curve: Floats, weight: Floats, amplitude: float, discomfort: float) -> tuple[dict[str, float], float]:
+    def _gate(self, one: Person, i: int, curve: Floats, weight: Floats, amplitude: float, discomfort: float,
+              fires: Floats) -> tuple[dict[str, float], float]:
         """Inhibition per hypothesis, mean over the painful places, and the closing amplitude where most is recruited."""
         names = [str(name) for name in self.shape.dermatomes]
         most = one.case.gate.places
         places = [(place.dermatome, place.side) for place in places_of(self._served, one.case.patient, most)[0]]
 
-        def pair(level: float, chosen: Sequence[Place]) -> Floats:
-            fires = self._shares(curve, level)
-            found = []
-            for d, s in chosen:
-                side, around = SIDES.index(s), [names.index(name) for name in _neighbours(names, d)]
-                near = (fires * weight)[around, side].sum() / weight[around, side].sum() if around else 0.0
-                found.append((fires[names.index(d), side] if d in names else 0.0, near))
-            return np.array(found)
+        def pair(fires: Floats, place: Place) -> Floats:
+            """(..., 2) shares of the fibres of a place and of its neighbours, from those of all places."""
+            side, around = SIDES.index(place[1]), [names.index(name) for name in _neighbours(names, place[0])]
+            own = fires[..., names.index(place[0]), side] if place[0] in names else np.zeros(fires.shape[:-2])
+            driven = np.ascontiguousarray((fires * weight)[..., around, side]).sum(axis=-1)
+            return np.stack([own, driven / weight[around, side].sum() if around else np.zeros_like(own)], axis=-1)
 
-        shares = pair(amplitude, places)
+        shares = np.array([pair(fires, place) for place in places])
         served = np.array([d in names for d, _ in places])
         blocked = self._blocked[i](shares) * served[:, None]
         inhibition = {name: float(value) for name, value in zip(self.hypotheses, blocked.mean(axis=0), strict=True)}
@@ -720,18 +713,25 @@ class Surrogate:
         half = curve[names.index(main[0]), SIDES.index(main[1])][int(np.searchsorted(LEVELS, HALF))] / amplitude
         highest = max(1.5, *(value for value in (half, discomfort / amplitude) if np.isfinite(value)), 1.5)
         factor = np.geomspace(0.5, min(highest, 10.0), 4 * SWEPT)
-        kept = self._kept[i](np.concatenate([pair(f * amplitude, [main]) for f in factor]))
-        return inhibition, crossing(factor, kept)
+        return inhibition, crossing(factor, self._kept[i](pair(shares_at(curve, factor * amplitude), main)))
 
 
-def _share_at(line: Floats, level: float) -> float:
-    """Share of the fibres that fire at a log amplitude, on straight lines between ``LEVELS``; 0 below the first of them."""
-    k = int(np.searchsorted(line, level, side="right"))
-    if k in (0, len(line)):
-        return 0.0 if k == 0 else 1.0
-    if not np.isfinite(line[k]) or line[k] <= line[k - 1]:
-        return float(LEVELS[k - 1])
-    return float(LEVELS[k - 1] + (LEVELS[k] - LEVELS[k - 1]) * (level - line[k - 1]) / (line[k] - line[k - 1]))
+def shares_at(curve: Floats, amplitude: Floats) -> Floats:
+    """(k, ...) share of the fibres of each place that fire at (k,) amplitudes in A: on straight lines between ``LEVELS`` over the logarithm of the
+    amplitude, 0 below the first of them.
+
+    Args:
+        curve: (..., levels) A, not falling along the levels.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        line, level = np.log(curve), np.log(amplitude)
+        at = level.reshape(-1, *(1 for _ in curve.shape[:-1]))
+        count = np.stack([np.searchsorted(one, level, side="right") for one in line.reshape(-1, len(LEVELS))], axis=-1).reshape(-1, *curve.shape[:-1])
+        k = np.clip(count, 1, len(LEVELS) - 1)
+        low, high = (np.take_along_axis(np.broadcast_to(line, (len(level), *line.shape)), of[..., None], axis=-1)[..., 0] for of in (k - 1, k))
+        between = LEVELS[k - 1] + (LEVELS[k] - LEVELS[k - 1]) * (at - low) / (high - low)
+    found = np.where(np.isfinite(high) & (high > low), between, LEVELS[k - 1])
+    return np.where(count == 0, 0.0, np.where(count == len(LEVELS), 1.0, found))
 
 
 def reach_of(nodes: Nodes, results: Mapping[str, Outcome], one: Person) -> tuple[Reach, ...]:

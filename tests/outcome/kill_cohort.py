@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from epidura import cohort
+from epidura import cohort, cohort_study
 from epidura import study as chain
 from epidura.product import Canal, LeadField
 
@@ -96,4 +96,4 @@ def install() -> None:
 if __name__ == "__main__":
     install()
     given = json.loads(sys.argv[1])
-    cohort.run_study(cohort.read_study(small()), **given)
+    cohort.run_study(cohort_study.read_study(small()), **given)

@@ -17,7 +17,7 @@ import yaml
 from kill_cohort import small
 from tiny_case import refused
 
-from epidura import cohort, cohort_page, stages, virtual
+from epidura import cohort, cohort_page, cohort_study, cohort_summary, stages, virtual
 from epidura.errors import BadInput, Failed
 from epidura.evidence.posterior import Posterior, posterior
 from epidura.reach import reaches
@@ -37,8 +37,8 @@ def _quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def study() -> cohort.Study:
-    return cohort.read_study(small(surrogate={**small()["surrogate"], "compared": 1}))
+def study() -> cohort_study.Study:
+    return cohort_study.read_study(small(surrogate={**small()["surrogate"], "compared": 1}))
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +100,15 @@ def test_another_seed_makes_other_people(study):
     one, other = (virtual.person(study.around, seed, 0) for seed in (study.seed, study.seed + 1))
     assert one.lateral != other.lateral
     assert {task.key for task in cohort.batch_tasks(study, 2)}.isdisjoint(
-        task.key for task in cohort.batch_tasks(cohort.read_study(small(seed=2)), 2))
+        task.key for task in cohort.batch_tasks(cohort_study.read_study(small(seed=2)), 2))
 
 
 def test_a_replicate_is_the_same_however_many_there_are(study):
-    more = cohort.read_study(small(replicates=9))
+    more = cohort_study.read_study(small(replicates=9))
     for r in range(3):
-        one, other = cohort.replicate(study, r), cohort.replicate(more, r)
+        one, other = cohort_study.replicate(study, r), cohort_study.replicate(more, r)
         assert (one.draw, one.context, one.neural, one.practice) == (other.draw, other.context, other.neural, other.practice)
-    assert len({cohort.replicate(more, r).draw for r in range(9)}) > 4
+    assert len({cohort_study.replicate(more, r).draw for r in range(9)}) > 4
 
 
 def test_resume_computes_only_what_is_missing(made, study):
@@ -139,18 +139,18 @@ def test_a_cohort_grows(study, tmp_path):
 def test_an_arm_without_any_effect_is_usual_care(monkeypatch, tmp_path):
     known = posterior()
     nothing = {name: np.zeros_like(values) if name == "context" or name.startswith("neural ") else values for name, values in known.draws.items()}
-    one = cohort.read_study(small(arms=[{"name": "tonic", "program": "tonic", "procedure": {"skip": True}},
+    one = cohort_study.read_study(small(arms=[{"name": "tonic", "program": "tonic", "procedure": {"skip": True}},
                                         {"name": "usual care", "program": "usual-care"}]))
 
     def pains() -> list[list[float]]:
         who = stages.cohort(one.seed, 40)
-        world = cohort.replicate(one, 0)
-        return [cohort.live(one, treated, arm, who, np.ones(40), world).data.nrs.values.tolist()
+        world = cohort_study.replicate(one, 0)
+        return [cohort_study.live(one, treated, arm, who, np.ones(40), world).data.nrs.values.tolist()
                 for arm, treated in zip(one.arms, one.treatments, strict=True)]
 
     tonic, usual = pains()
     assert np.mean(tonic) < np.mean(usual) - 0.2
-    monkeypatch.setattr(cohort, "posterior", lambda: Posterior(nothing, known.provenance))
+    monkeypatch.setattr(cohort_study, "posterior", lambda: Posterior(nothing, known.provenance))
     tonic, usual = pains()
     assert tonic == usual
 
@@ -159,19 +159,19 @@ def test_a_therapy_that_was_not_fitted_has_a_dose_of_its_own(monkeypatch):
     case = small()["case"]
     burst = {"name": "burst", "contacts": {4: -1, 5: 1}, "waveform": {"kind": "burst", "frequency": "40 Hz", "intra_frequency": "500 Hz", "pulses": 5,
                                                                      "pulse_width": "1000 us"}}
-    one = cohort.read_study(small(case={**case, "programs": [*case["programs"], burst]},
+    one = cohort_study.read_study(small(case={**case, "programs": [*case["programs"], burst]},
                                   arms=[{"name": "b", "program": "burst", "procedure": {"skip": True}}]))
-    (treated,), world, who = one.treatments, cohort.replicate(one, 0), stages.cohort(1, 30)
+    (treated,), world, who = one.treatments, cohort_study.replicate(one, 0), stages.cohort(1, 30)
     assert (treated.therapy, treated.program) == ("burst", 0)
     assert [program.name for program in one.around.programs] == ["burst"]
     assert treated.stand_in
 
-    def pain(of: cohort.Replicate) -> float:
-        return float(cohort.live(one, treated, one.arms[0], who, np.ones(30), of).data.nrs.values.mean())
+    def pain(of: cohort_study.Replicate) -> float:
+        return float(cohort_study.live(one, treated, one.arms[0], who, np.ones(30), of).data.nrs.values.mean())
 
     assert pain(world) == pain(replace(world, parameters={**world.parameters, f"neural {treated.stand_in}": 9.0}))
     assert pain(world) > pain(replace(world, unfitted={"burst": world.unfitted["burst"] + 1.0})) + 0.3
-    assert any("no trial of burst was fitted" in words for words in cohort._notes(one, 100, {"spread": "0"}))
+    assert any("no trial of burst was fitted" in words for words in cohort_summary._notes(one, 100, {"spread": "0"}))
 
 
 def test_reach_of_each_kind_of_therapy_stands_among_virtual_patients(study, made):
@@ -194,7 +194,7 @@ def test_explants_as_kaplan_and_meier_by_hand():
     times, share = stages.kaplan_meier([2, 5, 5, np.nan, np.nan, np.nan], [10, 10, 10, 3, 10, 10])
     assert times.tolist() == [2, 5]
     assert share == pytest.approx([5 / 6, 5 / 6 * 2 / 4])
-    assert cohort.step(times, share, np.array([0, 1.9, 2, 4.9, 5, 12])) == pytest.approx([1, 1, 5 / 6, 5 / 6, 5 / 12, 5 / 12])
+    assert cohort_summary.step(times, share, np.array([0, 1.9, 2, 4.9, 5, 12])) == pytest.approx([1, 1, 5 / 6, 5 / 6, 5 / 12, 5 / 12])
 
 
 def test_bands_hold_patients_and_replicates():
@@ -203,7 +203,8 @@ def test_bands_hold_patients_and_replicates():
     half[: n // 2] = 1.0
     apart = np.zeros((n, 2))
     apart[:, 1] = 1.0
-    told, curve = cohort._bands(1, {"half": (half, np.ones((n, 2))), "apart": (apart, np.ones((n, 2))), "none": (half, np.zeros((n, 2)))}, explants)
+    all_of, none = np.ones((n, 2)), np.zeros((n, 2))
+    told, curve = cohort_summary._bands(1, {"half": (half, all_of), "apart": (apart, all_of), "none": (half, none)}, explants)
     low, high = told["half"]["interval_90"]
     assert (low, high) == pytest.approx((0.5 - 1.645 * 0.025, 0.5 + 1.645 * 0.025), abs=0.02)
     assert told["apart"]["interval_90"] == [0.0, 1.0]
@@ -259,7 +260,7 @@ def test_the_error_of_the_surrogate_is_against_the_full_chain(study, made, summa
 
 
 def test_the_full_chain_of_every_person_instead(tmp_path):
-    one = cohort.read_study(small(surrogate={"by": "full-chain"}, replicates=1))
+    one = cohort_study.read_study(small(surrogate={"by": "full-chain"}, replicates=1))
     found = cohort.run_study(one, 1, tmp_path / "study")
     (row, _) = pq.read_table(tmp_path / "study" / "patients.parquet").to_pylist()
     with kill_cohort.quick():
@@ -287,7 +288,7 @@ def test_the_full_chain_of_every_person_instead(tmp_path):
 ])
 def test_a_study_that_cannot_be(changes, words):
     with pytest.raises(BadInput) as failure:
-        cohort.read_study(small(**changes))
+        cohort_study.read_study(small(**changes))
     assert words in str(failure.value)
 
 
@@ -298,7 +299,7 @@ def test_nobody_is_no_cohort(study, tmp_path):
 
 
 def test_another_study_is_not_mixed_with_this_one(made):
-    other = cohort.read_study(small(seed=7, months=[1, 6], surrogate={**small()["surrogate"], "compared": 1}))
+    other = cohort_study.read_study(small(seed=7, months=[1, 6], surrogate={**small()["surrogate"], "compared": 1}))
     before = (made / "study.yaml").read_bytes()
     with pytest.raises(BadInput) as failure:
         cohort.run_study(other, PATIENTS, made, resume=True)
@@ -318,7 +319,6 @@ def test_a_folder_with_something_else_is_left_alone(study, tmp_path):
 
 
 @pytest.mark.parametrize(("missing", "given", "words"), [
-    ("distributed", {"workers": 2}, r"workers: needs Dask, which is not installed; got 2; allowed: 1; pip install 'epidura\[cluster\]'"),
     ("distributed", {"cluster": "tcp://127.0.0.1:1"}, "cluster: needs Dask"),
     ("pyarrow", {}, r"needs pyarrow, which is not installed; pip install 'epidura\[cohort\]'"),
 ])
@@ -357,7 +357,7 @@ def test_the_command_reads_a_case_beside_the_study_and_prints_json(here, tmp_pat
 
 def test_the_examples_can_be_read():
     folder = Path(__file__).parents[2] / "examples" / "studies"
-    found = [cohort.read_study(path) for path in sorted(folder.glob("*.yaml"))]
+    found = [cohort_study.read_study(path) for path in sorted(folder.glob("*.yaml"))]
     assert len(found) >= 2
     assert all(one.treatments for one in found)
 
@@ -375,13 +375,35 @@ def test_the_bench_measures_all_it_names(tmp_path):
 
 
 def test_a_sham_arm_is_tried_with_its_program_and_then_not_stimulated():
-    one = cohort.read_study(small(blinding="sham", arms=[{"name": "on", "program": "tonic"},
+    one = cohort_study.read_study(small(blinding="sham", arms=[{"name": "on", "program": "tonic"},
                                                          {"name": "off", "program": "tonic", "procedure": {"therapy": "sham"}}]))
     on, off = one.treatments
     assert (off.therapy, off.tried, off.procedure.tried, off.procedure.therapy) == ("sham", "tonic", "tonic", "sham")
-    who, world = stages.cohort(1, 60), cohort.replicate(one, 0)
-    lived = [cohort.live(one, treated, arm, who, np.ones(60), world).data for treated, arm in zip(one.treatments, one.arms, strict=True)]
+    who, world = stages.cohort(1, 60), cohort_study.replicate(one, 0)
+    lived = [cohort_study.live(one, treated, arm, who, np.ones(60), world).data for treated, arm in zip(one.treatments, one.arms, strict=True)]
     assert (lived[0].passed.values == lived[1].passed.values).all()
     assert lived[1].neural.values.max() == 0.0
     assert lived[0].neural.values.max() > 0.0
     assert on.therapy == "tonic"
+
+
+def test_from_how_many_patients_two_processes_are_worth_it():
+    bench = pytest.importorskip("epidura.bench.cohort")
+    # 4 + 0.010 n against 1.8 (4 + 0.005 n): 3.2 s are won back at 1 ms each
+    assert bench.from_which({1: 4.0, 2: 4.0}, {1: 0.010, 2: 0.005}) == pytest.approx(3200)
+    assert bench.from_which({1: 9.0, 2: 4.0}, {1: 0.010, 2: 0.005}) == 0
+    assert bench.from_which({1: 4.0, 2: 4.0}, {1: 0.010, 2: 0.006}) is None
+
+
+def test_the_bench_compares_the_command_with_itself(monkeypatch, tmp_path):
+    """One process and two, each from nodes that are done; small, and with the real command."""
+    bench = pytest.importorskip("epidura.bench.cohort")
+    for name, value in (("LONG", (2, 4)), ("TURNS", 1)):
+        monkeypatch.setattr(bench, name, value)
+    one = cohort_study.read_study(small())
+    with kill_cohort.quick():
+        run_tasks(cohort.node_tasks(one), tmp_path / "nodes")
+    rows = bench._workers(one, tmp_path)
+    assert [row.name for row in rows] == ["two processes against one, 2 patients", "two processes against one, 4 patients",
+                                          "patients from which it is 1.8 x"]
+    assert all(0.1 < row.value < 10 for row in rows[:2])

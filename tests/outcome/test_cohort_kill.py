@@ -15,7 +15,6 @@ import pytest
 
 from epidura import cohort
 
-pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signal 9")
 

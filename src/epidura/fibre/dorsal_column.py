@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import brentq
 from scipy.spatial import cKDTree
-from scipy.stats import norm, qmc
 
 from epidura.fibre.base import Population, fact
 from epidura.product import Cord, Fibres
@@ -80,6 +79,8 @@ class DorsalColumn(Population):
 
     def _candidates(self, cord: Cord, rng: np.random.Generator) -> tuple[Floats, float]:
         """(n, 2) places spread evenly over the superficial dorsal columns, many more than are simulated, and their area in m2."""
+        from scipy.stats import qmc  # takes long to import
+
         deepest = fact("deepest simulated", self.kind).value * 1e-3
         low, high = cord.dorsal_column.min(axis=0), cord.dorsal_column.max(axis=0)
         draw = qmc.Halton(2, rng=rng).random(max(CANDIDATES, 8 * self.count))
@@ -122,6 +123,8 @@ class DiameterLaw:
     """
 
     def __init__(self) -> None:
+        from scipy.stats import norm  # takes long to import
+
         large, share, count = (fact(name, "dorsal-column").value for name in
                                ("large diameter", "large share", "large fibres"))
         thickest, width, depth = (fact(name, "dorsal-column").value for name in
@@ -145,6 +148,8 @@ class DiameterLaw:
         if gain == 0.0 or lateral.size == 0:
             return 0.5
 
+        from scipy.stats import norm
+
         def excess(pivot: float) -> float:
             bound = self.large / (1.0 + gain * (lateral - pivot))
             return float(norm.sf(np.log(bound / self.median) / self.sigma).mean()) - self.share
@@ -153,6 +158,8 @@ class DiameterLaw:
 
     def density(self, diameter: Floats) -> Floats:
         """Share of the fibres per metre of diameter; (n,) 1/m."""
+        from scipy.stats import norm
+
         return np.asarray(norm.pdf(np.log(diameter / self.median) / self.sigma) / (self.sigma * diameter))
 
 
