@@ -133,6 +133,8 @@ def test_run_chart_rules():
     assert "fewer than 10 points" in chart([1, 1, 1, 5, 6, 7, 8, 9, 10]).words
     assert not chart([1, 1, 1, 5, 6, 7, 8, 9, 10]).signals
     assert chart([0] * 20).signals == ()  # all on the median
+    assert chart([1, 3, 1, 3, 2, 2, 2, 2, 2, 2, 2, 3]).signals == ()  # points on the median are on no side
+    assert chart([5, 5, 5, 2, 5, 5, 5, 1, 2, 1, 1, 2, 1]).signals[0].startswith("shift: 6")  # and do not break a run
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 60), st.booleans()), min_size=12, max_size=60))
@@ -145,6 +147,14 @@ def test_greenwood_share_is_that_of_kaplan_and_meier(people):
         assert at["share"] == pytest.approx(100 * (before[-1] if len(before) else 1.0))
         if at["low"] is not None:
             assert 0 <= at["low"] <= at["share"] <= at["high"] <= 100
+
+
+def test_greenwood_interval_by_hand():
+    at = views.at_month(12, np.array([3.0, 6.0] + [np.nan] * 18), np.full(20, 24.0))
+    # variance of Greenwood 1/(20 x 19) + 1/(19 x 18) = 0.0055556; log-log: 0.9 ** exp(+-1.96 sqrt(0.0055556) / |ln 0.9|)
+    assert (at["share"], at["at_risk"]) == (pytest.approx(90), 18)
+    assert at["low"] == pytest.approx(65.60, abs=0.01)
+    assert at["high"] == pytest.approx(97.40, abs=0.01)
 
 
 def test_explants_of_an_earlier_system_and_of_the_trial_do_not_count():
