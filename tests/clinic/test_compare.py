@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
-from tiny_case import SHORT_GATE, TINY
+from tiny_case import TINY
 
 import epidura as ep
 from epidura import compare
@@ -14,7 +14,7 @@ from epidura.clinic.record import Record
 from epidura.errors import BadInput
 
 NOW = datetime(2026, 11, 20, 20, tzinfo=UTC)
-SMALL = {"fibres": TINY["fibres"], "gate": SHORT_GATE, "outcome": {"samples": 200}}
+SMALL = {"fibres": TINY["fibres"], "gate": "off", "firing": "off", "outcome": {"samples": 200}}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,10 @@ def clinic(tmp_path_factory):
 
 @pytest.fixture
 def patient(clinic) -> str:
-    """Somebody with tonic stimulation of the back, seen after a month."""
+    """Somebody with tonic stimulation of the back by one lead, seen after a month."""
     return next(one for one, state in clinic.states() if state["stage"] == "follow-up" and state["indication"] == "failed-back-surgery"
-                and "month-1" in state.get("visits", {}) and state["generator"]["manufacturer"] in ("Abbott", "Boston Scientific"))
+                and "month-1" in state.get("visits", {}) and state["generator"]["manufacturer"] in ("Abbott", "Boston Scientific")
+                and sum(lead.get("out") is None for lead in state["leads"].values()) == 1)
 
 
 def test_what_is_known_comes_from_the_record_and_the_rest_is_said(clinic, patient):
