@@ -20,6 +20,7 @@ from epidura.clinic.procedure import Allergies, Anaesthesia, CaseLink, Consent, 
 from epidura.clinic.selection import Findings, Member
 from epidura.clinic.verdict import Step
 from epidura.errors import BadCase, nearest
+from epidura.patient import SIDES
 from epidura.program_file import ProgramFile
 from epidura.recipe import Recipe, kind_of, read_recipe
 from epidura.tables import table
@@ -500,6 +501,21 @@ class Explanted(Event):
     complete: bool = True
 
 
+class Recalled(Event):
+    """A safety notice is about a device of this patient; a later event with the same notice replaces what is known.
+
+    Attributes:
+        notice: number or address of the notice.
+        part: name of the lead, or ``generator``.
+        state: what was done; ``affected`` while nothing was.
+    """
+
+    kind: Literal["device.recalled"] = "device.recalled"
+    notice: Name
+    part: Name
+    state: Literal["affected", "patient told", "checked", "exchanged", "not affected after all"] = "affected"
+
+
 class Noted(Event):
     """A note."""
 
@@ -573,8 +589,9 @@ def known(where: str, value: str, names: tuple[str, ...]) -> str:
 
 @cache
 def areas() -> tuple[str, ...]:
-    """Names of the areas of the body that pain, tingling and coverage are drawn in."""
-    return tuple(dict.fromkeys(row["id"] for row in table("pain_areas")))
+    """Names of the areas of the body that pain, tingling and coverage are drawn in, each also with ``left-`` or ``right-`` for one side."""
+    whole = tuple(dict.fromkeys(row["id"] for row in table("pain_areas")))
+    return (*whole, *(f"{side}-{area}" for side in SIDES for area in whole))
 
 
 @cache

@@ -296,6 +296,11 @@ def _generator_known(state: State, body: Mapping[str, Any], on: str) -> list[str
     return [] if now and now.get("out") is None else ["no generator is in place"]
 
 
+def _part_known(state: State, body: Mapping[str, Any], on: str) -> list[str]:
+    parts = [*state.get("leads", {}), *(["generator"] if state.get("generator") else [])]
+    return [] if body["part"] in parts else [f"no {body['part']} is on record; there is {', '.join(parts) or 'none'}"]
+
+
 def _explant_needs(state: State, body: Mapping[str, Any], on: str) -> list[str]:
     if body["reason"] != "loss of effect" or state["stage"] not in IMPLANTED:
         return []
@@ -312,7 +317,7 @@ _NEEDS: dict[str, Callable[[State, Mapping[str, Any], str], list[str]]] = {
     "lead.implanted": _lead_needs, "generator.implanted": _generator_needs, "selection.decided": _select_needs, "trial.begun": _begin_needs,
     "trial.judged": _judge_needs, "lead.removed": _lead_known, "lead.moved": _lead_known, "program.set": _program_needs,
     "program.removed": _slot_known, "case.linked": _slot_known, "generator.removed": _generator_known, "system.explanted": _explant_needs,
-    "patient.died": _death_needs}
+    "patient.died": _death_needs, "device.recalled": _part_known}
 
 
 # what an event does
@@ -456,6 +461,11 @@ def _salvaged(state: State, event: Happened) -> None:
     state.setdefault("salvage", {})[event.body["name"]] = event.body["step"]
 
 
+def _recalled(state: State, event: Happened) -> None:
+    body = event.body
+    state.setdefault("recalls", {})[f"{body['notice']} {body['part']}"] = {"on": event.on, "state": "affected", **body}
+
+
 def _explanted(state: State, event: Happened) -> None:
     was = state["stage"]
     _enter(state, "explanted", event.on)
@@ -496,7 +506,8 @@ _FOLDS: dict[str, Callable[[State, Happened], None]] = {
     "lead.moved": _lead_moved, "trial.begun": _begun, "trial.ended": _ended, "trial.judged": _judged, "program.set": _programmed,
     "program.removed": _unprogrammed, "generator.implanted": _generator_in, "generator.removed": _generator_out,
     "patient.discharged": _discharged, "visit.recorded": _visited, "complication.recorded": _complicated, "revision.recorded": _revised,
-    "salvage.tried": _salvaged, "system.explanted": _explanted, "diary.recorded": _diary, "instrument.answered": _answered}
+    "salvage.tried": _salvaged, "device.recalled": _recalled, "system.explanted": _explanted,
+    "diary.recorded": _diary, "instrument.answered": _answered}
 
 
 def bundle_of(state: State, stage: str) -> InfectionBundle:

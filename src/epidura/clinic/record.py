@@ -176,6 +176,24 @@ class Record:
         job = _Job(actor, patient, what, seen, request)
         return self._do(job)
 
+    def commit_all(self, what: Sequence[tuple[str, str, Sequence[Event]]]) -> list[Committed]:
+        """Append events of several patients in one write: all of them or none, as when records are imported.
+
+        Args:
+            what: (actor, patient, events), in order.
+
+        Raises:
+            Refused: an event that cannot happen now, with what is missing.
+            Full: the disk is full.
+        """
+        if any(isinstance(each, Erased) for _, _, events_ in what for each in events_):
+            raise BadInput("kind", "an erasure is not written but done", hint="Record.erase")
+        try:
+            with self._turn, self._writer.begin() as connection:
+                return [self._one(connection, _Job(actor, patient, events_, None, None)) for actor, patient, events_ in what if events_]
+        except DBAPIError as error:
+            raise _disk(error) from error
+
     def _do(self, job: _Job) -> Committed:
         self._waiting.append(job)
         while not job.done.is_set():
