@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epidura import cli_cohort, cli_outcome
+from epidura import cli_clinic, cli_cohort, cli_outcome
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ Research and education software, not a medical device.
 """)
 bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on this machine, beside the peers that are installed.")
 app.add_typer(bench, name="bench")
+app.add_typer(cli_clinic.clinic, name="clinic")
 app.command()(cli_outcome.trial)
 app.command()(cli_cohort.cohort)
 out, err = Console(), Console(stderr=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import threading
 from collections import deque
@@ -98,10 +99,11 @@ class Record:
         engine: of a record that was made (``create``) and is whole.
         vault: with the clinic's key.
         clock: for tests.
+        erasures: file that ``erase`` notes patients in, for ``store.backup.restore``; None: none is kept.
     """
 
-    def __init__(self, engine: Engine, vault: Vault, clock: Callable[[], datetime] = events.now):
-        self.engine, self.vault, self.clock = engine, vault, clock
+    def __init__(self, engine: Engine, vault: Vault, clock: Callable[[], datetime] = events.now, erasures: Path | None = None):
+        self.engine, self.vault, self.clock, self.erasures = engine, vault, clock, erasures
         self._writer = engine.execution_options(**{WRITE: True})
         self._waiting: deque[_Job] = deque()
         self._turn = threading.Lock()
@@ -132,7 +134,7 @@ class Record:
         if not path.exists() and used:
             read_key(path)  # says what is missing: a new key would open nothing of what is there
         key = read_key(path) if path.exists() else make_key(path)
-        return cls(engine, Vault(key), clock)
+        return cls(engine, Vault(key), clock, erasures_path(where, path))
 
     @classmethod
     def open(cls, where: str | Path, key_file: Path | None = None, password: str = "", clock: Callable[[], datetime] = events.now) -> Record:
@@ -145,7 +147,8 @@ class Record:
         url = url_of(where)
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
             raise BadInput("store", "no such record", got=str(url.database), hint="'epidura clinic init' makes one")
-        return cls(connect(where, key=password), Vault(read_key(key_path(where, key_file))), clock)
+        path = key_path(where, key_file)
+        return cls(connect(where, key=password), Vault(read_key(path)), clock, erasures_path(where, path))
 
     def close(self) -> None:
         self.engine.dispose()
@@ -193,8 +196,7 @@ class Record:
         """Write a batch in one transaction; each job stands or falls alone."""
         try:
             with self._writer.begin() as connection:
-                # whoever waits here sees, once it is his turn, what those before him wrote
-                connection.execute(select(schema.head.c.seq).where(schema.head.c.id == 1).with_for_update())
+                log.hold(connection)
                 for job in batch:
                     try:
                         with connection.begin_nested():
@@ -310,12 +312,14 @@ class Record:
             why: kept open, since nothing can be sealed for this patient any more; no names in it.
         """
         with self._turn, self._writer.begin() as connection:
-            connection.execute(select(schema.head.c.seq).where(schema.head.c.id == 1).with_for_update())
+            log.hold(connection)
             state = self._state(connection, patient)
             if not state["stage"]:
                 raise Unknown("patient", "no such patient", got=patient)
             if state.get("erased"):
                 raise BadInput("patient", "was erased before", got=state["erased"])
+            if self.erasures is not None:
+                note_erasure(self.erasures, patient)  # before the commit: an entry too many is mended by erasing again, one too few never
             moment = self.clock()
             day, version = moment.date().isoformat(), state["version"] + 1
             body = {"authority": authority, "why_open": why}
@@ -419,7 +423,7 @@ class Record:
             return {str(stage): int(count) for stage, count in rows}
 
     def verify(self, anchors: Mapping[int, str] | None = None) -> Verified:
-        """Follow the chain, and look whether the projection is what the events add up to."""
+        """Follow the chain. Whether states are what the events add up to, ``store.projection.differences`` says."""
         with self.engine.connect() as connection:
             return log.verify(connection, anchors)
 
@@ -449,6 +453,24 @@ def key_path(where: str | Path, key_file: Path | None) -> Path:
     if url.get_backend_name() == "sqlite" and url.database:
         return Path(url.database).with_suffix(".key")
     raise BadInput("key", "a record on PostgreSQL needs a file for the clinic's key", hint="--key FILE")
+
+
+def erasures_path(where: str | Path, key_file: Path) -> Path:
+    """Where the list of erasures is: beside the SQLite file, or beside the key of a record on PostgreSQL."""
+    url = url_of(where)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Path(url.database + ".erased")
+    return key_file.with_suffix(".erased")
+
+
+def note_erasure(path: Path, patient: str) -> None:
+    """Add a patient to the list of erasures; on the disk when this returns."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(handle, f"{patient}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:

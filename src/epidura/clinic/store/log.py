@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +82,15 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def hold(connection: Connection) -> None:
+    """Take the end of the chain before anything is read, so that what is read holds until the commit; one writer at a time.
+
+    SQLite has its lock from the start of the transaction.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(head.c.id).where(head.c.id == 1).with_for_update()).one()
+
+
 def append(connection: Connection, drafts: list[Draft], moment: datetime) -> list[Stored]:
     """Append events, in order.
 
@@ -145,10 +154,20 @@ def verify(connection: Connection, anchors: Mapping[int, str] | None = None) -> 
         anchors: number -> hash as noted elsewhere at an earlier time. Without any, somebody who can rewrite the whole file can rewrite
             the whole chain.
     """
+    found = follow(read(connection), anchors)
+    row = connection.execute(select(head.c.seq, head.c.hash).where(head.c.id == 1)).one()
+    if (row.seq, row.hash) == (found.events, found.head):
+        return found
+    wrong = (found.events + 1, f"the record says it ends at event {row.seq}, the chain ends at {found.events}")
+    return Verified(found.events, found.head, (*found.breaks, wrong))
+
+
+def follow(events: Iterable[Stored], anchors: Mapping[int, str] | None = None) -> Verified:
+    """Follow a chain, wherever it is kept; as ``verify``."""
     breaks: list[tuple[int, str]] = []
     last, seq, when, versions = START, 0, "", dict[str, int]()
     noted = dict(anchors or {})
-    for each in read(connection):
+    for each in events:
         if each.seq != seq + 1:
             breaks.append((each.seq, f"events {seq + 1} to {each.seq - 1} are missing"))
         if each.previous != last:
@@ -163,8 +182,5 @@ def verify(connection: Connection, anchors: Mapping[int, str] | None = None) -> 
         if each.seq in noted and noted.pop(each.seq) != each.hash:
             breaks.append((each.seq, "is not the one that was noted elsewhere"))
         last, seq, when, versions[each.patient] = each.hash, each.seq, each.recorded, each.version
-    row = connection.execute(select(head.c.seq, head.c.hash).where(head.c.id == 1)).one()
-    if (row.seq, row.hash) != (seq, last):
-        breaks.append((seq + 1, f"the record says it ends at event {row.seq}, the chain ends at {seq}"))
     breaks += [(number, "was noted elsewhere and is not there") for number in noted]
     return Verified(seq, last, tuple(breaks))
