@@ -128,13 +128,17 @@ class Record:
                 file.touch(mode=0o600)
             private(file)
         engine = connect(where, key=password)
-        migrate(engine)
-        with engine.connect() as connection:
-            used = connection.execute(select(schema.secret.c.patient).limit(1)).scalar() is not None
-        if not path.exists() and used:
-            read_key(path)  # says what is missing: a new key would open nothing of what is there
-        key = read_key(path) if path.exists() else make_key(path)
-        return cls(engine, Vault(key), clock, erasures_path(where, path))
+        try:
+            migrate(engine)
+            with engine.connect() as connection:
+                used = connection.execute(select(schema.secret.c.patient).limit(1)).scalar() is not None
+            if not path.exists() and used:
+                read_key(path)  # says what is missing: a new key would open nothing of what is there
+            key = read_key(path) if path.exists() else make_key(path)
+            return cls(engine, Vault(key), clock, erasures_path(where, path))
+        except BaseException:
+            engine.dispose()
+            raise
 
     @classmethod
     def open(cls, where: str | Path, key_file: Path | None = None, password: str = "", clock: Callable[[], datetime] = events.now) -> Record:
@@ -148,7 +152,12 @@ class Record:
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
             raise BadInput("store", "no such record", got=str(url.database), hint="'epidura clinic init' makes one")
         path = key_path(where, key_file)
-        return cls(connect(where, key=password), Vault(read_key(path)), clock, erasures_path(where, path))
+        vault, engine = Vault(read_key(path)), connect(where, key=password)
+        try:
+            return cls(engine, vault, clock, erasures_path(where, path))
+        except BaseException:
+            engine.dispose()
+            raise
 
     def close(self) -> None:
         self.engine.dispose()
@@ -389,7 +398,7 @@ class Record:
                 if body["version"] in named:
                     named[body["version"]] = (body.get("instead") or {}).get("identity")
             else:
-                named[each.version] = body["identity"]
+                named[each.version] = body.get("identity")
         return next((identity for identity in reversed(list(named.values())) if identity is not None), None)
 
     def diary(self, patient: str, first: str = "", last: str = "9999") -> list[dict[str, Any]]:
@@ -478,7 +487,7 @@ def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
     body = stored.content
     sealed = body.pop("sealed", None)
     body.pop("request", None)
-    hidden: Any = opened(key, stored.patient, sealed) if sealed is not None and key is not None else None
+    hidden: Any = opened(key, stored.patient, sealed) if sealed and key is not None else None
     if hidden:
         instead = hidden.pop("instead", None)
         if stored.kind == "record.corrected" and "open" in body:

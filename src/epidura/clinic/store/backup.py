@@ -15,6 +15,7 @@ import io
 import json
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from epidura.clinic.store.engine import WRITE, connect, migrate, private, url_of
 from epidura.clinic.store.log import Stored, Verified, follow
 from epidura.clinic.store.projection import rebuild
 from epidura.clinic.store.vault import Vault, read_key
-from epidura.errors import BadInput, Failed
+from epidura.errors import BadInput, EpiduraError, Failed
 
 FORMAT, VERSION = "epidura record", 1
 TABLES = (schema.event, schema.secret, schema.person, schema.access)
@@ -109,11 +110,14 @@ def look(source: Path, password: str = "") -> Kept:
     Raises:
         BadBackup: says what is wrong.
     """
-    reader = _Reader(source, password)
-    found = follow(Stored(*row) for row in reader.of(schema.event))
-    for _ in reader.rest():
-        pass
-    kept = reader.end
+    try:
+        reader = _Reader(source, password)
+        found = follow(Stored(*row) for row in reader.of(schema.event))
+        for _ in reader.rest():
+            pass
+        kept = reader.end
+    except (TypeError, KeyError, IndexError, AttributeError):  # gzip's own sum comes after what was changed
+        raise BadBackup(f"{source}: is damaged, a line is not what it should be") from None
     if found.breaks:
         number, words = found.breaks[0]
         raise BadBackup(f"{source}: the chain breaks at event {number}: it {words}")
@@ -146,13 +150,14 @@ def restore(source: Path, where: str | Path, key_file: Path | None = None, passw
     listed = _listed(erased or erasures, must=erased is not None)
     if url.get_backend_name() != "sqlite":
         engine = connect(where)
-        with engine.connect() as connection:
-            if any(inspect(connection).has_table(table.name) and connection.execute(select(table).limit(1)).first() for table in TABLES):
-                raise BadInput("where", "there is a record, which no backup replaces", got=str(url.render_as_string()), hint="make an empty database")
-        migrate(engine)
-        done = _fill(engine, source, password, vault, clock, erasures, listed, kept)
-        engine.dispose()
-        return done
+        try:
+            with engine.connect() as connection:
+                if any(inspect(connection).has_table(table.name) and connection.execute(select(table).limit(1)).first() for table in TABLES):
+                    raise BadInput("where", "there is a record, which no backup replaces", got=url.render_as_string(), hint="make an empty database")
+            migrate(engine)
+            return _fill(engine, source, password, vault, clock, erasures, listed, kept)
+        finally:
+            engine.dispose()
     target = Path(str(url.database))
     for there in (target, *(target.with_name(target.name + end) for end in ("-wal", "-shm", "-journal"))):
         if there.exists():  # an old -wal would be played into the new file
@@ -197,9 +202,7 @@ def _fill(engine: Engine, source: Path, password: str, vault: Vault, clock: Call
         if last is not None:
             connection.execute(update(schema.head).where(schema.head.c.id == 1).values(seq=last.seq, hash=last.hash, recorded=last.recorded))
         if connection.dialect.name == "postgresql":
-            for table, name in ((schema.access, "id"),):  # rows came with their numbers
-                connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table.name}', '{name}'), coalesce(max({name}), 0) + 1, false) "
-                                           f"FROM {table.name}")
+            connection.exec_driver_sql("SELECT setval(pg_get_serial_sequence('access', 'id'), coalesce(max(id), 0) + 1, false) FROM access")
         rebuild(connection)
         _same(log.verify(connection), kept)
         somebody = connection.execute(select(schema.secret.c.patient).limit(1)).scalar()
@@ -207,7 +210,7 @@ def _fill(engine: Engine, source: Path, password: str, vault: Vault, clock: Call
             vault.key(connection, somebody)  # says so if the clinic's key is another one
     record, again = Record(engine, vault, clock, erasures), []
     with engine.connect() as connection:
-        states = dict(connection.execute(select(schema.patient.c.id, schema.patient.c.state)).tuples().all()) if listed else {}
+        states = {row.id: row.state for row in connection.execute(select(schema.patient.c.id, schema.patient.c.state))} if listed else {}
     noted = set(_listed(erasures))
     for patient in dict.fromkeys(listed):
         if patient in states and not json.loads(states[patient]).get("erased"):
@@ -257,11 +260,12 @@ def _write(connection: Connection, stream: gzip.GzipFile, moment: datetime) -> N
     for table in TABLES:
         order = table.primary_key.columns.values()
         count = 0
-        for row in connection.execution_options(yield_per=CHUNK).execute(select(table).order_by(*order)):
-            line([table.name, *(base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in row)])
-            count += 1
-            if table is schema.event:
-                end, events = row.hash, row.seq
+        with connection.execute(select(table).order_by(*order), execution_options={"yield_per": CHUNK}) as found:
+            for row in found:
+                line([table.name, *(base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in row)])
+                count += 1
+                if table is schema.event:
+                    end, events = row.hash, row.seq
         rows[table.name] = count
     stream.write(json.dumps({"events": events, "head": end, "rows": rows, "sha256": sums.hexdigest()}).encode() + b"\n")
 
@@ -332,7 +336,9 @@ class _Reader:
                     yield json.loads(text)
         except FileNotFoundError:
             raise BadInput("source", "no such file", got=str(self.source)) from None
-        except (OSError, EOFError, ValueError, struct.error) as error:
+        except EpiduraError:
+            raise
+        except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
             raise BadBackup(f"{self.source}: cannot be read, it is damaged or cut off ({error})") from None
 
 

@@ -128,8 +128,10 @@ def read(connection: Connection, patient: str | None = None, after: int = 0, lim
         query = query.where(event.c.patient == patient, event.c.version > after).order_by(event.c.version)
     if limit is not None:
         query = query.limit(limit)
-    for row in connection.execution_options(yield_per=5000).execute(query):
-        yield Stored(*row)
+    # of the statement and not of the connection, which would then write through cursors on the server too; closed by whoever stops early
+    with connection.execute(query, execution_options={"yield_per": 5000} if patient is None else {}) as rows:
+        for row in rows:
+            yield Stored(*row)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from epidura.clinic.store import log
 from epidura.clinic.store.schema import diary, event, patient
 
 CHUNK = 20_000
+STREAM = {"yield_per": CHUNK}
+"""Of a statement and not of the connection: psycopg would then write through cursors on the server too, and cannot."""
 
 Days = Callable[[list[dict[str, Any]]], None]
 
@@ -45,7 +47,7 @@ def differences(connection: Connection) -> tuple[str, ...]:
         state = states.pop(row.id, None)
         if state is None or dict(row._mapping) | {"state": json.loads(row.state)} != records.state_row(row.id, state) | {"state": state}:
             wrong.add(row.id)
-    for row in connection.execution_options(yield_per=CHUNK).execute(select(diary)):
+    for row in connection.execute(select(diary), execution_options=STREAM):
         if told.pop((row.patient, row.day), None) != dict(row._mapping):
             wrong.add(row.patient)
     return tuple(sorted(wrong | set(states) | {whose for whose, _ in told}))
@@ -59,23 +61,23 @@ def _folded(connection: Connection, take: Days) -> tuple[int, dict[str, State]]:
     corrected.update(rows)  # what comes after a correction may rest on the right event and not on the wrong one
     days: list[dict[str, Any]] = []
     count, decode, day_row = 0, json.loads, records.diary_row
-    read = connection.execution_options(yield_per=CHUNK).execute(
-        select(event.c.patient, event.c.version, event.c.kind, event.c.day, event.c.body).where(event.c.patient != "").order_by(event.c.seq))
-    for batch in read.partitions(CHUNK):
-        count += len(batch)
-        for whose, version, kind, day, body in batch:
-            if whose in corrected:
-                continue
-            content = decode(body)
-            state = states.get(whose)
-            if state is None:
-                state = states[whose] = blank()
-            fold(state, Happened(version, kind, day, content))
-            if kind == "diary.recorded":
-                days.append(day_row(whose, version, day, content))
-        if len(days) >= CHUNK:
-            take(days)
-            days = []
+    query = select(event.c.patient, event.c.version, event.c.kind, event.c.day, event.c.body).where(event.c.patient != "").order_by(event.c.seq)
+    with connection.execute(query, execution_options=STREAM) as read:
+        for batch in read.partitions(CHUNK):
+            count += len(batch)
+            for whose, version, kind, day, body in batch:
+                if whose in corrected:
+                    continue
+                content = decode(body)
+                state = states.get(whose)
+                if state is None:
+                    state = states[whose] = blank()
+                fold(state, Happened(version, kind, day, content))
+                if kind == "diary.recorded":
+                    days.append(day_row(whose, version, day, content))
+            if len(days) >= CHUNK:
+                take(days)
+                days = []
     take(days)
     for whose in corrected:
         told = [records._happened(each) for each in log.read(connection, whose)]

@@ -85,6 +85,8 @@ def load(record: Record, given: Iterable[str]) -> int:
                 raise pathway.refuse(f"line {number} ({told['kind']})", state, lacks)
             if told.get("private"):
                 body["sealed"] = record.vault.seal(connection, told["patient"], told["private"])
+            elif told.get("sealed"):
+                body["sealed"] = ""  # there was something, which is gone
             drafts.append(Draft(told["patient"], told["version"], told["kind"], told["on"], told["actor"],
                                 json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True), told.get("request")))
             happened = Happened(told["version"], told["kind"], told["on"], body)
