@@ -735,6 +735,24 @@ def bench_cohort(
     _measured(path, lambda say: cohort.measure(quick, say), cohort.save, cohort.used)
 
 
+@bench.command("clinic")
+def bench_clinic(
+    quick: Annotated[bool, typer.Option("--quick", help="Few events and seconds: whether everything runs.")] = False,
+    postgres: Annotated[str, typer.Option("--postgres", help="Address of an empty PostgreSQL database, which is filled.", show_default=False)] = "",
+    patients: Annotated[int, typer.Option(min=20, help="Of the record that is filled.")] = 10_000,
+    events: Annotated[int, typer.Option(min=100, help="Of all patients.")] = 2_000_000,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-clinic.json"),
+) -> None:
+    """How fast the clinic's record is: writes of 1, 8 and 20 clients, a timeline, projections made anew.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors stand beside the figures; nothing fails on them.
+    Takes some minutes and 4 GB of disk in the folder for temporary files.
+    """
+    from epidura.bench import clinic
+
+    _measured(path, lambda say: clinic.measure(quick, postgres, patients, events, say), clinic.save, clinic.used)
+
+
 def _measured(path: Path, measure: Callable[[Callable[[str, float], None]], list[Row]], save: Callable[[list[Row], Path], object],
               used: Callable[[], dict[str, str]], vectors: bool = False) -> None:
     """Measure, write the figures and show them, with machine and versions."""

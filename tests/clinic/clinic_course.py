@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +18,24 @@ from epidura.program_file import ProgramFile, read
 START = date(2024, 1, 1)
 NAME, WORDS = "Zyxwolniak", "asked whether the fictional dog may stay"
 """What is sealed, and is searched for in files."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test's record is: ``where`` as ``Record.create`` takes it, and the file of the clinic's key."""
+
+    where: str
+    key: Path
+
+    @property
+    def sqlite(self) -> bool:
+        return "://" not in self.where
+
+    def create(self, clock: Callable[[], datetime] = ev.now) -> Record:
+        return Record.create(self.where, self.key, clock=clock)
+
+    def open(self, clock: Callable[[], datetime] = ev.now) -> Record:
+        return Record.open(self.where, self.key, clock=clock)
 
 
 def registered(on: date = START, family: str = NAME) -> ev.Registered:

@@ -1,8 +1,9 @@
-"""A writer in a process of its own, to be killed: prints each event's hash once it was acknowledged.
+"""Writers in processes of their own, to be killed: each prints an event's hash once it was acknowledged.
 
-Arguments: where, key file, patient, number of the writer, bytes that a file may have (0: any).
+Arguments: where, key file, bytes that a file may have (0: any), then patients, one for each process.
 """
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,22 +13,34 @@ from clinic_course import diary
 from epidura.clinic.record import Full, Record
 
 
-def main() -> None:
-    where, key, patient, number, most = sys.argv[1:]
-    if int(most):
+def say(words: str) -> None:
+    os.write(1, f"{words}\n".encode())  # at once and whole: several write to the same pipe
+
+
+def work(where: str, key: str, most: int, patient: str) -> None:
+    if most:
         import resource
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     record = Record.open(where, Path(key))
-    print("ready", flush=True)
+    say("ready")
     for k in range(1_000_000):
         try:
-            done = record.commit(f"writer {number}", patient, [diary(k % 300)], request=f"{number}:{k}")
+            done = record.commit("writer", patient, [diary(k % 300)], request=f"{patient}:{k}")
         except Full as error:
-            print(f"full {error}", flush=True)
+            say(f"full {error}")
             return
-        print(done.events[0].hash, flush=True)
+        say(done.events[0].hash)
+
+
+def main() -> None:
+    where, key, most, *patients = sys.argv[1:]
+    for patient in patients[1:]:
+        if not os.fork():
+            work(where, key, int(most), patient)
+            os._exit(0)
+    work(where, key, int(most), patients[0])
 
 
 if __name__ == "__main__":

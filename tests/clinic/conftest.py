@@ -9,34 +9,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pytest
+from clinic_course import Place
 
-from epidura.clinic import events as ev
 from epidura.clinic.record import Record
 
 POSTGRES = "EPIDURA_TEST_POSTGRES"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a test's record is: ``where`` as ``Record.create`` takes it, and the file of the clinic's key."""
-
-    where: str
-    key: Path
-
-    @property
-    def sqlite(self) -> bool:
-        return "://" not in self.where
-
-    def create(self, clock: Callable[[], datetime] = ev.now) -> Record:
-        return Record.create(self.where, self.key, clock=clock)
-
-    def open(self, clock: Callable[[], datetime] = ev.now) -> Record:
-        return Record.open(self.where, self.key, clock=clock)
 
 
 @pytest.fixture

@@ -18,12 +18,14 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, Executable, bindparam, delete, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from epidura.clinic import events, pathway
@@ -208,11 +210,13 @@ class Record:
                 log.hold(connection)
                 for job in batch:
                     try:
-                        with connection.begin_nested():
+                        with connection.begin_nested() if len(batch) > 1 else nullcontext():
                             job.result = self._one(connection, job)
                     except (EpiduraError, IntegrityError) as error:
                         job.error = error if isinstance(error, EpiduraError) else Conflict("record", f"another writer was first: {error.orig}")
                         job.result = None
+                        if len(batch) == 1:
+                            raise job.error from None
         except BaseException as error:  # nothing of the batch is on the disk
             failure = _disk(error)
             for job in batch:
@@ -288,7 +292,7 @@ class Record:
         return body, sealed
 
     def _repeated(self, connection: Connection, job: _Job, fingerprint: str) -> Committed | None:
-        row = connection.execute(select(*log.COLUMNS).where(schema.event.c.request == job.request)).first()
+        row = connection.execute(_REQUEST, {"key": job.request}).first()
         if row is None:
             return None
         first = Stored(*row)
@@ -360,7 +364,7 @@ class Record:
         return state
 
     def _state(self, connection: Connection, patient: str) -> State:
-        text = connection.execute(select(schema.patient.c.state).where(schema.patient.c.id == patient)).scalar()
+        text = connection.execute(_STATE, {"whose": patient}).scalar()
         return pathway.blank() if text is None else dict(json.loads(text))
 
     def timeline(self, patient: str, after: int = 0, limit: int | None = None, unsealed: bool = True) -> list[dict[str, Any]]:
@@ -499,11 +503,7 @@ def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
 
 def write_state(connection: Connection, patient: str, state: State) -> None:
     """Put a patient's state into the projection."""
-    table = schema.patient
-    values = state_row(patient, state)
-    changed = connection.execute(table.update().where(table.c.id == patient).values({key: value for key, value in values.items() if key != "id"}))
-    if not changed.rowcount:
-        connection.execute(table.insert().values(values))
+    connection.execute(_upsert("patient", connection.dialect.name), state_row(patient, state))
 
 
 def state_row(patient: str, state: State) -> dict[str, Any]:
@@ -513,9 +513,10 @@ def state_row(patient: str, state: State) -> dict[str, Any]:
 
 
 def diary_row(patient: str, version: int, day: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    asked = ("worst", "average", "least", "sleep", "activity", "medication", "stimulation_hours", "slot")
-    return {"patient": patient, "day": day, "version": version, **{name: body.get(name) for name in asked},
-            "tingling": json.dumps(body["tingling"]) if body.get("tingling") else None}
+    get = body.get
+    return {"patient": patient, "day": day, "version": version, "worst": get("worst"), "average": get("average"), "least": get("least"),
+            "sleep": get("sleep"), "activity": get("activity"), "medication": get("medication"), "stimulation_hours": get("stimulation_hours"),
+            "slot": get("slot"), "tingling": json.dumps(body["tingling"]) if get("tingling") else None}
 
 
 def diary_rows(patient: str, told: Sequence[Happened]) -> list[dict[str, Any]]:
@@ -536,14 +537,25 @@ def write_days(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Put days into the projection; the last for a day counts."""
     if not rows:
         return
-    table = schema.diary
-    if connection.dialect.name == "sqlite":
+    connection.execute(_upsert("diary", connection.dialect.name), rows)
+
+
+@cache
+def _upsert(name: str, dialect: str) -> Executable:
+    """Puts a row in, or in the place of the one with its key."""
+    table = schema.metadata.tables[name]
+    if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
     statement = insert(table)
     kept = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=["patient", "day"], set_=kept), rows)
+    return statement.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=kept)
+
+
+_STATE = select(schema.patient.c.state).where(schema.patient.c.id == bindparam("whose"))
+_REQUEST = select(*log.COLUMNS).where(schema.event.c.request == bindparam("key"))
+# made once: making a statement takes longer than SQLite takes to run it
 
 
 def _happened(stored: Stored) -> Happened:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from epidura.clinic.store.schema import event, head
 
@@ -70,6 +70,12 @@ COLUMNS = (event.c.seq, event.c.patient, event.c.version, event.c.kind, event.c.
            event.c.body, event.c.previous, event.c.hash)
 
 
+_HEAD = select(head.c.seq, head.c.hash, head.c.recorded).where(head.c.id == 1).with_for_update()
+_APPEND = event.insert()
+_MOVE = update(head).where(head.c.id == 1).values(seq=bindparam("to"), hash=bindparam("last"), recorded=bindparam("now"))
+# made once: making a statement takes longer than SQLite takes to run it
+
+
 def digest(previous: str, seq: int, patient: str, version: int, kind: str, day: str, recorded: str, actor: str, request: str | None,
            body: str) -> str:
     """SHA-256 of an event and of the hash before it."""
@@ -88,7 +94,7 @@ def hold(connection: Connection) -> None:
     SQLite has its lock from the start of the transaction.
     """
     if connection.dialect.name != "sqlite":
-        connection.execute(select(head.c.id).where(head.c.id == 1).with_for_update()).one()
+        connection.execute(_HEAD).one()
 
 
 def append(connection: Connection, drafts: list[Draft], moment: datetime) -> list[Stored]:
@@ -99,7 +105,7 @@ def append(connection: Connection, drafts: list[Draft], moment: datetime) -> lis
         drafts: what to append.
         moment: the clock. Where it is behind the last event, that event's time is kept: order never contradicts time.
     """
-    row = connection.execute(select(head.c.seq, head.c.hash, head.c.recorded).where(head.c.id == 1).with_for_update()).one()
+    row = connection.execute(_HEAD).one()
     seq, last, recorded = int(row.seq), str(row.hash), max(stamp(moment), str(row.recorded))
     stored = []
     for draft in drafts:
@@ -108,8 +114,8 @@ def append(connection: Connection, drafts: list[Draft], moment: datetime) -> lis
         stored.append(Stored(seq, draft.patient, draft.version, draft.kind, draft.day, recorded, draft.actor, draft.request, draft.body, last, own))
         last = own
     if stored:
-        connection.execute(event.insert(), [vars(each) for each in stored])
-        connection.execute(update(head).where(head.c.id == 1).values(seq=seq, hash=last, recorded=recorded))
+        connection.execute(_APPEND, [vars(each) for each in stored])
+        connection.execute(_MOVE, {"to": seq, "last": last, "now": recorded})
     return stored
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, select
 
 from epidura.clinic import record as records
 from epidura.clinic.pathway import Happened, State, blank, fold, replay
 from epidura.clinic.store import log
 from epidura.clinic.store.schema import diary, event, patient
 
-CHUNK = 20_000
+CHUNK, DAYS = 20_000, 200_000
 STREAM = {"yield_per": CHUNK}
 """Of a statement and not of the connection: psycopg would then write through cursors on the server too, and cannot."""
 
@@ -26,11 +27,15 @@ def rebuild(connection: Connection) -> int:
     Returns:
         Events read.
     """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA cache_size = -131072")  # 128 MiB: pages of the days are met again and again
     connection.execute(delete(diary))
     connection.execute(delete(patient))
     count, states = _folded(connection, lambda rows: _days(connection, rows))
     if states:
         connection.execute(patient.insert(), [records.state_row(whose, state) for whose, state in states.items()])
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA cache_size = -2000")  # SQLite's own
     return count
 
 
@@ -75,7 +80,7 @@ def _folded(connection: Connection, take: Days) -> tuple[int, dict[str, State]]:
                 fold(state, Happened(version, kind, day, content))
                 if kind == "diary.recorded":
                     days.append(day_row(whose, version, day, content))
-            if len(days) >= CHUNK:
+            if len(days) >= DAYS:
                 take(days)
                 days = []
     take(days)
@@ -94,5 +99,5 @@ def _days(connection: Connection, rows: list[dict[str, Any]]) -> None:
         records.write_days(connection, list(last.values()))
         return
     names = [column.name for column in diary.c]
-    sql = f"INSERT OR REPLACE INTO diary ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"
-    connection.execute(text(sql), rows)
+    values = [tuple(row.values()) for row in sorted(rows, key=itemgetter("patient"))]  # neighbours in the file; keeps the order of each one's
+    connection.exec_driver_sql(f"INSERT OR REPLACE INTO diary ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
