@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 EXTRAS ?= test
 KERNELS := src/epidura/numerics
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench audit clean
 
 install: $(STAMP)
 
@@ -33,6 +33,12 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+# Known weaknesses of what constraints.txt pins; asks the service of advisories, so it needs the network. tests/test_dependencies.py does the rest.
+audit:
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epidura import cli_cohort, cli_outcome
+from epidura import cli_clinic, cli_cohort, cli_outcome
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ Research and education software, not a medical device.
 """)
 bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on this machine, beside the peers that are installed.")
 app.add_typer(bench, name="bench")
+app.add_typer(cli_clinic.clinic, name="clinic")
 app.command()(cli_outcome.trial)
 app.command()(cli_cohort.cohort)
 out, err = Console(), Console(stderr=True)
@@ -732,6 +733,24 @@ def bench_cohort(
 
     need_arrow()
     _measured(path, lambda say: cohort.measure(quick, say), cohort.save, cohort.used)
+
+
+@bench.command("clinic")
+def bench_clinic(
+    quick: Annotated[bool, typer.Option("--quick", help="Few events and seconds: whether everything runs.")] = False,
+    postgres: Annotated[str, typer.Option("--postgres", help="Address of an empty PostgreSQL database, which is filled.", show_default=False)] = "",
+    patients: Annotated[int, typer.Option(min=20, help="Of the record that is filled.")] = 10_000,
+    events: Annotated[int, typer.Option(min=100, help="Of all patients.")] = 2_000_000,
+    path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-clinic.json"),
+) -> None:
+    """How fast the clinic's record is: writes of 1, 8 and 20 clients, a timeline, projections made anew.
+
+    Prints a table and writes it as JSON, with machine and versions. The project's floors stand beside the figures; nothing fails on them.
+    Takes some minutes and 4 GB of disk in the folder for temporary files.
+    """
+    from epidura.bench import clinic
+
+    _measured(path, lambda say: clinic.measure(quick, postgres, patients, events, say), clinic.save, clinic.used)
 
 
 def _measured(path: Path, measure: Callable[[Callable[[str, float], None]], list[Row]], save: Callable[[list[Row], Path], object],

@@ -51,7 +51,7 @@ class Refused(BadInput):
     missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Happened:
     """An event as the store keeps it, without its sealed fields."""
 

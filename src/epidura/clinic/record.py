@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, Executable, bindparam, delete, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from epidura.clinic import events, pathway
@@ -98,10 +101,11 @@ class Record:
         engine: of a record that was made (``create``) and is whole.
         vault: with the clinic's key.
         clock: for tests.
+        erasures: file that ``erase`` notes patients in, for ``store.backup.restore``; None: none is kept.
     """
 
-    def __init__(self, engine: Engine, vault: Vault, clock: Callable[[], datetime] = events.now):
-        self.engine, self.vault, self.clock = engine, vault, clock
+    def __init__(self, engine: Engine, vault: Vault, clock: Callable[[], datetime] = events.now, erasures: Path | None = None):
+        self.engine, self.vault, self.clock, self.erasures = engine, vault, clock, erasures
         self._writer = engine.execution_options(**{WRITE: True})
         self._waiting: deque[_Job] = deque()
         self._turn = threading.Lock()
@@ -126,13 +130,17 @@ class Record:
                 file.touch(mode=0o600)
             private(file)
         engine = connect(where, key=password)
-        migrate(engine)
-        with engine.connect() as connection:
-            used = connection.execute(select(schema.secret.c.patient).limit(1)).scalar() is not None
-        if not path.exists() and used:
-            read_key(path)  # says what is missing: a new key would open nothing of what is there
-        key = read_key(path) if path.exists() else make_key(path)
-        return cls(engine, Vault(key), clock)
+        try:
+            migrate(engine)
+            with engine.connect() as connection:
+                used = connection.execute(select(schema.secret.c.patient).limit(1)).scalar() is not None
+            if not path.exists() and used:
+                read_key(path)  # says what is missing: a new key would open nothing of what is there
+            key = read_key(path) if path.exists() else make_key(path)
+            return cls(engine, Vault(key), clock, erasures_path(where, path))
+        except BaseException:
+            engine.dispose()
+            raise
 
     @classmethod
     def open(cls, where: str | Path, key_file: Path | None = None, password: str = "", clock: Callable[[], datetime] = events.now) -> Record:
@@ -145,7 +153,13 @@ class Record:
         url = url_of(where)
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
             raise BadInput("store", "no such record", got=str(url.database), hint="'epidura clinic init' makes one")
-        return cls(connect(where, key=password), Vault(read_key(key_path(where, key_file))), clock)
+        path = key_path(where, key_file)
+        vault, engine = Vault(read_key(path)), connect(where, key=password)
+        try:
+            return cls(engine, vault, clock, erasures_path(where, path))
+        except BaseException:
+            engine.dispose()
+            raise
 
     def close(self) -> None:
         self.engine.dispose()
@@ -211,15 +225,16 @@ class Record:
         """Write a batch in one transaction; each job stands or falls alone."""
         try:
             with self._writer.begin() as connection:
-                # whoever waits here sees, once it is his turn, what those before him wrote
-                connection.execute(select(schema.head.c.seq).where(schema.head.c.id == 1).with_for_update())
+                log.hold(connection)
                 for job in batch:
                     try:
-                        with connection.begin_nested():
+                        with connection.begin_nested() if len(batch) > 1 else nullcontext():
                             job.result = self._one(connection, job)
                     except (EpiduraError, IntegrityError) as error:
                         job.error = error if isinstance(error, EpiduraError) else Conflict("record", f"another writer was first: {error.orig}")
                         job.result = None
+                        if len(batch) == 1:
+                            raise job.error from None
         except BaseException as error:  # nothing of the batch is on the disk
             failure = _disk(error)
             for job in batch:
@@ -295,7 +310,7 @@ class Record:
         return body, sealed
 
     def _repeated(self, connection: Connection, job: _Job, fingerprint: str) -> Committed | None:
-        row = connection.execute(select(*log.COLUMNS).where(schema.event.c.request == job.request)).first()
+        row = connection.execute(_REQUEST, {"key": job.request}).first()
         if row is None:
             return None
         first = Stored(*row)
@@ -328,12 +343,14 @@ class Record:
             why: kept open, since nothing can be sealed for this patient any more; no names in it.
         """
         with self._turn, self._writer.begin() as connection:
-            connection.execute(select(schema.head.c.seq).where(schema.head.c.id == 1).with_for_update())
+            log.hold(connection)
             state = self._state(connection, patient)
             if not state["stage"]:
                 raise Unknown("patient", "no such patient", got=patient)
             if state.get("erased"):
                 raise BadInput("patient", "was erased before", got=state["erased"])
+            if self.erasures is not None:
+                note_erasure(self.erasures, patient)  # before the commit: an entry too many is mended by erasing again, one too few never
             moment = self.clock()
             day, version = moment.date().isoformat(), state["version"] + 1
             body = {"authority": authority, "why_open": why}
@@ -365,7 +382,7 @@ class Record:
         return state
 
     def _state(self, connection: Connection, patient: str) -> State:
-        text = connection.execute(select(schema.patient.c.state).where(schema.patient.c.id == patient)).scalar()
+        text = connection.execute(_STATE, {"whose": patient}).scalar()
         return pathway.blank() if text is None else dict(json.loads(text))
 
     def timeline(self, patient: str, after: int = 0, limit: int | None = None, unsealed: bool = True) -> list[dict[str, Any]]:
@@ -403,7 +420,7 @@ class Record:
                 if body["version"] in named:
                     named[body["version"]] = (body.get("instead") or {}).get("identity")
             else:
-                named[each.version] = body["identity"]
+                named[each.version] = body.get("identity")
         return next((identity for identity in reversed(list(named.values())) if identity is not None), None)
 
     def diary(self, patient: str, first: str = "", last: str = "9999") -> list[dict[str, Any]]:
@@ -437,7 +454,7 @@ class Record:
             return {str(stage): int(count) for stage, count in rows}
 
     def verify(self, anchors: Mapping[int, str] | None = None) -> Verified:
-        """Follow the chain, and look whether the projection is what the events add up to."""
+        """Follow the chain. Whether states are what the events add up to, ``store.projection.differences`` says."""
         with self.engine.connect() as connection:
             return log.verify(connection, anchors)
 
@@ -469,12 +486,30 @@ def key_path(where: str | Path, key_file: Path | None) -> Path:
     raise BadInput("key", "a record on PostgreSQL needs a file for the clinic's key", hint="--key FILE")
 
 
+def erasures_path(where: str | Path, key_file: Path) -> Path:
+    """Where the list of erasures is: beside the SQLite file, or beside the key of a record on PostgreSQL."""
+    url = url_of(where)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Path(url.database + ".erased")
+    return key_file.with_suffix(".erased")
+
+
+def note_erasure(path: Path, patient: str) -> None:
+    """Add a patient to the list of erasures; on the disk when this returns."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(handle, f"{patient}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
     """An event as a mapping; with a key, the sealed part is opened into the body."""
     body = stored.content
     sealed = body.pop("sealed", None)
     body.pop("request", None)
-    hidden: Any = opened(key, stored.patient, sealed) if sealed is not None and key is not None else None
+    hidden: Any = opened(key, stored.patient, sealed) if sealed and key is not None else None
     if hidden:
         instead = hidden.pop("instead", None)
         if stored.kind == "record.corrected" and "open" in body:
@@ -486,11 +521,7 @@ def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
 
 def write_state(connection: Connection, patient: str, state: State) -> None:
     """Put a patient's state into the projection."""
-    table = schema.patient
-    values = state_row(patient, state)
-    changed = connection.execute(table.update().where(table.c.id == patient).values({key: value for key, value in values.items() if key != "id"}))
-    if not changed.rowcount:
-        connection.execute(table.insert().values(values))
+    connection.execute(_upsert("patient", connection.dialect.name), state_row(patient, state))
 
 
 def state_row(patient: str, state: State) -> dict[str, Any]:
@@ -500,9 +531,10 @@ def state_row(patient: str, state: State) -> dict[str, Any]:
 
 
 def diary_row(patient: str, version: int, day: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    asked = ("worst", "average", "least", "sleep", "activity", "medication", "stimulation_hours", "slot")
-    return {"patient": patient, "day": day, "version": version, **{name: body.get(name) for name in asked},
-            "tingling": json.dumps(body["tingling"]) if body.get("tingling") else None}
+    get = body.get
+    return {"patient": patient, "day": day, "version": version, "worst": get("worst"), "average": get("average"), "least": get("least"),
+            "sleep": get("sleep"), "activity": get("activity"), "medication": get("medication"), "stimulation_hours": get("stimulation_hours"),
+            "slot": get("slot"), "tingling": json.dumps(body["tingling"]) if get("tingling") else None}
 
 
 def diary_rows(patient: str, told: Sequence[Happened]) -> list[dict[str, Any]]:
@@ -523,14 +555,25 @@ def write_days(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Put days into the projection; the last for a day counts."""
     if not rows:
         return
-    table = schema.diary
-    if connection.dialect.name == "sqlite":
+    connection.execute(_upsert("diary", connection.dialect.name), rows)
+
+
+@cache
+def _upsert(name: str, dialect: str) -> Executable:
+    """Puts a row in, or in the place of the one with its key."""
+    table = schema.metadata.tables[name]
+    if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
     statement = insert(table)
     kept = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=["patient", "day"], set_=kept), rows)
+    return statement.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=kept)
+
+
+_STATE = select(schema.patient.c.state).where(schema.patient.c.id == bindparam("whose"))
+_REQUEST = select(*log.COLUMNS).where(schema.event.c.request == bindparam("key"))
+# made once: making a statement takes longer than SQLite takes to run it
 
 
 def _happened(stored: Stored) -> Happened:

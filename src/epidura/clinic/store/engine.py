@@ -42,7 +42,7 @@ def connect(where: str | Path, *, key: str = "", timeout: float = 30.0) -> Engin
 
     Args:
         where: path of an SQLite file, or an address.
-        key: encrypts an SQLite file at rest (``epidura[clinic-encrypted]``).
+        key: password that encrypts an SQLite file at rest (``epidura[clinic-encrypted]``).
         timeout: s that a writer waits for the lock.
     """
     url = url_of(where)
@@ -50,6 +50,8 @@ def connect(where: str | Path, *, key: str = "", timeout: float = 30.0) -> Engin
         if key:
             raise BadInput("key", "encryption at rest by a key is of SQLite; PostgreSQL's disk is encrypted by its host")
         return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    if "\0" in key:
+        raise BadInput("password", "has a character that SQLCipher ends at (NUL)")
     arguments: dict[str, Any] = {"timeout": timeout, "check_same_thread": False}
     module = _cipher() if key else None
     engine = create_engine(url, connect_args=arguments, pool_size=20, max_overflow=40, **({"module": module} if module else {}))
@@ -59,7 +61,15 @@ def connect(where: str | Path, *, key: str = "", timeout: float = 30.0) -> Engin
         connection.isolation_level = None  # we begin and commit ourselves
         cursor = connection.cursor()
         if key:
+            cursor.execute("PRAGMA cipher_log_level = NONE")  # its complaints go to stderr
             cursor.execute("PRAGMA key = '" + key.replace("'", "''") + "'")
+        try:
+            cursor.execute("SELECT count(*) FROM sqlite_master")
+        except Exception as error:
+            if "not a database" not in str(error):
+                raise
+            raise BadInput("password", "does not open this record" if key else "this file is no record, or it is encrypted", got=str(url.database),
+                           hint="EPIDURA_CLINIC_PASSWORD, or --encrypted to be asked for it") from None
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "recursive_triggers = ON", "secure_delete = ON",
                        f"busy_timeout = {int(1000 * timeout)}", "trusted_schema = OFF"):
             cursor.execute(f"PRAGMA {pragma}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from epidura.clinic.store.schema import event, head
 
@@ -70,6 +70,12 @@ COLUMNS = (event.c.seq, event.c.patient, event.c.version, event.c.kind, event.c.
            event.c.body, event.c.previous, event.c.hash)
 
 
+_HEAD = select(head.c.seq, head.c.hash, head.c.recorded).where(head.c.id == 1).with_for_update()
+_APPEND = event.insert()
+_MOVE = update(head).where(head.c.id == 1).values(seq=bindparam("to"), hash=bindparam("last"), recorded=bindparam("now"))
+# made once: making a statement takes longer than SQLite takes to run it
+
+
 def digest(previous: str, seq: int, patient: str, version: int, kind: str, day: str, recorded: str, actor: str, request: str | None,
            body: str) -> str:
     """SHA-256 of an event and of the hash before it."""
@@ -82,6 +88,15 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def hold(connection: Connection) -> None:
+    """Take the end of the chain before anything is read, so that what is read holds until the commit; one writer at a time.
+
+    SQLite has its lock from the start of the transaction.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(_HEAD).one()
+
+
 def append(connection: Connection, drafts: list[Draft], moment: datetime) -> list[Stored]:
     """Append events, in order.
 
@@ -90,7 +105,7 @@ def append(connection: Connection, drafts: list[Draft], moment: datetime) -> lis
         drafts: what to append.
         moment: the clock. Where it is behind the last event, that event's time is kept: order never contradicts time.
     """
-    row = connection.execute(select(head.c.seq, head.c.hash, head.c.recorded).where(head.c.id == 1).with_for_update()).one()
+    row = connection.execute(_HEAD).one()
     seq, last, recorded = int(row.seq), str(row.hash), max(stamp(moment), str(row.recorded))
     stored = []
     for draft in drafts:
@@ -99,8 +114,8 @@ def append(connection: Connection, drafts: list[Draft], moment: datetime) -> lis
         stored.append(Stored(seq, draft.patient, draft.version, draft.kind, draft.day, recorded, draft.actor, draft.request, draft.body, last, own))
         last = own
     if stored:
-        connection.execute(event.insert(), [vars(each) for each in stored])
-        connection.execute(update(head).where(head.c.id == 1).values(seq=seq, hash=last, recorded=recorded))
+        connection.execute(_APPEND, [vars(each) for each in stored])
+        connection.execute(_MOVE, {"to": seq, "last": last, "now": recorded})
     return stored
 
 
@@ -119,8 +134,10 @@ def read(connection: Connection, patient: str | None = None, after: int = 0, lim
         query = query.where(event.c.patient == patient, event.c.version > after).order_by(event.c.version)
     if limit is not None:
         query = query.limit(limit)
-    for row in connection.execution_options(yield_per=5000).execute(query):
-        yield Stored(*row)
+    # of the statement and not of the connection, which would then write through cursors on the server too; closed by whoever stops early
+    with connection.execute(query, execution_options={"yield_per": 5000} if patient is None else {}) as rows:
+        for row in rows:
+            yield Stored(*row)
 
 
 @dataclass(frozen=True)
@@ -145,10 +162,20 @@ def verify(connection: Connection, anchors: Mapping[int, str] | None = None) -> 
         anchors: number -> hash as noted elsewhere at an earlier time. Without any, somebody who can rewrite the whole file can rewrite
             the whole chain.
     """
+    found = follow(read(connection), anchors)
+    row = connection.execute(select(head.c.seq, head.c.hash).where(head.c.id == 1)).one()
+    if (row.seq, row.hash) == (found.events, found.head):
+        return found
+    wrong = (found.events + 1, f"the record says it ends at event {row.seq}, the chain ends at {found.events}")
+    return Verified(found.events, found.head, (*found.breaks, wrong))
+
+
+def follow(events: Iterable[Stored], anchors: Mapping[int, str] | None = None) -> Verified:
+    """Follow a chain, wherever it is kept; as ``verify``."""
     breaks: list[tuple[int, str]] = []
     last, seq, when, versions = START, 0, "", dict[str, int]()
     noted = dict(anchors or {})
-    for each in read(connection):
+    for each in events:
         if each.seq != seq + 1:
             breaks.append((each.seq, f"events {seq + 1} to {each.seq - 1} are missing"))
         if each.previous != last:
@@ -163,8 +190,5 @@ def verify(connection: Connection, anchors: Mapping[int, str] | None = None) -> 
         if each.seq in noted and noted.pop(each.seq) != each.hash:
             breaks.append((each.seq, "is not the one that was noted elsewhere"))
         last, seq, when, versions[each.patient] = each.hash, each.seq, each.recorded, each.version
-    row = connection.execute(select(head.c.seq, head.c.hash).where(head.c.id == 1)).one()
-    if (row.seq, row.hash) != (seq, last):
-        breaks.append((seq + 1, f"the record says it ends at event {row.seq}, the chain ends at {seq}"))
     breaks += [(number, "was noted elsewhere and is not there") for number in noted]
     return Verified(seq, last, tuple(breaks))
