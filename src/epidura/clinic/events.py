@@ -7,6 +7,7 @@ while the chain of hashes stays whole. Whoever wrote an event, when, and why bel
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
@@ -574,11 +575,50 @@ def _inner(annotation: Any) -> bool:
     return any(isinstance(mark, Sealed) for mark in getattr(annotation, "__metadata__", ())) or any(_inner(each) for each in get_args(annotation))
 
 
+HIDDEN = "(sealed)"
+"""Stands in the open body where free words were: that something was said is known, and what it was is under the key."""
+
+_WORDS = tuple(path.split(".") for path in (
+    "findings.location", "findings.tried.*.what", "findings.tried.*.note", "findings.team.*.reason", "member.reason",
+    "consent.questions", "planning.imaging", "planning.case.title", "planning.case.text", "case.title", "case.text", "allergies.reactions.*",
+    "bundle.ticks.*.note", "complication.description", "complication.actions.*.what", "step.result", "program.title", "program.about"))
+"""Free words inside of recipes that are not ours to mark. Names of staff stay open: they are no patient's, and who did what must stay known."""
+
+
 def split(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
     """What of an event is kept open, and what is sealed. Kind and day stand in the envelope; what was left out is in neither."""
     whole = event.model_dump(mode="json", exclude_unset=True, exclude_defaults=True)
     sealed = {name: whole.pop(name) for name in sealed_fields(type(event)) if name in whole}
+    words: dict[str, str] = {}
+    for path in _WORDS:
+        _hide(whole, path, "", words)
+    if words:
+        sealed["words"] = words
     return {name: value for name, value in whole.items() if name not in ("kind", "on")}, sealed
+
+
+def join(body: Mapping[str, Any], sealed: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of ``split``."""
+    whole = json.loads(json.dumps({**body, **{name: value for name, value in sealed.items() if name != "words"}}))
+    for path, words in sealed.get("words", {}).items():
+        *way, last = json.loads(path)
+        at = whole
+        for step in way:
+            at = at[step]
+        at[last] = words
+    return dict(whole)
+
+
+def _hide(at: Any, path: list[str], way: str, words: dict[str, str]) -> None:
+    first, *rest = path
+    steps: list[Any] = ([first] if isinstance(at, dict) and first in at else []) if first != "*" else (
+        list(at) if isinstance(at, dict) else list(range(len(at))) if isinstance(at, list) else [])
+    for step in steps:
+        here = f"{way}, {json.dumps(step)}" if way else json.dumps(step)
+        if rest:
+            _hide(at[step], rest, here, words)
+        elif isinstance(at[step], str) and at[step]:
+            words[f"[{here}]"], at[step] = at[step], HIDDEN
 
 
 def known(where: str, value: str, names: tuple[str, ...]) -> str:

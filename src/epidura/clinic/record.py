@@ -513,8 +513,8 @@ def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
     if hidden:
         instead = hidden.pop("instead", None)
         if stored.kind == "record.corrected" and "open" in body:
-            body["instead"] = {**body.pop("open"), **(instead or {})}
-        body |= hidden
+            body["instead"] = events.join(body.pop("open"), instead or {})
+        body = events.join(body, hidden)
     return {"version": stored.version, "kind": stored.kind, "on": stored.day, "recorded": stored.recorded, "actor": stored.actor,
             "hash": stored.hash, "sealed": sealed is not None and hidden is None, "body": body}
 

@@ -124,10 +124,10 @@ def _line(text: str, number: int) -> Mapping[str, Any]:
         whole = {key: value for key, value in told["body"].items() if key not in (*COMPUTED, "request", "open")}
         if told["kind"] == "record.corrected":
             right = told["body"].get("open")
-            whole |= {"instead": right} if right is not None else {}
+            whole |= {"instead": events.join(right, (private or {}).get("instead") or {})} if right is not None else {}
             private = {key: value for key, value in (private or {}).items() if key != "instead"}
         try:
-            events.read({**whole, **(private or {}), "kind": told["kind"], "on": told["on"]})
+            events.read({**events.join(whole, private or {}), "kind": told["kind"], "on": told["on"]})
         except BadInput as error:
             raise error.at(where) from None
     return told
