@@ -647,7 +647,7 @@ def resources(patient: str, timeline: Sequence[Mapping[str, Any]]) -> list[Resou
 
 def _provenance(patient: str, each: Mapping[str, Any], made: Sequence[str]) -> Resource:
     body = {key: value for key, value in each["body"].items() if key not in ("score", "alerts")}
-    extension = [_extension(EVENT, "String", json.dumps(body, sort_keys=True)), _extension(HASH, "String", each["hash"]),
+    extension = [_extension(EVENT, "String", json.dumps(body)), _extension(HASH, "String", each["hash"]),
                  _extension(VERSION, "PositiveInt", each["version"])]
     if each["sealed"]:
         extension.append(_extension(SEALED, "Boolean", True))
