@@ -1117,13 +1117,13 @@ def _program_profile() -> Resource:
 
 def questionnaires() -> list[Resource]:
     """What a QuestionnaireResponse of ours answers: items by their keys. Texts stay with the instruments, since many are not free."""
-    def sheet(name: str, title: str, items: Iterable[tuple[str, str]], kind: str) -> Resource:
+    def sheet(name: str, title: str, items: Iterable[str], kind: str) -> Resource:
         return {"resourceType": "Questionnaire", "id": f"epidura-{name}", "url": f"{BASE}Questionnaire:{name}", "title": title, "status": "draft",
-                "experimental": True, "item": [_some({"linkId": key, "text": text, "type": kind}) for key, text in items]}
+                "experimental": True, "item": [{"linkId": key, "type": kind} for key in items]}
 
-    made = [sheet(kind, member.title, [(item.key, "") for item in instruments.family.read({"kind": kind}).every_item], "decimal")
+    made = [sheet(kind, member.title, [item.key for item in instruments.family.read({"kind": kind}).every_item], "decimal")
             for kind, member in instruments.family.members.items()]
-    measures = [(row["id"], row["measure"]) for row in table("infection_bundle")]
+    measures = table("infection_bundle").column("id")
     return made + [sheet(f"infection-bundle-{stage}", f"measures against infection, {stage}", measures, "string") for stage in ("trial", "implant")]
 
 

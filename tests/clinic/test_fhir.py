@@ -131,7 +131,8 @@ def more_events(draw, after: date):
         lambda: ev.LeadMoved(on=on, lead="left", level=draw(st.sampled_from(["T8", "T10", "?"])), how="migrated",
                              distance_mm=draw(st.none() | st.floats(0, 300))),
         lambda: ev.Complicated(on=on, name=draw(st.text(min_size=1, max_size=9)), complication=ev.Complication(
-            kind="pocket-pain", stage="follow-up", onset=on, description=draw(WORDS), severity=draw(st.none() | st.sampled_from(["mild", "severe"])))),
+            kind="pocket-pain", stage="follow-up", onset=on, description=draw(WORDS),
+            severity=draw(st.none() | st.sampled_from(["mild", "severe"])))),
         lambda: ev.Discharged(on=on, overnight=draw(st.booleans())),
         lambda: ev.Explanted(on=on, reason=draw(st.sampled_from(["infection", "wish", "other"]))),
         lambda: ev.Corrected(on=on, version=draw(st.integers(2, 60)), why="wrong"),
@@ -226,7 +227,7 @@ def test_a_program_has_the_profile_and_its_numbers(whole):
 def test_codes_are_verified_or_our_own(whole):
     verified = {(row["system"], row["code"]) for row in table("fhir_codes") if row["evidence"] == "read"}
     own = {fhir.system(name): {each["code"] for each in fhir.code_system(name)["concept"]} for name in fhir.SYSTEMS}
-    used = codes([each for each in json.loads(whole)["entry"]])
+    used = codes(json.loads(whole)["entry"])
     assert {pair for pair in used if pair[0].startswith(fhir.BASE)}
     for system, code in used:
         if system.startswith(fhir.BASE):
@@ -289,12 +290,13 @@ def _first(made: dict, kind: str) -> dict:
 
 
 CHANGES = {
-    "a number": (lambda made: [each for each in of(made, "Observation") if "valueQuantity" in each][3]["valueQuantity"].update(value=1.25), "do not say"),
+    "a number": (lambda made: next(each for each in of(made, "Observation") if "valueQuantity" in each)["valueQuantity"].update(value=1.25),
+                 "do not say"),
     "a name": (lambda made: _first(made, "Patient")["name"][0].update(family="Other"), "Patient/"),
     "a resource more": (lambda made: made["entry"].append({"resource": {"resourceType": "Basic", "code": {"text": "x"}}}), "Basic/"),
     "a resource twice": (lambda made: made["entry"].append(copy.deepcopy(made["entry"][2])), "entry 1"),
     "a resource less": (lambda made: made["entry"].pop(2), "do not say"),
-    "a profile less": (lambda made: [each for each in of(made, "Observation") if "meta" in each][0].pop("meta"), "program"),
+    "a profile less": (lambda made: next(each for each in of(made, "Observation") if "meta" in each).pop("meta"), "program"),
     "an event less": (lambda made: made["entry"].remove(next(e for e in made["entry"] if e["resource"]["id"].endswith(".4.provenance"))), "missing"),
     "an event twice": (lambda made: made["entry"].append(next(e for e in made["entry"] if e["resource"]["id"].endswith(".4.provenance"))), "doubled"),
     "an event broken": (lambda made: _first(made, "Provenance")["extension"][0].update(valueString="{"), "cannot be read"),
@@ -349,11 +351,13 @@ def foreign() -> dict:
               code={"coding": [{"system": fhir.system("indication"), "code": "crps"}]}),
         entry(resourceType="Condition", id="3", subject=subject, recordedDate="2025-01-02",
               code={"coding": [{"system": "http://snomed.info/sct", "code": "1"}]}),
-        entry(resourceType="Observation", id="4", status="final", subject=subject, effectiveDateTime="2025-01-05T08:00:00Z", code=pain, valueInteger=7),
+        entry(resourceType="Observation", id="4", status="final", subject=subject, effectiveDateTime="2025-01-05T08:00:00Z", code=pain,
+              valueInteger=7),
         entry(resourceType="Observation", id="5", status="final", subject=subject, effectiveDateTime="2025-01-05", code=pain, valueInteger=6),
         entry(resourceType="Observation", id="6", status="final", subject=subject, effectiveDateTime="2025-01-06", code=pain,
               valueQuantity={"value": 14}),
-        entry(resourceType="Observation", id="7", status="entered-in-error", subject=subject, effectiveDateTime="2025-01-07", code=pain, valueInteger=2),
+        entry(resourceType="Observation", id="7", status="entered-in-error", subject=subject, effectiveDateTime="2025-01-07", code=pain,
+              valueInteger=2),
         entry(resourceType="Observation", id="8", status="final", subject=subject, effectiveDateTime="2025-01-07", code={"text": "heart rate"},
               valueInteger=70),
         entry(resourceType="QuestionnaireResponse", id="9", status="completed", subject=subject, authored="2025-01-08",
@@ -368,7 +372,8 @@ def test_a_bundle_of_others_is_taken_as_far_as_it_maps_and_the_rest_is_named(the
     state = there.state(done.patient)
     assert (state["stage"], state["indication"]) == ("referred", "crps")
     assert [(each["day"], each["average"]) for each in there.diary(done.patient)] == [("2025-01-05", 7)]
-    assert [each["kind"] for each in there.timeline(done.patient)] == ["patient.registered", "referral.received", "diary.recorded", "instrument.answered"]
+    assert [each["kind"] for each in there.timeline(done.patient)] == ["patient.registered", "referral.received", "diary.recorded",
+                                                                   "instrument.answered"]
     assert there.timeline(done.patient)[3]["body"]["score"] == {"total": 40}
     issues = done.outcome["issue"]
     fhir.checked(done.outcome)

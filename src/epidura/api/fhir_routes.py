@@ -72,6 +72,7 @@ def router(record: Record, caller: Callable[..., Any], prefix: str = "") -> APIR
         caller: dependency that gives who asks, with ``person`` and ``role``; it refuses whoever is not logged in.
         prefix: of the paths.
     """
+    asks = Depends(caller)  # a default, since a name of this function is nothing that an annotation can say
     api = APIRouter(prefix=prefix, tags=["fhir"], default_response_class=FhirJson)
 
     async def answered(request: Request, roles: frozenset[str], who: Caller, make: Callable[[], fhir.Resource], status: int = 200) -> Response:
@@ -89,7 +90,7 @@ def router(record: Record, caller: Callable[..., Any], prefix: str = "") -> APIR
         return FhirJson(fhir.capability_statement())
 
     @api.post("" if prefix else "/")
-    async def post(request: Request, who: Annotated[Any, Depends(caller)], body: Annotated[dict[str, Any], Body()]) -> Any:
+    async def post(request: Request, body: Annotated[dict[str, Any], Body()], who: Any = asks) -> Any:
         """Import a Bundle of one patient, all or nothing. Answers with what was written and what was not."""
         def make() -> fhir.Resource:
             done = fhir.load(record, _name(who), body)
@@ -101,19 +102,19 @@ def router(record: Record, caller: Callable[..., Any], prefix: str = "") -> APIR
         return await answered(request, IMPORTS, who, make)
 
     @api.get("/Patient")
-    async def patients(request: Request, who: Annotated[Any, Depends(caller)]) -> Any:
+    async def patients(request: Request, who: Any = asks) -> Any:
         """Patients by ``_id`` or ``identifier`` (the pseudonym, or a number of the hospital), or all of them, page by page (``_count``)."""
         return await answered(request, READS, who, lambda: _patients(record, request))
 
     @api.get("/Patient/{patient}")
-    async def patient(request: Request, patient: PatientId, who: Annotated[Any, Depends(caller)]) -> Any:
+    async def patient(request: Request, patient: PatientId, who: Any = asks) -> Any:
         """A patient."""
         request.state.patient = patient
         return await answered(request, READS, who, lambda: _resources(record, patient)[0])
 
     @api.get("/Patient/{patient}/{operation}")
     async def everything(request: Request, patient: PatientId, operation: Annotated[str, InPath(pattern=r"^\$?[a-z\-]{1,40}$")],
-                         who: Annotated[Any, Depends(caller)]) -> Any:
+                         who: Any = asks) -> Any:
         """``$everything`` of a patient: all resources."""
         request.state.patient = patient
         if operation != "$everything":
@@ -121,12 +122,12 @@ def router(record: Record, caller: Callable[..., Any], prefix: str = "") -> APIR
         return await answered(request, READS, who, lambda: _set(request, _resources(record, patient)))
 
     @api.get("/{kind}")
-    async def search(request: Request, kind: Kind, who: Annotated[Any, Depends(caller)]) -> Any:
+    async def search(request: Request, kind: Kind, who: Any = asks) -> Any:
         """Resources of one type and one patient (``patient`` or ``subject``), or one (``_id``)."""
         return await answered(request, READS, who, lambda: _search(record, request, kind))
 
     @api.get("/{kind}/{identifier}")
-    async def read(request: Request, kind: Kind, identifier: Id, who: Annotated[Any, Depends(caller)]) -> Any:
+    async def read(request: Request, kind: Kind, identifier: Id, who: Any = asks) -> Any:
         """A resource."""
         def make() -> fhir.Resource:
             published = [each for each in fhir.published().values() if (each["resourceType"], each["id"]) == (kind, identifier)]
