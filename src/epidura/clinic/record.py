@@ -267,7 +267,7 @@ class Record:
         today = self.clock().date()
         if (each.on - today).days > 1:  # a phone east of us is already in tomorrow
             raise BadInput("on", "a day in the future", got=day, allowed=f"{today.isoformat()} or before")
-        body, sealed = self._body(connection, job.patient, each)
+        body, sealed = self._body(connection, job.patient, each, drafts)
         lacks = pathway.refusals(state, kind, body, day)
         if lacks:
             raise pathway.refuse(kind, state, lacks)
@@ -285,8 +285,8 @@ class Record:
             return pathway.replay([*earlier, *pending], checked=True)
         return pathway.fold(state, happened)
 
-    def _body(self, connection: Connection, patient: str, each: Event) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Open and sealed part of an event's body."""
+    def _body(self, connection: Connection, patient: str, each: Event, drafts: Sequence[Draft]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Open and sealed part of an event's body; ``drafts`` are written with it, and a correction may be of one of them."""
         body, sealed = events.split(each)
         if isinstance(each, events.Answered):
             score = each.score()
@@ -294,7 +294,8 @@ class Record:
             if score.alerts:
                 body["alerts"] = list(score.alerts)
         if isinstance(each, Corrected):
-            wrong = next(iter(log.read(connection, patient, after=each.version - 1, limit=1)), None)
+            wrong: Stored | Draft | None = next((draft for draft in drafts if draft.version == each.version), None)
+            wrong = wrong or next(iter(log.read(connection, patient, after=each.version - 1, limit=1)), None)
             if wrong is None or wrong.version != each.version:
                 raise Unknown("version", "this patient has no such event", got=str(each.version))
             if wrong.kind in ("record.corrected", "patient.erased", "patient.registered"):
@@ -304,7 +305,7 @@ class Record:
                 right = events.read({**each.instead, "kind": wrong.kind} if "kind" not in each.instead else each.instead)
                 if kind_of(type(right)) != wrong.kind:
                     raise BadInput("instead.kind", "a correction is of the same kind", got=kind_of(type(right)), allowed=wrong.kind)
-                inner, hidden = self._body(connection, patient, right)
+                inner, hidden = self._body(connection, patient, right, drafts)
                 body["open"] = {**inner, "on": right.on.isoformat()}
                 sealed["instead"] = hidden
         return body, sealed
