@@ -24,7 +24,6 @@ from epidura.program_file import ProgramFile
 from epidura.recipe import Recipe, kind_of, read_recipe
 from epidura.tables import table
 
-
 if TYPE_CHECKING:
     from epidura.clinic.instruments import Instrument as AnyInstrument
 else:
