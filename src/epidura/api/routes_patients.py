@@ -181,7 +181,7 @@ def routes(service: Service) -> APIRouter:
         for name, each in kept.items():
             one = Complication.model_validate(each)
             items.append({"name": name, "complication": each, "serious": one.serious, "effect_of_device": one.effect_of_device,
-                          "classification": one.classification, "open": list(one.open()), "usual_actions": list(one.usual_actions())})
+                          "classification": one.classification(), "open": list(one.open()), "usual_actions": list(one.usual_actions())})
         return {"items": items}
 
     @api.get("/patients/{patient}/diary")

@@ -169,7 +169,10 @@ def routes(service: Service) -> APIRouter:
     @api.post("/program/check", tags=["programs"])
     def check(body: Programs, who: Who) -> dict[str, Any]:
         """Charge and limits of a generator, as far as no electric field is needed for them."""
-        file: ProgramFile = read_recipe(ProgramFile, body.file)
+        try:
+            file: ProgramFile = read_recipe(ProgramFile, body.file)
+        except BadInput as error:
+            raise error.at("file") from None
         model = body.generator or file.generator
         if body.generator is not None and body.generator not in generators.names():
             raise Fault(422, "generator", "there is no such generator", got=body.generator, allowed=", ".join(generators.names()),
