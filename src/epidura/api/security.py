@@ -98,6 +98,9 @@ RULES: dict[tuple[str, str], frozenset[str]] = {
 PHYSICIANS_KINDS = frozenset({"selection.decided", "trial.judged"})
 """Events that a physician alone writes or corrects: the two decisions of the pathway. Choice of this project."""
 
+UNLOGGED = frozenset({"", "/", "/setup", f"{V1}/openapi.json"})
+"""Addresses without anybody's data; empty: no address of the table."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -359,7 +362,7 @@ class _Visit:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             status = int(message["status"])
-            if self.template.startswith("/api/") and not self.template.endswith("/openapi.json") and status != 429:
+            if self.template not in UNLOGGED and status != 429:
                 try:
                     await run_sync(self.gate.log, self, status)
                 except Exception:
