@@ -221,6 +221,28 @@ def test_two_records_on_one_database_write_in_turn(place):
     second.close()
 
 
+def test_writers_who_come_together_share_a_commit_and_fail_alone(record):
+    patient = write(record, course()[:2])
+    results: list[str] = []
+
+    def client(number: int) -> None:
+        for k in range(5):
+            try:
+                record.commit("phone", patient, [diary(20 * number + k) if number % 3 else ev.TrialBegun(on=START, baseline_nrs=7)])
+                results.append("written")
+            except pathway.Refused:
+                results.append("refused")
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(12)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(timeout=60)
+    assert (results.count("written"), results.count("refused")) == (40, 20)
+    assert record.verify().events == 42
+    whole(record)
+
+
 def test_a_correction_stands_beside_what_was_wrong(record):
     patient = write(record, course()[:14])
     wrong = next(each for each in events_of(record, patient) if each.kind == "lead.implanted")

@@ -89,7 +89,8 @@ class _Job:
     events: Sequence[Event]
     seen: int | None
     request: str | None
-    done: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)
+    written: bool = False
     result: Committed | None = None
     error: BaseException | None = None
 
@@ -108,7 +109,7 @@ class Record:
         self.engine, self.vault, self.clock, self.erasures = engine, vault, clock, erasures
         self._writer = engine.execution_options(**{WRITE: True})
         self._waiting: deque[_Job] = deque()
-        self._turn = threading.Lock()
+        self._turn, self._line, self._led = threading.Lock(), threading.Lock(), False
         check(engine)
 
     @classmethod
@@ -209,13 +210,28 @@ class Record:
             raise _disk(error) from error
 
     def _do(self, job: _Job) -> Committed:
-        self._waiting.append(job)
-        while not job.done.is_set():
-            with self._turn:
-                if job.done.is_set():
-                    break
+        """In the order of arrival: whoever comes first writes for all who wait by then, and hands on to the next in line."""
+        with self._line:
+            self._waiting.append(job)
+            first, self._led = not self._led, True
+        if not first:
+            job.woken.wait()
+        if not job.written:  # at the head of the line
+            with self._line:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._write(batch)
+            try:
+                with self._turn:
+                    self._write(batch)
+            finally:
+                for each in batch:
+                    if not each.written:
+                        each.error, each.written = Failed("store: the writer was stopped, nothing was written; try again"), True
+                        each.woken.set()
+                with self._line:
+                    if self._waiting:
+                        self._waiting[0].woken.set()
+                    else:
+                        self._led = False
         if job.error is not None:
             raise job.error
         assert job.result is not None
@@ -243,7 +259,8 @@ class Record:
                 raise
         finally:
             for job in batch:
-                job.done.set()
+                job.written = True
+                job.woken.set()
 
     def _one(self, connection: Connection, job: _Job) -> Committed:
         fingerprint = _fingerprint(job) if job.request else None
