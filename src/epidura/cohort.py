@@ -378,7 +378,8 @@ def compared(study: Study) -> list[virtual.Person]:
 def node_run(case: dict[str, Any], sources: str) -> bytes:
     """What the surrogate needs of one run, as an npz file."""
     _same_code(True, sources)
-    found = virtual.outcome(_run(case))
+    result = _run(case)
+    found = virtual.outcome(result, tried=virtual.mapping(result))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "node.npz"
         found.save(path)

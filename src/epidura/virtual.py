@@ -16,7 +16,7 @@ import argparse
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +33,23 @@ from epidura.case import Case, read
 from epidura.errors import BadInput
 from epidura.patient import split_side
 from epidura.placement import span
+from epidura.program import Program
+from epidura.programming import (
+    NodeMap,
+    Rule,
+    Session,
+    Tried,
+    aims,
+    at_node,
+    choose,
+    from_text,
+    held,
+    kinds,
+    mapped,
+    place_of,
+    rules,
+    to_text,
+)
 from epidura.reach import HALF, RANKED, Place, Reach, assemble, crossing, left, reaches
 from epidura.recruitment import Engine, cumulative_threshold, resolve_amplitude
 from epidura.result import Result
@@ -72,7 +89,7 @@ class Person:
     migration: float = 0.0
 
 
-def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
+def person(case: Case, seed: int, index: int, migrated: bool = False, anew: bool = False) -> Person:
     """One virtual patient around a case; the same for the same case, seed and index, whoever else is in the cohort.
 
     Drawn are the sizes of a parametric anatomy that the case leaves open (``anatomy.population``, at the vertebra of the case), where the lead
@@ -84,6 +101,7 @@ def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
         seed: of the cohort, not negative.
         index: of the person, not negative.
         migrated: with the movement of the lead during a trial (``moved``).
+        anew: with the leads placed a second time, as for the definitive stage after trial leads that were removed; all else stays.
 
     Raises:
         BadInput: a negative seed or index.
@@ -94,13 +112,14 @@ def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
             raise BadInput(name, "is not negative", got=number, allowed="0 or more")
     migration = 0.0
     if migrated:
-        migration = _normal(_share(seed, index, "migration"), _number("trial migration").value, _number("trial migration spread").value) * 1e-3
+        migration = migration_of(seed, index, anew)
         case = moved(case, migration)
     areas = _areas(case, seed, index)
     cord = _normal(_share(seed, index, "cord shift"), 0.0, _number("cord shift").value)
-    aside = _normal(_share(seed, index, "lead lateral"), 0.0, _number("lead lateral").value)
-    lateral, tip = 1e-3 * (aside - cord), 1e-3 * _normal(_share(seed, index, "lead tip"), 0.0, _number("lead tip").value)
-    angle = np.deg2rad(_normal(_share(seed, index, "lead angle"), 0.0, _number("lead angle").value))
+    again = " again" if anew else ""
+    aside = _normal(_share(seed, index, f"lead lateral{again}"), 0.0, _number("lead lateral").value)
+    lateral, tip = 1e-3 * (aside - cord), 1e-3 * _normal(_share(seed, index, f"lead tip{again}"), 0.0, _number("lead tip").value)
+    angle = np.deg2rad(_normal(_share(seed, index, f"lead angle{again}"), 0.0, _number("lead angle").value))
     along = getattr(case.anatomy, "extent", "vertebra") == "spine"
     aimed, most = _aimed(case, areas), 1e-3 * _number("largest lateral").value
     leads = []
@@ -116,6 +135,12 @@ def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
     if case.patient is not None:
         changes["patient"] = case.patient.but(pain={"areas": areas, "nrs": case.patient.pain.nrs})
     return Person(seed, index, case.but(**changes), _share(seed, index, "expectation"), _share(seed, index, "adherence"), lateral, tip, migration)
+
+
+def migration_of(seed: int, index: int, anew: bool = False) -> float:
+    """How far the leads of a person lie more caudal once they have moved, m; those that were placed anew move another way."""
+    share = _share(seed, index, "migration again" if anew else "migration")
+    return _normal(share, _number("trial migration").value, _number("trial migration spread").value) * 1e-3
 
 
 def moved(case: Case, caudal: float) -> Case:
@@ -383,6 +408,9 @@ class Outcome:
         inhibition: (p, places, h) 0 to 1, mean over projection neurons.
         swept: (p, sweep, 2) the same shares at other amplitudes, at the place where the program recruits most.
         kept: (p, sweep) share of firing that is left there, without a hypothesis.
+        tried: the combinations of ``programming.at_node`` as text; none where they were not mapped.
+        column: (k, d, 2) log of the amplitude from which each dermatome is felt with each kind of them.
+        steps: (c,) log of the discomfort threshold of each.
     """
 
     dermatomes: NDArray[np.str_]
@@ -396,6 +424,9 @@ class Outcome:
     inhibition: Floats
     swept: Floats
     kept: Floats
+    tried: NDArray[np.str_] = field(default_factory=lambda: np.array([], str))
+    column: Floats = field(default_factory=lambda: np.zeros((0, 0, 2)))
+    steps: Floats = field(default_factory=lambda: np.zeros(0))
 
     def save(self, path: str | Path) -> None:
         """As an npz file, under another name first."""
@@ -408,23 +439,25 @@ class Outcome:
     def load(cls, path: str | Path) -> Outcome:
         """From an npz file."""
         with np.load(path, allow_pickle=False) as found:
-            return cls(**{one.name: found[one.name] for one in fields(cls)})
+            return cls(**{one.name: found[one.name] for one in fields(cls) if one.name in found})
 
     @cached_property
     def vector(self) -> Floats:
         """All that goes along lines between nodes, one after the other."""
-        return np.concatenate([self.felt.ravel(), self.curve.ravel(), self.discomfort, self.amplitude, np.log(self.weight + 1e-9).ravel()])
+        return np.concatenate([self.felt.ravel(), self.curve.ravel(), self.discomfort, self.amplitude, np.log(self.weight + 1e-9).ravel(),
+                               self.column.ravel(), self.steps])
 
 
 SIDES = ("left", "right")
 
 
-def outcome(result: Result, ceiling: float = Engine.ceiling) -> Outcome:
+def outcome(result: Result, ceiling: float = Engine.ceiling, tried: NodeMap | None = None) -> Outcome:
     """What the surrogate needs of a result.
 
     Args:
         result: of one node.
         ceiling: up to which thresholds were sought, A.
+        tried: its map, for programming sessions (``mapping``).
     """
     found = result.recruitment
     column = found.fibre_population.values == "dorsal-column"
@@ -442,9 +475,17 @@ def outcome(result: Result, ceiling: float = Engine.ceiling) -> Outcome:
     def log(values: Floats) -> Floats:
         return np.asarray(np.log(np.minimum(np.nan_to_num(values, nan=np.inf), UNREACHED * ceiling)))
 
+    map_of = () if tried is None else (np.array([to_text(tried.tried)]), log(tried.column), log(tried.discomfort))
     return Outcome(names, log(found.dermatome_threshold.values), log(curve), log(found.discomfort_threshold.values),
                    log(found.programmed_amplitude.values), total,
-                   np.array([] if gate is None else [str(name) for name in gate.hypothesis.values], str), shares, blocked, swept, kept)
+                   np.array([] if gate is None else [str(name) for name in gate.hypothesis.values], str), shares, blocked, swept, kept, *map_of)
+
+
+def mapping(result: Result, engine: Engine | None = None) -> NodeMap | None:
+    """The map of a node; None without fibres of the dorsal columns, of which nothing is felt."""
+    if not any(population.kind == "dorsal-column" for population in result.case.fibres):
+        return None
+    return at_node(result.lead_field, result.case, engine)
 
 
 def _dose(found: xr.Dataset, gate: xr.Dataset, place: Mapping[Place, NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats, Floats]:
@@ -507,7 +548,8 @@ def compute(nodes: Nodes, folder: str | Path | None = None, progress: Progress |
         if path is not None and path.exists():
             found[key] = Outcome.load(path)
         elif key not in found:
-            found[key] = outcome(run(case, check_field=False, engine=engine), (engine or Engine()).ceiling)
+            result = run(case, check_field=False, engine=engine)
+            found[key] = outcome(result, (engine or Engine()).ceiling, mapping(result, engine))
             if path is not None:
                 found[key].save(path)
     return found
@@ -590,6 +632,7 @@ class Surrogate:
                 places = [(nodes.centre[name], np.zeros_like(middle)), *((at, vector - middle) for at, vector in ends)]
                 places.sort(key=lambda place: place[0])
                 self._corrections[name] = np.array([at for at, _ in places]), np.array([by for _, by in places])
+        self.tried = from_text(str(self.shape.tried[0])) if self.shape.tried.size else ()
         gated = [one for one in found if one.hypotheses.size]
         self.hypotheses = [str(name) for name in gated[0].hypotheses] if gated else []
         programs = len(self.shape.discomfort)
@@ -650,6 +693,94 @@ class Surrogate:
         felt, curve, discomfort, amplitude, weight = self._parts(self.vector(self.inputs(one)))
         return tuple(self._program(one, i, felt[i], curve[i], float(discomfort[i]), float(amplitude[i]), weight)
                      for i in range(len(self.nodes.case.programs)))
+
+    def sessions(self, one: Person, caudal: float = 0.0, keep: bool = False) -> tuple[tuple[Session, Reach], ...]:
+        """Per program what a programming session finds in a person, and what the chosen combination reaches.
+
+        The cross-section is that of the height at which a cathode lies: on a line between what is found with the person's sizes at the middles of
+        the vertebrae around it. Of a combination the nodes know how its thresholds stand to those of the program's own contacts, with a pulse that
+        is felt; the same ratios are taken for every program.
+
+        Args:
+            one: whose leads lie where they were placed.
+            caudal: how far they have moved down the spine since, m.
+            keep: the contacts of the programs as they are; nothing else is tried.
+
+        Raises:
+            BadInput: nodes without maps, or someone else's anatomy, leads or programs.
+        """
+        if not self.tried:
+            raise BadInput("results", "the nodes were not mapped, so no session can be held", hint="run them again")
+        shift = _raised(self.nodes.case, one.case) - caudal
+        heights = np.array([combination.height for combination in self.tried]) + shift
+        parts, below = self._along(one, heights)
+        names, which = [str(name) for name in self.shape.dermatomes], kinds(self.tried)
+        pain = set(one.case.patient.pain.dermatomes()) if one.case.patient else None
+        found = []
+        for i, program in enumerate(one.case.programs):
+            own = place_of(self.tried, program.contacts)
+            order = [own, *(k for k in range(len(self.tried)) if k != own and not keep and not held(program))]
+            tried, fitted = list[Tried](), []
+            for k in order:
+                (felt, curve, discomfort, amplitude, weight), (column, steps) = parts[k]
+                ratio = column[which[k]] / column[which[own]]
+                here = np.where(below[k][:, None], felt[i] * ratio, np.inf)
+                uneasy = float(discomfort[i] * steps[k] / steps[own])
+                tried.append(mapped(_measured(program, float(amplitude[i])), self.tried[k], names, here, uneasy, pain))
+                fitted.append((here, np.where(below[k][:, None, None], curve[i] * ratio[..., None], np.inf), uneasy, float(amplitude[i]), weight))
+            ruled, aimed = self._rules[i]
+            chosen, words = choose(tried, ruled, aimed, shift)
+            found.append((Session(program.name, tuple(names), tuple(tried), chosen, words), self._program(one, i, *fitted[chosen])))
+        return tuple(found)
+
+    @cached_property
+    def _rules(self) -> list[tuple[tuple[Rule, ...], dict[str, float]]]:
+        """Per program its rules and their aims."""
+        own = [rules(program) for program in self.nodes.case.programs]
+        return [(ruled, aims(self.nodes.case, ruled)) for ruled in own]
+
+    @cached_property
+    def _levels(self) -> tuple[list[tuple[str, float]], Floats]:
+        """Vertebrae and the heights of their middles, rising, and (d,) the heights at which the segments of the dermatomes end below, m."""
+        cord, known = _serves(self.nodes.case).level().cord, set(table("vertebrae").column("vertebra"))
+        spans = sorted(((span.name, span.middle) for span in cord.vertebrae if span.name in known), key=lambda span: span[1])
+        end = {segment.name: segment.z0 for segment in cord.segments}
+        return spans, np.array([end.get(str(name), -np.inf) for name in self.shape.dermatomes])
+
+    def _along(self, one: Person, heights: Floats) -> tuple[list[tuple[Any, tuple[Floats, Floats]]], list[NDArray[np.bool_]]]:
+        """Per height in m the parts of the vector there, with ``column`` and ``steps`` in A, and (d,) which dermatomes run there: those whose segment
+        reaches the height or lies below it."""
+        spans, ends = self._levels
+        middles = np.array([middle for _, middle in spans])
+        at: dict[int, Floats] = {}
+        seen: dict[float, tuple[Any, tuple[Floats, Floats]]] = {}
+        for z in heights:
+            if z in seen:
+                continue
+            right = int(np.clip(np.searchsorted(middles, z), 1, len(middles) - 1))
+            share = float(np.clip((z - middles[right - 1]) / (middles[right] - middles[right - 1]), 0.0, 1.0))
+            vector = np.zeros_like(self.shape.vector)
+            for k, weight in ((right - 1, 1.0 - share), (right, share)):
+                if weight > 0:
+                    if k not in at:
+                        at[k] = self.vector(self._sizes(one, spans[k][0]))
+                    vector = vector + weight * at[k]
+            seen[z] = self._parts(vector), self._maps(vector)
+        return [seen[z] for z in heights], [ends <= z for z in heights]
+
+    def _sizes(self, one: Person, vertebra: str) -> dict[str, float]:
+        """The inputs of a person at another vertebra, where sizes that are drawn have the same ranks."""
+        here = self.inputs(one)
+        case = self.nodes.case
+        if vertebra == _serves(case).vertebra:
+            return here
+        there = _anatomy(case.but(anatomy=case.anatomy.but(vertebra=vertebra)), one.seed, one.index)
+        return {**here, **{name: float(size) for name in population.DRAWN if (size := getattr(there, name)) is not None}}
+
+    def _maps(self, vector: Floats) -> tuple[Floats, Floats]:
+        """``column`` and ``steps``, A."""
+        count, own = self.shape.steps.size, self.shape.column
+        return np.exp(vector[-count - own.size : -count]).reshape(own.shape), np.exp(vector[-count:])
 
     def _parts(self, vector: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Felt, curve, discomfort and amplitude in A and weights; thresholds above the ceiling are inf."""
@@ -722,6 +853,18 @@ class Surrogate:
         factor = np.geomspace(0.5, min(highest, 10.0), 4 * SWEPT)
         kept = self._kept[i](np.concatenate([pair(f * amplitude, [main]) for f in factor]))
         return inhibition, crossing(factor, kept)
+
+
+def _measured(program: Program, amplitude: float) -> Program:
+    """A program that holds a voltage, with the current that this is."""
+    if program.amplitude.voltage is None or not np.isfinite(amplitude):
+        return program
+    return program.model_copy(update={"amplitude": replace(program.amplitude, voltage=None, current=amplitude)})
+
+
+def _raised(planned: Case, case: Case) -> float:
+    """How much higher the leads of a case lie than planned, m."""
+    return float(np.mean([there.tip_offset - here.tip_offset for here, there in zip(planned.leads, case.leads, strict=True)]))
 
 
 def _share_at(line: Floats, level: float) -> float:
