@@ -21,7 +21,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -32,20 +32,27 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 import epidura
-from epidura import cohort_page, stages, virtual
+from epidura import cohort_costs, cohort_page, cohort_reach, stages, virtual
 from epidura import quality_of_life as life
 from epidura.anatomy import population
+from epidura.battery import YEAR
 from epidura.case import Case
+from epidura.cohort_costs import Costs
+from epidura.cohort_reach import Reached, Spot
 from epidura.errors import BadCase, BadGeometry, BadInput, Failed, nearest
 from epidura.evidence.model import UNSTIMULATED, Arm, therapies, unfitted_dose
 from epidura.evidence.posterior import posterior
+from epidura.generator import generator
+from epidura.lead_moves import Moved
 from epidura.outcome import reach_factor, therapy_of
 from epidura.outlook import valued
+from epidura.programming import words_of
 from epidura.reach import Reach, reaches
 from epidura.recipe import Recipe, load, read_recipe
 from epidura.study import run, versions
 from epidura.tasks import Outcome, Task, run_tasks
 from epidura.trial import Population, grade
+from epidura.virtual_sessions import Programmer
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -134,6 +141,8 @@ class Study(Recipe):
         replicates: draws of the posterior, each shared by all patients.
         batch: patients of a task.
         surrogate: how reach is found.
+        programming: ``session``: the contacts of the programs are those that a programming session finds best in each person; ``as-written``.
+        costs: unit costs, for cost per QALY; nothing is counted without.
         country: of the value set of EQ-5D-5L.
     """
 
@@ -147,6 +156,8 @@ class Study(Recipe):
     replicates: int = Field(20, ge=1, le=1000)
     batch: int = Field(50, ge=1, le=10_000)
     surrogate: Lines = Lines()
+    programming: Literal["session", "as-written"] = "session"
+    costs: Costs | None = None
     country: str = "England"
 
     @field_validator("months")
@@ -177,6 +188,8 @@ class Study(Recipe):
         treated = self.treatments
         if self.blinding == "sham" and not any(one.therapy == "sham" for one in treated):
             raise BadCase("blinding", "blinded against sham, but no arm is sham", got="sham", allowed="open, active, or an arm with therapy: sham")
+        if self.costs is not None:
+            self.costs.check(names, [one.procedure for one in treated])
         if self.surrogate.by == "surrogate":
             self.nodes  # noqa: B018  refused here, not after hours
         return self
@@ -212,6 +225,11 @@ class Study(Recipe):
         del found["title"], found["batch"]
         return found
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Columns that the summary is made of."""
+        return KEPT if self.costs is None else (*KEPT, "cost", "qaly", *cohort_costs.PARTS)
+
 
 def _treatment(case: Case, around: Case, arm: StudyArm, where: str) -> Treatment:
     """What is done in an arm.
@@ -234,6 +252,11 @@ def _treatment(case: Case, around: Case, arm: StudyArm, where: str) -> Treatment
     computed = stand_in or own
     if asked == "sham":
         given.setdefault("tried", computed)
+    if index is not None and case.generator is not None:
+        rechargeable = generator(case.generator).battery == "rechargeable"
+        if given.setdefault("rechargeable", rechargeable) is not rechargeable:
+            raise BadCase(f"{where}.procedure.rechargeable", f"the generator of the case, {case.generator}, says otherwise",
+                          got=given["rechargeable"], allowed=str(rechargeable).lower(), hint="leave it out")
     try:
         procedure: stages.Procedure = read_recipe(stages.Procedure, {**given, "therapy": "sham" if asked else computed})
     except BadInput as failure:
@@ -297,25 +320,29 @@ def replicate(study: Study, r: int) -> Replicate:
                      life.parameters(stream("quality of life").random(len(life.uncertain()))))
 
 
-def live(study: Study, treated: Treatment, arm: StudyArm, who: stages.Cohort, factor: Floats, world: Replicate) -> stages.Stages:
+def live(study: Study, treated: Treatment, arm: StudyArm, who: stages.Cohort, factor: Floats, world: Replicate, tried: Floats | None = None,
+         moved: Moved | None = None) -> stages.Stages:
     """Patients in one arm of one world.
 
     Args:
-        factor: (n,) on the neural effect, by what the program reaches in each.
+        factor: (n,) on the neural effect, by what the program reaches in each with the leads of the definitive stage.
+        tried: (n,) the same with those of the trial stage; as ``factor`` if left out.
+        moved: the same once leads have moved.
     """
     p = dict(world.parameters)
     if treated.stand_in:
         p[f"neural {treated.stand_in}"] = world.unfitted[treated.tried or treated.therapy]
     of = study.population
     people = Arm(study.title, arm.name, treated.therapy, "", study.blinding, arm.novel, "none", of.baseline, of.baseline_sd, of.least)
-    return stages.simulate(treated.procedure, who, p, people, months=study.months, reach=factor, context_scale=world.context,
-                           neural_scale=world.neural, country=study.country, practice=world.practice, use=world.use)
+    return stages.simulate(treated.procedure, who, p, people, months=study.months, reach=factor, tried_reach=tried, moved=moved,
+                           context_scale=world.context, neural_scale=world.neural, country=study.country, practice=world.practice, use=world.use)
 
 
 # --- tasks ---
 
-LATER = ("cohort.py", "stages.py", "costs.py", "outcome.py", "outlook.py", "quality_of_life.py", "eq5d.py", "trial.py", "evidence/", "tasks.py",
-         "data/outcome_", "data/stage", "data/costs", "data/trial", "data/reach_reference")
+LATER = ("cohort.py", "cohort_reach.py", "cohort_costs.py", "virtual_sessions.py", "lead_moves.py", "stages.py",
+         "costs.py", "outcome.py", "outlook.py", "quality_of_life.py", "eq5d.py", "trial.py", "evidence/", "tasks.py",
+         "data/outcome_", "data/stage", "data/costs", "data/trial", "data/reach_reference", "data/programming_rules")
 """Sources that the runs of the chain do not hang on."""
 SHOWN = ("cli", "bench/", "report.py", "gate_page.py", "outcome_page.py", "cohort_page.py", "program_page.py", "figures.py", "bodymap.py",
          "export.py")
@@ -396,6 +423,20 @@ def _run(case: dict[str, Any]) -> Any:
     return run(read_recipe(Case, case), check_field=False)
 
 
+def session_run(case: dict[str, Any], sources: str) -> bytes:
+    """What programs reach in a person after a session, by the full chain, as JSON."""
+    _same_code(False, sources)
+    return cohort_reach.to_text(cohort_reach.by_chain(read_recipe(Case, case))).encode()
+
+
+def person_tasks(study: Study, people: Sequence[virtual.Person]) -> list[Task]:
+    """The full chain of the people of a study, with a session where one is held."""
+    if study.programming == "as-written":
+        return chain_tasks(study, people)
+    return [Task(_hash("session", one.case.key(), code(False)), session_run, {"case": one.case.model_dump(mode="json"), "sources": code(False)},
+                 ".json") for one in people]
+
+
 def batches(count: int, size: int) -> Iterator[range]:
     """Numbers of the patients of each task: those of a whole batch do not hang on how many patients there are."""
     for start in range(0, count, size):
@@ -418,8 +459,8 @@ def _study(text: str) -> Study:
 
 
 @lru_cache(maxsize=2)
-def _surrogate(text: str, home: str) -> virtual.Surrogate:
-    return surrogate(_study(text), home)
+def _programmer(text: str, home: str) -> Programmer:
+    return Programmer(surrogate(_study(text), home))
 
 
 def surrogate(study: Study, home: str | Path) -> virtual.Surrogate:
@@ -440,52 +481,68 @@ def batch_run(path: Path, study: str, first: int, end: int, sources: str) -> Non
     _same_code(False, sources)
     one, home = _study(study), Path(path).parent.parent
     numbers = list(range(first, end))
-    people = [_person(one, i) for i in numbers]
-    found = [_reached(one, who, study, home) for who in people]
-    _write(_rows(one, numbers, people, found, _worlds(study)), path)
+    people = [cohort_reach.persons(one.around, one.seed, i) for i in numbers]
+    found = [_reached(one, both, study, home) for both in people]
+    lives = _programmer(study, str(home)).battery_lives() if one.surrogate.by == "surrogate" else ()
+    _write(_rows(one, numbers, people, found, _worlds(study), lives), path)
 
 
-def _person(study: Study, i: int) -> virtual.Person | None:
-    """None where the lead does not fit into this person."""
-    try:
-        return virtual.person(study.around, study.seed, i)
-    except BadGeometry:
-        return None
+Persons = tuple[virtual.Person | None, virtual.Person | None]
 
 
-def _reached(study: Study, who: virtual.Person | None, text: str, home: Path) -> tuple[Reach, ...] | None:
-    if who is None:
-        return None
+def _reached(study: Study, people: Persons, text: str, home: Path) -> Reached:
+    session = study.programming == "session"
     if study.surrogate.by == "surrogate":
-        return _surrogate(text, str(home)).reach(who)
-    (task,) = chain_tasks(study, [who])
-    return tuple(Reach(**each) for each in json.loads(task.path(home).read_text(encoding="utf-8")))
+        return cohort_reach.between_nodes(_programmer(text, str(home)), people, session)
+    spots: list[tuple[Spot, ...] | None] = []
+    for who in people:
+        if who is None:
+            spots.append(None)
+            continue
+        (task,) = person_tasks(study, [who])
+        kept = task.path(home).read_text(encoding="utf-8")
+        spots.append(cohort_reach.from_text(kept) if session else tuple(
+            cohort_reach.plain(Reach(**each), who.case, i) for i, each in enumerate(json.loads(kept))))
+    return Reached(*spots)
 
 
 REACHED = {"coverage": "1", "coverable": "1", "spill": "1", "usage_range": "1", "margin": "1", "recruited": "1", "closing": "1", "amplitude": "A",
            "perception": "A", "discomfort": "A"}
 LIVED = ("baseline", "index_before", "expectation", "adherence", "tried", "passed", "failure", "trial_relief", "trial_infection", "trial_migration",
          "trial_dural_puncture", "trial_haematoma", "implanted", "dural_puncture", "haematoma", "pocket_pain", "infection", "loss", "salvage",
-         "second_loss", "explant", "explant_reason", "battery_life")
+         "second_loss", "migration", "migration_revised", "explant", "explant_reason", "battery_life")
 SEEN = ("nrs", "relief", "responder30", "responder50", "index", "vas", "odi_like", "pgic", "medication", "holistic", "state", "context", "neural")
 
 
-def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person | None], found: Sequence[tuple[Reach, ...] | None],
-          worlds: Sequence[Replicate]) -> Any:
-    """The table of a batch: arm by arm, patient by patient, replicate by replicate."""
+def _rows(study: Study, numbers: Sequence[int], people: Sequence[Persons], found: Sequence[Reached], worlds: Sequence[Replicate],
+          lives: Sequence[tuple[float, float] | None] = ()) -> Any:
+    """The table of a batch: arm by arm, patient by patient, replicate by replicate. ``lives``: of the generator in years, per program."""
     import pyarrow as pa
 
     who, n, count = stages.cohort(study.seed, list(numbers)), len(numbers), len(worlds)
     nothing = dict.fromkeys((*population.DRAWN, "lateral", "tip"), np.nan)
-    bodies = [nothing if one is None else {**{name: float(getattr(one.case.anatomy, name, None) or np.nan) for name in population.DRAWN},
-                                           "lateral": one.lateral, "tip": one.tip} for one in people]
-    areas = ["" if one is None or one.case.patient is None else " ".join(one.case.patient.pain.areas) for one in people]
+    someone = [first or anew for first, anew in people]
+    areas = ["" if one is None or one.case.patient is None else " ".join(one.case.patient.pain.areas) for one in someone]
     draws = np.stack([who.uniform("reach", 3, place=r) for r in range(count)], axis=1)
+    held = study.programming == "session"
     tables = []
     for arm, treated in zip(study.arms, study.treatments, strict=True):
-        at = [None if one is None or treated.program is None else one[treated.program] for one in found]
-        factor = np.array([_factor(one, draw, treated) for one, draw in zip(at, draws, strict=True)])
-        lived = [live(study, treated, arm, who, factor[:, r], world).data for r, world in enumerate(worlds)]
+        stays = treated.procedure.has_trial and treated.procedure.technique != "percutaneous"
+        bodies = [nothing if one is None else {**{name: float(getattr(one.case.anatomy, name, None) or np.nan) for name in population.DRAWN},
+                                               "lateral": one.lateral, "tip": one.tip}
+                  for one in (pair[0 if stays else 1] for pair in people)]
+        spots = [[None if each is None or treated.program is None else each[treated.program] for each in one.stages(treated.procedure)]
+                 for one in found]
+        of_trial, factor, of_moved_trial, of_moved = (np.array([_factor(one[k], draw, treated, held) for one, draw in zip(spots, draws, strict=True)])
+                                                      for k in range(4))
+        # where a moved lead is not known, or was never placed, it reaches what it did
+        of_moved_trial, of_moved = (np.where([[one[k] is None] for one in spots], before, after)
+                                    for k, before, after in ((2, of_trial, of_moved_trial), (3, factor, of_moved)))
+        follows = treated.program is not None and any(one[3] is not None for one in spots)
+        treated = _with_life(treated, lives)
+        runs = [live(study, treated, arm, who, factor[:, r], world, of_trial[:, r],
+                     Moved(of_moved[:, r], of_moved_trial[:, r]) if follows else None) for r, world in enumerate(worlds)]
+        lived, at = [one.data for one in runs], [None if one[1] is None else one[1].reach for one in spots]
         columns: dict[str, tuple[Any, str]] = {
             "arm": (np.repeat(arm.name, n * count), ""), "patient": (np.repeat(np.array(numbers, np.int64), count), ""),
             "replicate": (np.tile(np.arange(count, dtype=np.int32), n), ""), "draw": (np.tile(np.array([w.draw for w in worlds], np.int32), n), ""),
@@ -494,8 +551,18 @@ def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person 
         columns |= {name: (np.repeat([np.nan if one is None else getattr(one, name) for one in at], count), unit) for name, unit in REACHED.items()}
         columns["inhibition"] = np.repeat([np.nan if one is None else one.inhibition.get(HYPOTHESIS, np.nan) for one in at], count), "1"
         columns["reach_factor"] = factor.ravel(), "1"
+        columns |= {name: (values.ravel(), "1") for name, values in (("tried_reach_factor", of_trial), ("moved_reach_factor", of_moved))}
+        columns["tried_coverage"] = np.repeat([np.nan if one[0] is None else one[0].reach.coverage for one in spots], count), "1"
+        columns["as_written_coverage"] = np.repeat([np.nan if one[1] is None else one[1].as_written for one in spots], count), "1"
+        columns["contacts"] = np.repeat(["" if one[1] is None else one[1].contacts for one in spots], count), ""
+        columns["combinations_tried"] = np.repeat(np.array([0 if one[1] is None else one[1].tried for one in spots], np.int32), count), ""
         columns |= {name: (_by_patient(lived, name), stages.DECLARED[name][1]) for name in LIVED}
         columns["revisions"] = np.isfinite(np.stack([one.revision.values for one in lived], axis=1)).sum(-1).ravel().astype(np.int32), ""
+        if study.costs is not None:
+            bills = [study.costs.columns(one) for one in runs]
+            for name in ("cost", "qaly", *cohort_costs.PARTS):
+                unit = "year" if name == "qaly" else study.costs.currency
+                columns[name] = np.stack([one[name][0] if name in one else np.zeros(n) for one in bills], axis=1).ravel(), unit
         columns |= {name: (_by_patient(lived, name), stages.DECLARED[name][1]) for name in SEEN}
         tables.append(pa.table([_array(values) for values, _ in columns.values()],
                                schema=pa.schema([pa.field(name, _array(values).type, metadata={"units": unit} if unit else None)
@@ -503,13 +570,22 @@ def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person 
     return pa.concat_tables(tables)
 
 
-def _factor(one: Reach | None, draw: Floats, treated: Treatment) -> Floats:
+def _with_life(treated: Treatment, lives: Sequence[tuple[float, float] | None]) -> Treatment:
+    """With the life of the generator at the program of an arm, where it is known and the study does not say another."""
+    life = None if treated.program is None or not lives else lives[treated.program]
+    if life is None or treated.procedure.battery_life is not None or treated.procedure.rechargeable:
+        return treated
+    own: stages.Procedure = treated.procedure.but(battery_life=[f"{end * YEAR!r} s" for end in life])
+    return replace(treated, procedure=own)
+
+
+def _factor(spot: Spot | None, draw: Floats, treated: Treatment, session: bool = False) -> Floats:
     """(replicates,) on the neural effect of a patient, from (replicates, 3) own draws; 0 where the program cannot be set or the lead not placed."""
     if treated.program is None:
         return np.ones(len(draw))
-    if one is None or not np.isfinite(one.amplitude):
+    if spot is None or not np.isfinite(spot.reach.amplitude):
         return np.zeros(len(draw))
-    return reach_factor(one, draw[:, :2], draw[:, 2], treated.tried or treated.therapy)
+    return reach_factor(spot.reach, draw[:, :2], draw[:, 2], treated.tried or treated.therapy, session)
 
 
 def _by_patient(lived: Sequence[Any], name: str) -> Any:
@@ -588,8 +664,8 @@ def run_study(study: Study, patients: int, folder: str | Path, workers: int = 1,
         work([*node_tasks(study), *chain_tasks(study, compared(study))], part(0.0, 0.6, "runs of the chain"), "runs of the chain")
         found = _compare(study, tasks)
     else:
-        everyone = [one for one in (_person(study, i) for i in range(patients)) if one is not None]
-        work(chain_tasks(study, everyone), part(0.0, 0.6, "full chain of every person"), "persons")
+        everyone = [one for i in range(patients) for one in cohort_reach.persons(study.around, study.seed, i) if one is not None]
+        work(person_tasks(study, everyone), part(0.0, 0.6, "full chain of every person"), "persons")
         found = []
     work(batch_tasks(study, patients), part(0.6, 0.95, "patients"), "batches")
     say("report", 0.95)
@@ -675,14 +751,14 @@ def _join(study: Study, patients: int, home: Path, found: Sequence[virtual.Compa
     try:
         for task in tasks:
             table = pq.read_table(task.path(home / TASKS))
-            kept.append({name: _numpy(table[name], len(study.months)) for name in KEPT})
+            kept.append({name: _numpy(table[name], len(study.months)) for name in study.kept})
             for name, rows in zip(parts, (table.drop_columns(list(SEEN)), _visits(table, study.months)), strict=True):
                 if name not in writers:
                     writers[name] = pq.ParquetWriter(str(parts[name]), rows.schema, compression="zstd")
                 writers[name].write_table(rows, row_group_size=max(len(rows), 1))
         for writer in writers.values():
             writer.close()
-        columns = {name: np.concatenate([_cube(study, one[name]) for one in kept], axis=1) for name in KEPT}
+        columns = {name: np.concatenate([_cube(study, one[name]) for one in kept], axis=1) for name in study.kept}
         summary = summarise(study, columns)
         summary |= {"surrogate": _errors(study, found), "versions": versions(), "sources": {"chain": code(True), "all": code(False)},
                     "keys": {"nodes": [task.key for task in node_tasks(study)], "batches": [task.key for task in tasks]}}
@@ -715,7 +791,8 @@ def _visits(table: Any, months: Sequence[float]) -> Any:
 COVARIATES = {"coverage": "1", "coverable": "1", "recruited": "1", "inhibition": "1", "closing": "1", "usage_range": "1", "reach_factor": "1",
               "dorsal_csf": "mm", "lateral": "mm", "baseline": "NRS", "expectation": "1", "adherence": "1"}
 """What may tell who fails, with the unit in which it is told."""
-KEPT = (*COVARIATES, "tried", "passed", "failure", "implanted", "explant", "explant_reason", "loss", "relief", "nrs", "index")
+KEPT = (*COVARIATES, "tried", "passed", "failure", "implanted", "explant", "explant_reason", "loss", "relief", "nrs", "index", "contacts",
+        "combinations_tried", "as_written_coverage", "migration", "migration_revised")
 """What the summary is made of."""
 
 
@@ -741,14 +818,17 @@ def summarise(study: Study, columns: Mapping[str, Any]) -> dict[str, Any]:
     """The summary of a study: what the report shows.
 
     Args:
-        columns: ``KEPT`` to (arms, patients, replicates) or (arms, patients, replicates, visits).
+        columns: ``Study.kept`` to (arms, patients, replicates) or (arms, patients, replicates, visits).
     """
     patients = columns["passed"].shape[1]
     graded = grade(study.population.indication)
     return {"title": study.title, "patients": patients, "replicates": study.replicates, "seed": study.seed, "months": list(study.months),
             "indication": study.population.indication, "evidence": {"grade": graded["grade"], "words": graded["words"]}, "country": study.country,
             "draws": [replicate(study, r).draw for r in range(study.replicates)], "notes": _notes(study, patients, graded),
-            "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))]}
+            "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))],
+            "costs": None if study.costs is None else cohort_costs.summary(
+                study.costs, columns, [arm.name for arm in study.arms], [one.procedure for one in study.treatments],
+                [arm.program for arm in study.arms], study.months[-1], study.seed, RESAMPLES)}
 
 
 def _arm(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any]:
@@ -779,7 +859,34 @@ def _arm(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any]:
             **{name: told[name] for name in kept},
             "cumulative": {"relief": RELIEFS.tolist(), **{key: [told[f"relief {k}"][key] for k in range(len(RELIEFS))] for key in BANDS}},
             "explant_free": None if curves is None else {"month": grid.tolist(), **curves},
-            "failures": _failures(at), "explants": _explants(at), "apart": _apart(at, last)}
+            "programming": _programming(study, a, at), "failures": _failures(at), "explants": _explants(at), "apart": _apart(at, last)}
+
+
+def _programming(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the sessions of the definitive stage did, and what became of leads that moved."""
+    if study.treatments[a].program is None:
+        return None
+    as_written = _contacts_of(study, a)
+    one = at["contacts"][:, 0]
+    known = np.isfinite(at["coverage"][:, 0]) & np.isfinite(at["as_written_coverage"][:, 0])
+    moved, implanted = np.isfinite(at["migration"]), at["implanted"]
+    kinds, counts = np.unique(one[one != ""], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:5]
+
+    def mean(values: Any) -> float | None:
+        return round(float(values.mean()), 4) if values.size else None
+
+    return {"by": study.programming, "tried": int(at["combinations_tried"].max(initial=0)), "as_written": as_written,
+            "changed": mean((one != as_written)[one != ""].astype(float)), "coverage": mean(at["coverage"][known, 0].astype(float)),
+            "coverage_as_written": mean(at["as_written_coverage"][known, 0].astype(float)),
+            "commonest": [[str(kinds[k]), round(float(counts[k] / counts.sum()), 4)] for k in order],
+            "moved": mean(moved[implanted].astype(float)), "revised": mean(at["migration_revised"][moved].astype(float))}
+
+
+def _contacts_of(study: Study, a: int) -> str:
+    """Contacts of the program of an arm."""
+    which = study.treatments[a].program
+    return "" if which is None else words_of(study.around.programs[which].contacts)
 
 
 BANDS = ("median", "interval_50", "interval_90")
@@ -882,7 +989,14 @@ def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
     found = ["How far coverage and inhibition of the gate decide relief has never been measured: each patient has a weight of each, drawn between "
              "nothing and all, in each replicate (a judgement).",
              "Pain at enrolment, expectation, adherence and own answer to stimulation are drawn without regard to anatomy (a judgement).",
-             "In a trial stage the leads reach what those of the definitive stage reach; migration of trial leads is counted as an event only."]
+             "Where leads end up against the plan, and how far they move, are drawn from few data (judgements among them)."]
+    if study.surrogate.by == "full-chain":
+        found.append("With the full chain of every person, leads that move are counted as an event only.")
+    known = [treated for treated in study.treatments if treated.program is not None and treated.procedure.battery_life is None]
+    if known and study.case.generator is None:
+        found.append("No generator is named in the case; the life of its battery is the published range of its kind.")
+    elif any(treated.procedure.rechargeable for treated in known):
+        found.append(f"{study.case.generator} is recharged; its life is the published range of its kind, which does not hang on the program.")
     for arm, treated in zip(study.arms, study.treatments, strict=True):
         if treated.stand_in:
             found.append(f"{arm.name}: no trial of {treated.tried or treated.therapy} was fitted; its effect is drawn about the typical one with "

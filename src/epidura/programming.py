@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epidura.case import Case
+from epidura.delivery import Electronics
 from epidura.errors import BadTable
+from epidura.generator import generator
 from epidura.outcome import therapy_of
 from epidura.product import Canal, Contact, LeadField
 from epidura.program import CASE, Program
@@ -61,7 +63,12 @@ class Combination:
     @property
     def words(self) -> str:
         """Such as ``4-5+``, the cathodes with a minus."""
-        return "".join(("case" if n == CASE else str(n)) + ("-" if f < 0 else "+") for n, f in sorted(self.contacts.items()) if f)
+        return words_of(self.contacts)
+
+
+def words_of(contacts: Mapping[int, float]) -> str:
+    """Contacts as ``4-5+``, the cathodes with a minus."""
+    return "".join(("case" if n == CASE else str(n)) + ("-" if f < 0 else "+") for n, f in sorted(contacts.items()) if f)
 
 
 def combinations(canal: Canal) -> tuple[Combination, ...]:
@@ -251,7 +258,7 @@ def choose(tried: Sequence[Tried], chosen: Sequence[Rule], aim: Mapping[str, flo
         sign = 1.0 if rule.most else -1.0
         best = (sign * values[known]).max()
         near = known & (sign * values >= best - (rule.tolerance * abs(best) if rule.relative else rule.tolerance) - 1e-12)
-        words.append(f"{rule.criterion} {'at most' if rule.most else 'at least'} {sign * best:.3g}: {int(near.sum())} of {len(left)} left"
+        words.append(f"{rule.criterion}: the {'most' if rule.most else 'least'} is {sign * best:.3g}; {int(near.sum())} of {len(left)} stay"
                      if len(left) > 1 else f"{rule.criterion}: {values[0]:.3g}")
         left = [k for k, stays in zip(left, near, strict=True) if stays]
     return left[0], tuple(words)
@@ -294,7 +301,7 @@ def session(result: Result, i: int = 0, engine: Engine | None = None) -> Session
     if not held(program):
         known += [one for one in combinations(result.canal) if dict(one.contacts) != dict(program.contacts)]
     trains = [program.alone(0).model_copy(update={"contacts": dict(one.contacts)}) for one in known]
-    names, felt, discomfort = map_thresholds(result.lead_field, case.fibres, trains, case.rules, engine)
+    names, felt, discomfort = map_thresholds(result.lead_field, case.fibres, trains, case.rules, engine, _electronics(case))
     pain = set(case.patient.pain.dermatomes()) if case.patient else None
     if held(program):
         amplitude = [float(result.recruitment.programmed_amplitude[row]) for row in result.rows_of(i)]
@@ -304,6 +311,10 @@ def session(result: Result, i: int = 0, engine: Engine | None = None) -> Session
     own = rules(program)
     chosen, words = choose(tried, own, aims(case, own))
     return Session(program.name, tuple(names), tuple(tried), chosen, words)
+
+
+def _electronics(case: Case) -> Electronics | None:
+    return None if case.generator is None else generator(case.generator).electronics()
 
 
 def _ampere(value: float) -> Any:
@@ -376,9 +387,9 @@ def at_node(lead_field: LeadField, case: Case, engine: Engine | None = None) -> 
     middle = [of[len(of) // 2] for of in members]
     columns = [population for population in case.fibres if population.kind == "dorsal-column"]
     others = [population for population in case.fibres if population.kind != "dorsal-column"]
-    _, column, plain = map_thresholds(lead_field, columns, [trains[k] for k in middle], case.rules, engine)
+    _, column, plain = map_thresholds(lead_field, columns, [trains[k] for k in middle], case.rules, engine, _electronics(case))
     if any(population.kind == "dorsal-root" for population in others):
-        discomfort = map_thresholds(lead_field, others, trains, case.rules, engine)[2]
+        discomfort = map_thresholds(lead_field, others, trains, case.rules, engine, _electronics(case))[2]
     else:
         discomfort = plain[which]
     return NodeMap(tuple(tried), column, discomfort)

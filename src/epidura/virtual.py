@@ -31,23 +31,13 @@ from epidura.anatomy import population
 from epidura.anatomy.parametric import RANGES, Parametric
 from epidura.case import Case, read
 from epidura.errors import BadInput
+from epidura.generator import generator
 from epidura.patient import split_side
 from epidura.placement import span
-from epidura.program import Program
 from epidura.programming import (
     NodeMap,
-    Rule,
-    Session,
-    Tried,
-    aims,
     at_node,
-    choose,
     from_text,
-    held,
-    kinds,
-    mapped,
-    place_of,
-    rules,
     to_text,
 )
 from epidura.reach import HALF, RANKED, Place, Reach, assemble, crossing, left, reaches
@@ -411,6 +401,7 @@ class Outcome:
         tried: the combinations of ``programming.at_node`` as text; none where they were not mapped.
         column: (k, d, 2) log of the amplitude from which each dermatome is felt with each kind of them.
         steps: (c,) log of the discomfort threshold of each.
+        life: (p, 2) least and most years that the battery of the generator lasts; nan where that is not known.
     """
 
     dermatomes: NDArray[np.str_]
@@ -427,6 +418,7 @@ class Outcome:
     tried: NDArray[np.str_] = field(default_factory=lambda: np.array([], str))
     column: Floats = field(default_factory=lambda: np.zeros((0, 0, 2)))
     steps: Floats = field(default_factory=lambda: np.zeros(0))
+    life: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     def save(self, path: str | Path) -> None:
         """As an npz file, under another name first."""
@@ -475,10 +467,25 @@ def outcome(result: Result, ceiling: float = Engine.ceiling, tried: NodeMap | No
     def log(values: Floats) -> Floats:
         return np.asarray(np.log(np.minimum(np.nan_to_num(values, nan=np.inf), UNREACHED * ceiling)))
 
-    map_of = () if tried is None else (np.array([to_text(tried.tried)]), log(tried.column), log(tried.discomfort))
-    return Outcome(names, log(found.dermatome_threshold.values), log(curve), log(found.discomfort_threshold.values),
-                   log(found.programmed_amplitude.values), total,
-                   np.array([] if gate is None else [str(name) for name in gate.hypothesis.values], str), shares, blocked, swept, kept, *map_of)
+    plain = Outcome(names, log(found.dermatome_threshold.values), log(curve), log(found.discomfort_threshold.values),
+                    log(found.programmed_amplitude.values), total,
+                    np.array([] if gate is None else [str(name) for name in gate.hypothesis.values], str), shares, blocked, swept, kept,
+                    life=_lives(result))
+    if tried is None:
+        return plain
+    return replace(plain, tried=np.array([to_text(tried.tried)]), column=log(tried.column), steps=log(tried.discomfort))
+
+
+def _lives(result: Result) -> Floats:
+    """(p, 2) years that the battery lasts with each program at its amplitude (``battery.power``); nan without a generator, where its capacity is not
+    known or it is recharged, and where a program has no amplitude."""
+    case, found = result.case, np.full((len(result.case.programs), 2), np.nan)
+    if case.generator is not None:
+        made = generator(case.generator)
+        for i, (program, delivery) in enumerate(zip(case.programs, result.deliveries, strict=True)):
+            if delivery is not None and (life := made.power(delivery, program).life_years) is not None:
+                found[i] = life
+    return found
 
 
 def mapping(result: Result, engine: Engine | None = None) -> NodeMap | None:
@@ -632,6 +639,7 @@ class Surrogate:
                 places = [(nodes.centre[name], np.zeros_like(middle)), *((at, vector - middle) for at, vector in ends)]
                 places.sort(key=lambda place: place[0])
                 self._corrections[name] = np.array([at for at, _ in places]), np.array([by for _, by in places])
+        self.lives = [one.life for one in found]
         self.tried = from_text(str(self.shape.tried[0])) if self.shape.tried.size else ()
         gated = [one for one in found if one.hypotheses.size]
         self.hypotheses = [str(name) for name in gated[0].hypotheses] if gated else []
@@ -693,94 +701,6 @@ class Surrogate:
         felt, curve, discomfort, amplitude, weight = self._parts(self.vector(self.inputs(one)))
         return tuple(self._program(one, i, felt[i], curve[i], float(discomfort[i]), float(amplitude[i]), weight)
                      for i in range(len(self.nodes.case.programs)))
-
-    def sessions(self, one: Person, caudal: float = 0.0, keep: bool = False) -> tuple[tuple[Session, Reach], ...]:
-        """Per program what a programming session finds in a person, and what the chosen combination reaches.
-
-        The cross-section is that of the height at which a cathode lies: on a line between what is found with the person's sizes at the middles of
-        the vertebrae around it. Of a combination the nodes know how its thresholds stand to those of the program's own contacts, with a pulse that
-        is felt; the same ratios are taken for every program.
-
-        Args:
-            one: whose leads lie where they were placed.
-            caudal: how far they have moved down the spine since, m.
-            keep: the contacts of the programs as they are; nothing else is tried.
-
-        Raises:
-            BadInput: nodes without maps, or someone else's anatomy, leads or programs.
-        """
-        if not self.tried:
-            raise BadInput("results", "the nodes were not mapped, so no session can be held", hint="run them again")
-        shift = _raised(self.nodes.case, one.case) - caudal
-        heights = np.array([combination.height for combination in self.tried]) + shift
-        parts, below = self._along(one, heights)
-        names, which = [str(name) for name in self.shape.dermatomes], kinds(self.tried)
-        pain = set(one.case.patient.pain.dermatomes()) if one.case.patient else None
-        found = []
-        for i, program in enumerate(one.case.programs):
-            own = place_of(self.tried, program.contacts)
-            order = [own, *(k for k in range(len(self.tried)) if k != own and not keep and not held(program))]
-            tried, fitted = list[Tried](), []
-            for k in order:
-                (felt, curve, discomfort, amplitude, weight), (column, steps) = parts[k]
-                ratio = column[which[k]] / column[which[own]]
-                here = np.where(below[k][:, None], felt[i] * ratio, np.inf)
-                uneasy = float(discomfort[i] * steps[k] / steps[own])
-                tried.append(mapped(_measured(program, float(amplitude[i])), self.tried[k], names, here, uneasy, pain))
-                fitted.append((here, np.where(below[k][:, None, None], curve[i] * ratio[..., None], np.inf), uneasy, float(amplitude[i]), weight))
-            ruled, aimed = self._rules[i]
-            chosen, words = choose(tried, ruled, aimed, shift)
-            found.append((Session(program.name, tuple(names), tuple(tried), chosen, words), self._program(one, i, *fitted[chosen])))
-        return tuple(found)
-
-    @cached_property
-    def _rules(self) -> list[tuple[tuple[Rule, ...], dict[str, float]]]:
-        """Per program its rules and their aims."""
-        own = [rules(program) for program in self.nodes.case.programs]
-        return [(ruled, aims(self.nodes.case, ruled)) for ruled in own]
-
-    @cached_property
-    def _levels(self) -> tuple[list[tuple[str, float]], Floats]:
-        """Vertebrae and the heights of their middles, rising, and (d,) the heights at which the segments of the dermatomes end below, m."""
-        cord, known = _serves(self.nodes.case).level().cord, set(table("vertebrae").column("vertebra"))
-        spans = sorted(((span.name, span.middle) for span in cord.vertebrae if span.name in known), key=lambda span: span[1])
-        end = {segment.name: segment.z0 for segment in cord.segments}
-        return spans, np.array([end.get(str(name), -np.inf) for name in self.shape.dermatomes])
-
-    def _along(self, one: Person, heights: Floats) -> tuple[list[tuple[Any, tuple[Floats, Floats]]], list[NDArray[np.bool_]]]:
-        """Per height in m the parts of the vector there, with ``column`` and ``steps`` in A, and (d,) which dermatomes run there: those whose segment
-        reaches the height or lies below it."""
-        spans, ends = self._levels
-        middles = np.array([middle for _, middle in spans])
-        at: dict[int, Floats] = {}
-        seen: dict[float, tuple[Any, tuple[Floats, Floats]]] = {}
-        for z in heights:
-            if z in seen:
-                continue
-            right = int(np.clip(np.searchsorted(middles, z), 1, len(middles) - 1))
-            share = float(np.clip((z - middles[right - 1]) / (middles[right] - middles[right - 1]), 0.0, 1.0))
-            vector = np.zeros_like(self.shape.vector)
-            for k, weight in ((right - 1, 1.0 - share), (right, share)):
-                if weight > 0:
-                    if k not in at:
-                        at[k] = self.vector(self._sizes(one, spans[k][0]))
-                    vector = vector + weight * at[k]
-            seen[z] = self._parts(vector), self._maps(vector)
-        return [seen[z] for z in heights], [ends <= z for z in heights]
-
-    def _sizes(self, one: Person, vertebra: str) -> dict[str, float]:
-        """The inputs of a person at another vertebra, where sizes that are drawn have the same ranks."""
-        here = self.inputs(one)
-        case = self.nodes.case
-        if vertebra == _serves(case).vertebra:
-            return here
-        there = _anatomy(case.but(anatomy=case.anatomy.but(vertebra=vertebra)), one.seed, one.index)
-        return {**here, **{name: float(size) for name in population.DRAWN if (size := getattr(there, name)) is not None}}
-
-    def _maps(self, vector: Floats) -> tuple[Floats, Floats]:
-        """``column`` and ``steps``, A."""
-        count, own = self.shape.steps.size, self.shape.column
-        return np.exp(vector[-count - own.size : -count]).reshape(own.shape), np.exp(vector[-count:])
 
     def _parts(self, vector: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Felt, curve, discomfort and amplitude in A and weights; thresholds above the ceiling are inf."""
@@ -853,18 +773,6 @@ class Surrogate:
         factor = np.geomspace(0.5, min(highest, 10.0), 4 * SWEPT)
         kept = self._kept[i](np.concatenate([pair(f * amplitude, [main]) for f in factor]))
         return inhibition, crossing(factor, kept)
-
-
-def _measured(program: Program, amplitude: float) -> Program:
-    """A program that holds a voltage, with the current that this is."""
-    if program.amplitude.voltage is None or not np.isfinite(amplitude):
-        return program
-    return program.model_copy(update={"amplitude": replace(program.amplitude, voltage=None, current=amplitude)})
-
-
-def _raised(planned: Case, case: Case) -> float:
-    """How much higher the leads of a case lie than planned, m."""
-    return float(np.mean([there.tip_offset - here.tip_offset for here, there in zip(planned.leads, case.leads, strict=True)]))
 
 
 def _share_at(line: Floats, level: float) -> float:
@@ -983,8 +891,9 @@ def reference_nodes(share: float = 1.0) -> tuple[Nodes, Nodes]:
     return plan(case, share=share), plan(case.but(programs=[third]), csf=3, lateral=(-1.0, 0.0, 1.0), share=share, minor=())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """``reference``: the population of data/reach_reference.csv; ``error``: the surrogate beside the full chain."""
+def main(arguments: Sequence[str] | None = None, reach: Callable[[Surrogate, Person], Iterable[Reach]] = Surrogate.reach) -> None:
+    """``reference``: the population of data/reach_reference.csv (``epidura.virtual_sessions`` makes the whole of it); ``error``: the surrogate beside
+    the full chain. ``reach``: what goes into the reference of each person."""
     parser = argparse.ArgumentParser(prog="python -m epidura.virtual", description=main.__doc__)
     parser.add_argument("what", choices=("reference", "error"))
     parser.add_argument("--folder", type=Path, required=True, help="of the runs; those in it are not run again")
@@ -1002,7 +911,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             people = [person(one.nodes.case, TRIED, i) for i in range(chosen.patients or 16)]
             print(error_table(surrogate_error(one, people, chosen.folder, say)))
         return
-    found = [[reach for one in made for reach in one.reach(person(one.nodes.case, COHORT, i))] for i in range(chosen.patients or 400)]
+    found = [[each for one in made for each in reach(one, person(one.nodes.case, COHORT, i))] for i in range(chosen.patients or 400)]
     rows = quantiles(found)
     with chosen.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

@@ -11,6 +11,7 @@ from tiny_case import TINY
 import epidura as ep
 from epidura import programming as pg
 from epidura import study, virtual
+from epidura import virtual_sessions as vs
 from epidura.errors import BadInput, BadTable
 from epidura.product import Canal, LeadField
 from epidura.program import Program
@@ -56,6 +57,11 @@ def found(result) -> pg.Session:
 def surrogate(case) -> virtual.Surrogate:
     nodes = virtual.plan(case, csf=2, lateral=(-1.0, -2 / 9, 1.0), minor=())
     return virtual.Surrogate(nodes, virtual.compute(nodes))
+
+
+@pytest.fixture(scope="module")
+def programmer(surrogate) -> vs.Programmer:
+    return vs.Programmer(surrogate)
 
 
 def standing(case) -> virtual.Person:
@@ -208,8 +214,8 @@ def test_stepping_along_a_lead_changes_nothing_for_the_columns(result):
         np.testing.assert_allclose(other, felt[0], rtol=0.02)
 
 
-def test_a_session_between_the_nodes_is_that_of_the_chain(case, found, surrogate):
-    ((by_lines, reach),) = surrogate.sessions(standing(case))
+def test_a_session_between_the_nodes_is_that_of_the_chain(case, found, surrogate, programmer):
+    ((by_lines, reach),) = programmer.hold(standing(case))
     assert [one.combination.words for one in by_lines.tried] == [one.combination.words for one in found.tried]
     for mine, full in zip(by_lines.tried, found.tried, strict=True):
         assert mine.perception == pytest.approx(full.perception, rel=0.02)
@@ -220,27 +226,27 @@ def test_a_session_between_the_nodes_is_that_of_the_chain(case, found, surrogate
     assert reach.coverage >= surrogate.reach(standing(case))[0].coverage - 0.05 - 1e-9
 
 
-def test_kept_contacts_reach_what_they_reach_without_a_session(case, surrogate):
-    ((session, reach),) = surrogate.sessions(standing(case), keep=True)
+def test_kept_contacts_reach_what_they_reach_without_a_session(case, surrogate, programmer):
+    ((session, reach),) = programmer.hold(standing(case), keep=True)
     plain = surrogate.reach(standing(case))[0]
     assert len(session.tried) == 1
     assert replace(reach, inhibition={}) == replace(plain, inhibition={}) or reach.perception == pytest.approx(plain.perception)
     assert reach.coverage == plain.coverage
 
 
-def test_a_lead_that_has_moved_is_won_back_by_the_next_contact(case, surrogate):
+def test_a_lead_that_has_moved_is_won_back_by_the_next_contact(case, programmer):
     # ten kHz aims at a disc: a lead that slid down by one contact takes the contact above
     one = standing(case)
     ruled = pg.rules(Program.model_validate(TEN))
     aim = pg.aims(case, ruled)
-    options = surrogate.sessions(one)[0][0].tried
+    options = programmer.hold(one)[0][0].tried
     first, later = (pg.choose(options, ruled, aim, shift)[0] for shift in (0.0, -7e-3))
     assert options[later].combination.height == pytest.approx(options[first].combination.height + 7e-3)
 
 
-def test_dermatomes_above_the_cathode_are_not_felt(case, surrogate):
+def test_dermatomes_above_the_cathode_are_not_felt(case, programmer):
     segments = {span.name: span.z0 for span in case.anatomy.level().cord.segments}
-    ((high, _),), ((low, _),) = surrogate.sessions(standing(case), keep=True), surrogate.sessions(standing(case), caudal=45e-3, keep=True)
+    ((high, _),), ((low, _),) = programmer.hold(standing(case), keep=True), programmer.hold(standing(case), caudal=45e-3, keep=True)
     height = high.tried[0].combination.height - 45e-3
     for name, before, after in zip(high.dermatomes, high.tried[0].felt, low.tried[0].felt, strict=True):
         assert segments[name] <= height + 45e-3  # all of the nodes' run there
@@ -253,18 +259,18 @@ def test_sizes_along_the_spine_are_those_of_the_same_ranks():
     nodes = virtual.plan(case, csf=2, lateral=(-1.0, 1.0), minor=())
     made = virtual.Surrogate(nodes, virtual.compute(nodes))
     one = virtual.person(case, 3, 4)
-    assert made._sizes(one, "T9") == made.inputs(one)
+    assert vs.Programmer(made)._sizes(one, "T9") == made.inputs(one)
     row, own = table("vertebrae").row(vertebra="T8"), table("vertebrae").row(vertebra="T9")
-    above = made._sizes(one, "T8")
+    above = vs.Programmer(made)._sizes(one, "T8")
     z = (made.inputs(one)["dorsal_csf"] * 1e3 - float(own["dcsf_mm"])) / float(own["dcsf_sd"])
     assert (above["dorsal_csf"] * 1e3 - float(row["dcsf_mm"])) / float(row["dcsf_sd"]) == pytest.approx(z, abs=2e-3)
     # a lead further up lies under more fluid at T8 than at T9, so it is felt later
-    ((here, _),), ((up, _),) = made.sessions(one, keep=True), made.sessions(one, caudal=-20e-3, keep=True)
+    ((here, _),), ((up, _),) = vs.Programmer(made).hold(one, keep=True), vs.Programmer(made).hold(one, caudal=-20e-3, keep=True)
     assert up.tried[0].perception > here.tried[0].perception
 
 
-def test_the_same_person_is_programmed_the_same(surrogate, case):
-    one, other = (surrogate.sessions(virtual.person(case, 3, i))[0] for i in (5, 5))
+def test_the_same_person_is_programmed_the_same(programmer, case):
+    one, other = (programmer.hold(virtual.person(case, 3, i))[0] for i in (5, 5))
     assert one[0].chosen == other[0].chosen
     assert replace(one[1], closing=0.0) == replace(other[1], closing=0.0)
     assert one[0].words == other[0].words
@@ -274,7 +280,7 @@ def test_nodes_without_maps_hold_no_session(case, surrogate):
     bare = virtual.Surrogate(surrogate.nodes, {node.key: replace(virtual.outcome(ep.run(node.case, check_field=False)))
                                                for node in surrogate.nodes.plan})
     with pytest.raises(BadInput, match="the nodes were not mapped, so no session can be held"):
-        bare.sessions(standing(case))
+        vs.Programmer(bare).hold(standing(case))
 
 
 def test_leads_placed_anew_lie_elsewhere_in_the_same_person():
@@ -296,3 +302,32 @@ def test_a_map_survives_a_file(tmp_path, surrogate):
     again = virtual.Outcome.load(tmp_path / "one.npz")
     assert pg.from_text(str(again.tried[0])) == surrogate.tried
     np.testing.assert_array_equal(again.vector, kept.vector)
+
+
+# --- the command ---
+
+
+def test_the_command_tells_what_was_tried_and_writes_the_case(tmp_path, capsys, found):
+    import json
+
+    import yaml
+
+    from epidura.cli_session import session
+
+    path, changed = tmp_path / "case.yaml", tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump({**FIXED, "gate": {"seeds": 2}, "firing": {"fibres": 8}}))
+    session(path, changed, as_json=True)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["chosen"] == found.best.combination.words
+    assert [one["words"] for one in told["tried"]] == [one.combination.words for one in found.tried]
+    own = told["tried"][0]
+    assert own["amplitude_mA"] == pytest.approx(1e3 * found.tried[0].amplitude, abs=1e-4)
+    felt = sum(level is not None and level <= own["amplitude_mA"] + 1e-4 for level in own["felt_from_mA"].values())
+    assert felt / len(own["felt_from_mA"]) == pytest.approx(own["coverage"], abs=1e-4)
+    new = ep.read(changed)
+    assert dict(new.programs[0].contacts) == dict(found.best.combination.contacts)
+    assert (new.gate.seeds, new.firing.fibres) == (2, 8)  # all else is as it was
+    session(path)
+    said = capsys.readouterr().out
+    assert "as written: 4-5+" in said
+    assert f"chosen: {found.best.combination.words}" in said
