@@ -67,13 +67,13 @@ def show(one: Session) -> None:
     for name in ("contacts", "perception", "discomfort", "runs at", "pain covered", "at most", "beside the pain"):
         table.add_column(name, justify="left" if name == "contacts" else "right")
     for k, tried in enumerate(one.tried):
-        own = "as written: " if k == 0 else ""
         cells = [_said(1e3 * value, "mA") for value in (tried.perception, tried.discomfort, tried.amplitude)]
         cells += [_said(100 * value, "%") for value in (tried.coverage, tried.coverable, tried.spill)]
-        table.add_row(own + tried.combination.words, *cells, style="bold" if k == one.chosen else None)
+        table.add_row(tried.combination.words, *cells, style="bold" if k == one.chosen else None)
     out.print(table)
     for words in one.words:
         out.print(f"rule: {words}", style="dim", markup=False)
+    out.print(f"as written: {one.tried[0].combination.words}", markup=False)
     out.print(f"chosen: {one.best.combination.words}", markup=False)
 
 
