@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epidura import cli_cohort, cli_outcome
+from epidura import cli_cohort, cli_outcome, cli_session
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ bench = typer.Typer(add_completion=False, help="Measure how fast Epidura is on t
 app.add_typer(bench, name="bench")
 app.command()(cli_outcome.trial)
 app.command()(cli_cohort.cohort)
+app.command()(cli_session.session)
 out, err = Console(), Console(stderr=True)
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]
