@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epidura import cli_clinic, cli_cohort, cli_outcome, cli_serve
+from epidura import cli_clinic, cli_cohort, cli_outcome, cli_serve, cli_session
 from epidura.errors import BadInput, EpiduraError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ app.add_typer(cli_clinic.clinic, name="clinic")
 app.command()(cli_outcome.trial)
 app.command()(cli_cohort.cohort)
 app.command()(cli_serve.serve)
+app.command()(cli_session.session)
 out, err = Console(), Console(stderr=True)
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="A case in YAML.", show_default=False)]

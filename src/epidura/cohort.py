@@ -23,7 +23,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,22 @@ import yaml
 from numpy.typing import NDArray
 
 import epidura
-from epidura import stages, units, virtual
+from epidura import cohort_costs, cohort_reach, stages, units, virtual
 from epidura.anatomy import population
+from epidura.battery import YEAR
 from epidura.case import Case
+from epidura.cohort_reach import Reached, Spot
 from epidura.cohort_study import Replicate, Study, Treatment, live, read_study, replicate
 from epidura.cohort_summary import SEEN, TABLES, Tables, errors, summarise
 from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.evidence.posterior import posterior
+from epidura.lead_moves import Moved
 from epidura.outcome import reach_factor
 from epidura.reach import Reach, reaches
 from epidura.recipe import read_recipe
 from epidura.study import run, versions
 from epidura.tasks import Outcome, Task, run_tasks
+from epidura.virtual_sessions import Programmer
 from epidura.workers import Workers
 
 Floats = NDArray[np.float64]
@@ -62,12 +66,13 @@ LOAD = "epidura.cohort:get_ready"
 
 # --- tasks ---
 
-LATER = ("cohort", "stages.py", "costs.py", "outcome.py", "outlook.py", "quality_of_life.py", "eq5d.py", "trial.py", "evidence/", "tasks.py",
-         "workers.py", "data/outcome_", "data/stage", "data/costs", "data/trial", "data/reach_reference")
+LATER = ("cohort", "virtual_sessions.py", "lead_moves.py", "stages.py", "costs.py", "outcome.py", "outlook.py", "quality_of_life.py", "eq5d.py",
+         "trial.py", "evidence/", "tasks.py", "workers.py", "data/outcome_", "data/stage", "data/costs", "data/trial", "data/reach_reference",
+         "data/programming_rules")
 """Sources that the runs of the chain do not hang on."""
 SHOWN = ("cli", "bench/", "report.py", "gate_page.py", "outcome_page.py", "cohort_page.py", "program_page.py", "figures.py", "bodymap.py",
-         "export.py")
-"""Sources that only show."""
+         "export.py", "clinic/", "api/", "fhir.py", "compare.py")
+"""Sources that only show, or that keep the record of real patients."""
 
 
 @cache
@@ -136,7 +141,8 @@ def compared(study: Study) -> list[virtual.Person]:
 def node_run(case: dict[str, Any], sources: str) -> bytes:
     """What the surrogate needs of one run, as an npz file."""
     _same_code(True, sources)
-    found = virtual.outcome(_run(case))
+    result = _run(case)
+    found = virtual.outcome(result, tried=virtual.mapping(result))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "node.npz"
         found.save(path)
@@ -151,6 +157,20 @@ def chain_run(case: dict[str, Any], sources: str) -> bytes:
 
 def _run(case: dict[str, Any]) -> Any:
     return run(read_recipe(Case, case), check_field=False)
+
+
+def session_run(case: dict[str, Any], sources: str) -> bytes:
+    """What programs reach in a person after a session, by the full chain, as JSON."""
+    _same_code(False, sources)
+    return cohort_reach.to_text(cohort_reach.by_chain(read_recipe(Case, case))).encode()
+
+
+def person_tasks(study: Study, people: Sequence[virtual.Person]) -> list[Task]:
+    """The full chain of the people of a study, with a session where one is held."""
+    if study.programming == "as-written":
+        return chain_tasks(study, people)
+    return [Task(_hash("session", one.case.key(), code(False)), session_run, {"case": one.case.model_dump(mode="json"), "sources": code(False)},
+                 ".json") for one in people]
 
 
 def batches(count: int, size: int) -> Iterator[range]:
@@ -175,8 +195,8 @@ def _study(text: str) -> Study:
 
 
 @lru_cache(maxsize=2)
-def _surrogate(text: str, home: str) -> virtual.Surrogate:
-    return surrogate(_study(text), home)
+def _programmer(text: str, home: str) -> Programmer:
+    return Programmer(surrogate(_study(text), home))
 
 
 def surrogate(study: Study, home: str | Path) -> virtual.Surrogate:
@@ -197,51 +217,67 @@ def batch_run(path: Path, study: str, first: int, end: int, sources: str) -> Non
     _same_code(False, sources)
     one, home = _study(study), Path(path).parent.parent
     numbers = list(range(first, end))
-    people = [_person(one, i) for i in numbers]
-    found = [_reached(one, who, study, home) for who in people]
-    _write(_rows(one, numbers, people, found, _worlds(study)), path)
+    people = [cohort_reach.persons(one.around, one.seed, i) for i in numbers]
+    found = [_reached(one, both, study, home) for both in people]
+    lives = _programmer(study, str(home)).battery_lives() if one.surrogate.by == "surrogate" else ()
+    _write(_rows(one, numbers, people, found, _worlds(study), lives), path)
 
 
-def _person(study: Study, i: int) -> virtual.Person | None:
-    """None where the lead does not fit into this person."""
-    try:
-        return virtual.person(study.around, study.seed, i)
-    except BadGeometry:
-        return None
+Persons = tuple[virtual.Person | None, virtual.Person | None]
 
 
-def _reached(study: Study, who: virtual.Person | None, text: str, home: Path) -> tuple[Reach, ...] | None:
-    if who is None:
-        return None
+def _reached(study: Study, people: Persons, text: str, home: Path) -> Reached:
+    session = study.programming == "session"
     if study.surrogate.by == "surrogate":
-        return _surrogate(text, str(home)).reach(who)
-    (task,) = chain_tasks(study, [who])
-    return tuple(Reach(**each) for each in json.loads(task.path(home).read_text(encoding="utf-8")))
+        return cohort_reach.between_nodes(_programmer(text, str(home)), people, session)
+    spots: list[tuple[Spot, ...] | None] = []
+    for who in people:
+        if who is None:
+            spots.append(None)
+            continue
+        (task,) = person_tasks(study, [who])
+        kept = task.path(home).read_text(encoding="utf-8")
+        spots.append(cohort_reach.from_text(kept) if session else tuple(
+            cohort_reach.plain(Reach(**each), who.case, i) for i, each in enumerate(json.loads(kept))))
+    return Reached(*spots)
 
 
 REACHED = {"coverage": "1", "coverable": "1", "spill": "1", "usage_range": "1", "margin": "1", "recruited": "1", "closing": "1", "amplitude": "A",
            "perception": "A", "discomfort": "A"}
 LIVED = ("baseline", "index_before", "expectation", "adherence", "tried", "passed", "failure", "trial_relief", "trial_infection", "trial_migration",
          "trial_dural_puncture", "trial_haematoma", "implanted", "dural_puncture", "haematoma", "pocket_pain", "infection", "loss", "salvage",
-         "second_loss", "explant", "explant_reason", "battery_life")
+         "second_loss", "migration", "migration_revised", "explant", "explant_reason", "battery_life")
 
 
-def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person | None], found: Sequence[tuple[Reach, ...] | None],
-          worlds: Sequence[Replicate]) -> Any:
-    """The table of a batch: arm by arm, patient by patient, replicate by replicate."""
+def _rows(study: Study, numbers: Sequence[int], people: Sequence[Persons], found: Sequence[Reached], worlds: Sequence[Replicate],
+          lives: Sequence[tuple[float, float] | None] = ()) -> Any:
+    """The table of a batch: arm by arm, patient by patient, replicate by replicate. ``lives``: of the generator in years, per program."""
     import pyarrow as pa
 
     who, n, count = stages.cohort(study.seed, list(numbers)), len(numbers), len(worlds)
     nothing = dict.fromkeys((*population.DRAWN, "lateral", "tip"), np.nan)
-    bodies = [nothing if one is None else {**{name: float(getattr(one.case.anatomy, name, None) or np.nan) for name in population.DRAWN},
-                                           "lateral": one.lateral, "tip": one.tip} for one in people]
-    areas = ["" if one is None or one.case.patient is None else " ".join(one.case.patient.pain.areas) for one in people]
+    someone = [first or anew for first, anew in people]
+    areas = ["" if one is None or one.case.patient is None else " ".join(one.case.patient.pain.areas) for one in someone]
     draws = np.stack([who.uniform("reach", 3, place=r) for r in range(count)], axis=1)
+    held = study.programming == "session"
     tables = []
     for arm, treated in zip(study.arms, study.treatments, strict=True):
-        at = [None if one is None or treated.program is None else one[treated.program] for one in found]
-        factor = np.array([_factor(one, draw, treated) for one, draw in zip(at, draws, strict=True)])
-        lived = [live(study, treated, arm, who, factor[:, r], world).data for r, world in enumerate(worlds)]
+        stays = treated.procedure.has_trial and treated.procedure.technique != "percutaneous"
+        bodies = [nothing if one is None else {**{name: float(getattr(one.case.anatomy, name, None) or np.nan) for name in population.DRAWN},
+                                               "lateral": one.lateral, "tip": one.tip}
+                  for one in (pair[0 if stays else 1] for pair in people)]
+        spots = [[None if each is None or treated.program is None else each[treated.program] for each in one.stages(treated.procedure)]
+                 for one in found]
+        of_trial, factor, of_moved_trial, of_moved = (np.array([_factor(one[k], draw, treated, held) for one, draw in zip(spots, draws, strict=True)])
+                                                      for k in range(4))
+        # where a moved lead is not known, or was never placed, it reaches what it did
+        of_moved_trial, of_moved = (np.where([[one[k] is None] for one in spots], before, after)
+                                    for k, before, after in ((2, of_trial, of_moved_trial), (3, factor, of_moved)))
+        follows = treated.program is not None and any(one[3] is not None for one in spots)
+        treated = _with_life(treated, lives)
+        runs = [live(study, treated, arm, who, factor[:, r], world, of_trial[:, r],
+                     Moved(of_moved[:, r], of_moved_trial[:, r]) if follows else None) for r, world in enumerate(worlds)]
+        lived, at = [one.data for one in runs], [None if one[1] is None else one[1].reach for one in spots]
         columns: dict[str, tuple[Any, str]] = {
             "arm": (np.repeat(arm.name, n * count), ""), "patient": (np.repeat(np.array(numbers, np.int64), count), ""),
             "replicate": (np.tile(np.arange(count, dtype=np.int32), n), ""), "draw": (np.tile(np.array([w.draw for w in worlds], np.int32), n), ""),
@@ -250,8 +286,18 @@ def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person 
         columns |= {name: (np.repeat([np.nan if one is None else getattr(one, name) for one in at], count), unit) for name, unit in REACHED.items()}
         columns["inhibition"] = np.repeat([np.nan if one is None else one.inhibition.get(HYPOTHESIS, np.nan) for one in at], count), "1"
         columns["reach_factor"] = factor.ravel(), "1"
+        columns |= {name: (values.ravel(), "1") for name, values in (("tried_reach_factor", of_trial), ("moved_reach_factor", of_moved))}
+        columns["tried_coverage"] = np.repeat([np.nan if one[0] is None else one[0].reach.coverage for one in spots], count), "1"
+        columns["as_written_coverage"] = np.repeat([np.nan if one[1] is None else one[1].as_written for one in spots], count), "1"
+        columns["contacts"] = np.repeat(["" if one[1] is None else one[1].contacts for one in spots], count), ""
+        columns["combinations_tried"] = np.repeat(np.array([0 if one[1] is None else one[1].tried for one in spots], np.int32), count), ""
         columns |= {name: (_by_patient(lived, name), stages.DECLARED[name][1]) for name in LIVED}
         columns["revisions"] = np.isfinite(np.stack([one.revision.values for one in lived], axis=1)).sum(-1).ravel().astype(np.int32), ""
+        if study.costs is not None:
+            bills = [study.costs.columns(one) for one in runs]
+            for name in ("cost", "qaly", *cohort_costs.PARTS):
+                unit = "year" if name == "qaly" else study.costs.currency
+                columns[name] = np.stack([one[name][0] if name in one else np.zeros(n) for one in bills], axis=1).ravel(), unit
         columns |= {name: (_by_patient(lived, name), stages.DECLARED[name][1]) for name in SEEN}
         tables.append(pa.table([_array(values) for values, _ in columns.values()],
                                schema=pa.schema([pa.field(name, _array(values).type, metadata={"units": unit} if unit else None)
@@ -259,13 +305,22 @@ def _rows(study: Study, numbers: Sequence[int], people: Sequence[virtual.Person 
     return pa.concat_tables(tables)
 
 
-def _factor(one: Reach | None, draw: Floats, treated: Treatment) -> Floats:
+def _with_life(treated: Treatment, lives: Sequence[tuple[float, float] | None]) -> Treatment:
+    """With the life of the generator at the program of an arm, where it is known and the study does not say another."""
+    life = None if treated.program is None or not lives else lives[treated.program]
+    if life is None or treated.procedure.battery_life is not None or treated.procedure.rechargeable:
+        return treated
+    own: stages.Procedure = treated.procedure.but(battery_life=[f"{end * YEAR!r} s" for end in life])
+    return replace(treated, procedure=own)
+
+
+def _factor(spot: Spot | None, draw: Floats, treated: Treatment, session: bool = False) -> Floats:
     """(replicates,) on the neural effect of a patient, from (replicates, 3) own draws; 0 where the program cannot be set or the lead not placed."""
     if treated.program is None:
         return np.ones(len(draw))
-    if one is None or not np.isfinite(one.amplitude):
+    if spot is None or not np.isfinite(spot.reach.amplitude):
         return np.zeros(len(draw))
-    return reach_factor(one, draw[:, :2], draw[:, 2], treated.tried or treated.therapy)
+    return reach_factor(spot.reach, draw[:, :2], draw[:, 2], treated.tried or treated.therapy, session)
 
 
 def _by_patient(lived: Sequence[Any], name: str) -> Any:
@@ -345,8 +400,8 @@ def run_study(study: Study, patients: int, folder: str | Path, workers: int | Wo
             work([*node_tasks(study), *chain_tasks(study, compared(study))], crew, part(0.0, 0.6, "runs of the chain"), "runs of the chain")
             found = _compare(study, tasks)
         else:
-            everyone = [one for one in (_person(study, i) for i in range(patients)) if one is not None]
-            work(chain_tasks(study, everyone), crew, part(0.0, 0.6, "full chain of every person"), "persons")
+            everyone = [one for i in range(patients) for one in cohort_reach.persons(study.around, study.seed, i) if one is not None]
+            work(person_tasks(study, everyone), crew, part(0.0, 0.6, "full chain of every person"), "persons")
             found = []
         if crew != 1 or cluster is not None:  # summary and page need libraries that are slow to read, and this process has nothing to do
             threading.Thread(target=lambda: [importlib.import_module(name) for name in ("scipy.stats", "epidura.cohort_page")]).start()

@@ -22,13 +22,16 @@ WORDS = {"coverage": "painful dermatomes covered", "coverable": "painful dermato
          "expectation": "own place in expectation", "adherence": "share of days stimulated"}
 
 
+TRIED_FIRST = " (trial stage first against implanting directly)"
+
+
 def render(found: Mapping[str, Any]) -> str:
     """The page as text, from the summary of ``cohort.summarise``: no file or address outside it is needed to show it."""
     from plotly.offline import get_plotlyjs
 
     css = (files("epidura") / "data" / "report.css").read_text("utf-8")
-    body = "\n".join([_head(found), _responders(found), _cumulative(found), _two_stages(found), _explants(found), _who_fails(found), _chain(found),
-                      _foot(found)])
+    body = "\n".join([_head(found), _responders(found), _cumulative(found), _two_stages(found), _explants(found), _costs(found),
+                      _who_fails(found), _programming(found), _chain(found), _foot(found)])
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
             f"<title>{escape(found['title'])} · Epidura</title>\n<style>{css}</style>\n<script>{get_plotlyjs()}</script>\n"
             f"</head><body><main>\n{body}\n</main></body></html>\n")
@@ -175,6 +178,95 @@ def _who_fails(found: Mapping[str, Any]) -> str:
     words = ('<p class="small">Means over patients and replicates, the largest difference first. In the model, relief comes from pain, expectation, '
              "own answer and reach; anatomy acts through what the program reaches. That is an assumption, not a finding.</p>")
     return f"<section><h2>Who fails, and why</h2>{''.join(parts)}{words}</section>"
+
+
+def _programming(found: Mapping[str, Any]) -> str:
+    told = [(arm["name"], arm["programming"]) for arm in found["arms"] if arm.get("programming")]
+    if not told:
+        return ""
+    rows = [[escape(name), str(of["tried"]), _share(of["changed"]), _share(of["coverage_as_written"]), _share(of["coverage"]),
+             escape(", ".join(f"{words} ({share:.0%})" for words, share in of["commonest"])), _share(of["moved"]), _share(of["revised"])]
+            for name, of in told]
+    head = ("arm", "combinations tried", "people with other contacts than written", "painful dermatomes covered as written", "covered as chosen",
+            "commonest choices", "leads that moved, of the implanted", "of these revised")
+    held = any(of["by"] == "session" for _, of in told)
+    words = ("A programming session tries the combinations that step along the lead, and keeps one by the rules of data/programming_rules.csv. "
+             if held else "Programs keep the contacts of the case. ")
+    return (f"<section><h2>Programming</h2>{_table(head, rows, 'dense')}"
+            f'<p class="small">{words}The leads of the definitive stage. Means over patients. Leads that moved are programmed anew; where too '
+            "little of the reach is won back they are revised.</p></section>")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _costs(found: Mapping[str, Any]) -> str:
+    of = found.get("costs")
+    if of is None:
+        return ""
+    unit = escape(of["currency"])
+    items = [row["item"] for row in of["prices"]]
+    prices = _table(("unit cost", "per", unit, "evidence", "source"),
+                    [[escape(row["item"]), row["per"], _amount(row["price"]), escape(row["evidence"]), escape(row["source"])]
+                     for row in of["prices"]], "dense")
+    bills = _table(("arm", f"cost, {unit} a patient", "QALYs a patient", *(escape(item) for item in items)),
+                   [[escape(arm["name"]), _span(arm["cost"], _amount), _span(arm["qaly"], lambda x: f"{x:.3f}".replace("-", "−")),
+                     *(_amount(arm["parts"][item]) if item in arm["parts"] else "–" for item in items)] for arm in of["arms"]], "dense")
+    rows = [[escape(f"{one['new']} against {one['old']}") + (TRIED_FIRST if one["why"] == "trial stage" else ""),
+             _span(one["cost"], _amount), _span(one["qaly"], lambda x: f"{x:.4f}".replace("-", "−")), _per_qaly(one, unit), _verdicts(one["shares"]),
+             ", ".join(f"{share:.0%} at {_amount(value)}" for value, share in one["acceptable"]) or "–"] for one in of["comparisons"]]
+    head = ("comparison", f"more cost, {unit}", "more QALYs", "cost of a QALY", "share of the draws", "worth its cost")
+    words = (f"Until {of['months']:g} months after the verdict, discounted at {of['discount']:.1%} a year. Mean and 95 % interval over draws of the "
+             "model and drawings of the patients. No ratio is given where one arm is better on both sides, and no interval of a ratio where the "
+             "draws do not agree on which side they lie.")
+    return (f"<section><h2>Cost and QALYs</h2>{bills}{_table(head, rows, 'dense')}{_figure(plane(of), 'plane')}{prices}"
+            f'<p class="small">{words}</p></section>')
+
+
+def plane(of: Mapping[str, Any]) -> go.Figure:
+    """The cost-effectiveness plane: every draw of each comparison, means, and lines of what a QALY may cost."""
+    figure = go.Figure()
+    figure.layout.template = "none"
+    for one, colour in zip(of["comparisons"], COLOURS * 4, strict=False):
+        name = plain(f"{one['new']} against {one['old']}")
+        x, y = ([point[k] for point in one["points"]] for k in (0, 1))
+        figure.add_scatter(x=x, y=y, mode="markers", name=name, legendgroup=name, hoverinfo="skip",
+                           marker={"color": _faint(colour, 0.35), "size": 5})
+        figure.add_scatter(x=[one["qaly"]["mean"]], y=[one["cost"]["mean"]], mode="markers", showlegend=False, legendgroup=name, name=name,
+                           marker={"color": colour, "size": 13, "symbol": "diamond", "line": {"color": "white", "width": 1.5}},
+                           hovertemplate="%{x:.4f} QALYs, %{y:,.0f}<extra></extra>")
+    reach = max((abs(point[0]) for one in of["comparisons"] for point in one["points"]), default=0.0) or 0.01
+    for value in dict.fromkeys(value for one in of["comparisons"] for value, _ in one["acceptable"]):
+        figure.add_scatter(x=[-reach, reach], y=[-reach * value, reach * value], mode="lines", showlegend=False, hoverinfo="skip",
+                           line={"color": IDLE, "width": 1, "dash": "dot"})
+    style(figure, "Cost-effectiveness plane: every draw", height=440, legend={"orientation": "h", "y": -0.24}, showlegend=True)
+    figure.update_layout(margin={"b": 90})
+    figure.update_xaxes(title="more QALYs a patient", zeroline=True, zerolinecolor=IDLE)
+    figure.update_yaxes(title=f"more cost a patient, {plain(of['currency'])}", zeroline=True, zerolinecolor=IDLE)
+    return figure
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 100 else f"{value:.4g}".replace("-", "−")
+
+
+def _span(value: Mapping[str, Any], form: Any) -> str:
+    low, high = value["interval_95"]
+    return f"<strong>{form(value['mean'])}</strong>\u00a0<small>({form(low)}\u00a0to\u00a0{form(high)})</small>"
+
+
+def _per_qaly(one: Mapping[str, Any], unit: str) -> str:
+    if one["ratio"] is None:
+        return escape(one["verdict"])
+    interval = one["interval_95"]
+    more = f"\u00a0<small>({_amount(interval[0])}\u00a0to\u00a0{_amount(interval[1])})</small>" if interval else ""
+    saved = " saved for each QALY less" if one["verdict"] == "saves and loses" else ""
+    return f"<strong>{_amount(one['ratio'])} {unit}</strong>{saved}{more}"
+
+
+def _verdicts(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares.items() if share > 0)
 
 
 def _chain(found: Mapping[str, Any]) -> str:

@@ -18,9 +18,12 @@ from pydantic import Field, field_validator, model_validator
 from epidura import quality_of_life as life
 from epidura import stages, virtual
 from epidura.case import Case
+from epidura.cohort_costs import Costs
 from epidura.errors import BadCase, BadInput, nearest
 from epidura.evidence.model import UNSTIMULATED, Arm, therapies, unfitted_dose
 from epidura.evidence.posterior import posterior
+from epidura.generator import generator
+from epidura.lead_moves import Moved
 from epidura.outcome import therapy_of
 from epidura.outlook import valued
 from epidura.recipe import Recipe, load, read_recipe
@@ -97,6 +100,8 @@ class Study(Recipe):
         replicates: draws of the posterior, each shared by all patients.
         batch: patients of a task.
         surrogate: how reach is found.
+        programming: ``session``: the contacts of the programs are those that a programming session finds best in each person; ``as-written``.
+        costs: unit costs, for cost per QALY; nothing is counted without.
         country: of the value set of EQ-5D-5L.
     """
 
@@ -110,6 +115,8 @@ class Study(Recipe):
     replicates: int = Field(20, ge=1, le=1000)
     batch: int = Field(50, ge=1, le=10_000)
     surrogate: Lines = Lines()
+    programming: Literal["session", "as-written"] = "session"
+    costs: Costs | None = None
     country: str = "England"
 
     @field_validator("months")
@@ -140,6 +147,8 @@ class Study(Recipe):
         treated = self.treatments
         if self.blinding == "sham" and not any(one.therapy == "sham" for one in treated):
             raise BadCase("blinding", "blinded against sham, but no arm is sham", got="sham", allowed="open, active, or an arm with therapy: sham")
+        if self.costs is not None:
+            self.costs.check(names, [one.procedure for one in treated])
         if self.surrogate.by == "surrogate":
             self.nodes  # noqa: B018  refused here, not after hours
         return self
@@ -197,6 +206,11 @@ def _treatment(case: Case, around: Case, arm: StudyArm, where: str) -> Treatment
     computed = stand_in or own
     if asked == "sham":
         given.setdefault("tried", computed)
+    if index is not None and case.generator is not None:
+        rechargeable = generator(case.generator).battery == "rechargeable"
+        if given.setdefault("rechargeable", rechargeable) is not rechargeable:
+            raise BadCase(f"{where}.procedure.rechargeable", f"the generator of the case, {case.generator}, says otherwise",
+                          got=given["rechargeable"], allowed=str(rechargeable).lower(), hint="leave it out")
     try:
         procedure: stages.Procedure = read_recipe(stages.Procedure, {**given, "therapy": "sham" if asked else computed})
     except BadInput as failure:
@@ -260,16 +274,19 @@ def replicate(study: Study, r: int) -> Replicate:
                      life.parameters(stream("quality of life").random(len(life.uncertain()))))
 
 
-def live(study: Study, treated: Treatment, arm: StudyArm, who: stages.Cohort, factor: Floats, world: Replicate) -> stages.Stages:
+def live(study: Study, treated: Treatment, arm: StudyArm, who: stages.Cohort, factor: Floats, world: Replicate, tried: Floats | None = None,
+         moved: Moved | None = None) -> stages.Stages:
     """Patients in one arm of one world.
 
     Args:
-        factor: (n,) on the neural effect, by what the program reaches in each.
+        factor: (n,) on the neural effect, by what the program reaches in each with the leads of the definitive stage.
+        tried: (n,) the same with those of the trial stage; as ``factor`` if left out.
+        moved: the same once leads have moved.
     """
     p = dict(world.parameters)
     if treated.stand_in:
         p[f"neural {treated.stand_in}"] = world.unfitted[treated.tried or treated.therapy]
     of = study.population
     people = Arm(study.title, arm.name, treated.therapy, "", study.blinding, arm.novel, "none", of.baseline, of.baseline_sd, of.least)
-    return stages.simulate(treated.procedure, who, p, people, months=study.months, reach=factor, context_scale=world.context,
-                           neural_scale=world.neural, country=study.country, practice=world.practice, use=world.use)
+    return stages.simulate(treated.procedure, who, p, people, months=study.months, reach=factor, tried_reach=tried, moved=moved,
+                           context_scale=world.context, neural_scale=world.neural, country=study.country, practice=world.practice, use=world.use)

@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from epidura import stages, virtual
+from epidura import cohort_costs, stages, virtual
 from epidura.cohort_study import USUAL, Study, replicate
+from epidura.programming import words_of
 from epidura.tasks import clean, mark_of
 from epidura.trial import grade
 
@@ -29,8 +30,15 @@ SEEN = ("nrs", "relief", "responder30", "responder50", "index", "vas", "odi_like
 COVARIATES = {"coverage": "1", "coverable": "1", "recruited": "1", "inhibition": "1", "closing": "1", "usage_range": "1", "reach_factor": "1",
               "dorsal_csf": "mm", "lateral": "mm", "baseline": "NRS", "expectation": "1", "adherence": "1"}
 """What may tell who fails, with the unit in which it is told."""
-KEPT = (*COVARIATES, "tried", "passed", "failure", "implanted", "explant", "explant_reason", "loss", "relief", "nrs", "index")
+KEPT = (*COVARIATES, "tried", "passed", "failure", "implanted", "explant", "explant_reason", "loss", "relief", "nrs", "index", "contacts",
+        "combinations_tried", "as_written_coverage", "migration", "migration_revised")
 """What the summary is made of."""
+
+
+def kept(study: Study) -> tuple[str, ...]:
+    """Columns that the summary of a study is made of."""
+    return KEPT if study.costs is None else (*KEPT, "cost", "qaly", *cohort_costs.PARTS)
+
 
 
 # --- tables ---
@@ -65,15 +73,15 @@ class Tables:
         import pyarrow.parquet as pq
 
         table = pq.read_table(batch)
-        self._kept.append({name: _numpy(table[name], len(self.study.months)) for name in KEPT})
+        self._kept.append({name: _numpy(table[name], len(self.study.months)) for name in kept(self.study)})
         for name, rows in zip(TABLES, (table.drop_columns(list(SEEN)), _visits(table, self.study.months)), strict=True):
             if name not in self._writers:
                 self._writers[name] = pq.ParquetWriter(str(self._parts[name]), rows.schema, compression="zstd")
             self._writers[name].write_table(rows, row_group_size=max(len(rows), 1))
 
     def columns(self) -> dict[str, Any]:
-        """``KEPT`` of all patients, for ``summarise``."""
-        return {name: np.concatenate([_cube(self.study, one[name]) for one in self._kept], axis=1) for name in KEPT}
+        """``kept`` of all patients, for ``summarise``."""
+        return {name: np.concatenate([_cube(self.study, one[name]) for one in self._kept], axis=1) for name in kept(self.study)}
 
     def place(self) -> None:
         """Put both under their names."""
@@ -118,14 +126,17 @@ def summarise(study: Study, columns: Mapping[str, Any]) -> dict[str, Any]:
     """The summary of a study: what the report shows.
 
     Args:
-        columns: ``KEPT`` to (arms, patients, replicates) or (arms, patients, replicates, visits).
+        columns: ``kept`` to (arms, patients, replicates) or (arms, patients, replicates, visits).
     """
     patients = columns["passed"].shape[1]
     graded = grade(study.population.indication)
     return {"title": study.title, "patients": patients, "replicates": study.replicates, "seed": study.seed, "months": list(study.months),
             "indication": study.population.indication, "evidence": {"grade": graded["grade"], "words": graded["words"]}, "country": study.country,
             "draws": [replicate(study, r).draw for r in range(study.replicates)], "notes": _notes(study, patients, graded),
-            "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))]}
+            "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))],
+            "costs": None if study.costs is None else cohort_costs.summary(
+                study.costs, columns, [arm.name for arm in study.arms], [one.procedure for one in study.treatments],
+                [arm.program for arm in study.arms], study.months[-1], study.seed, RESAMPLES)}
 
 
 def _arm(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,14 +160,41 @@ def _arm(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any]:
     until = study.months[-1]
     grid = np.linspace(0.0, until, GRID)
     told, curves = _bands(study.seed, rows, (at["explant"], implanted, until, grid))
-    kept = [name for name in told if not name.startswith("relief ")]
+    shares = [name for name in told if not name.startswith("relief ")]
     return {"name": study.arms[a].name, "program": study.arms[a].program, "therapy": treated.therapy,
             "procedure": treated.procedure.model_dump(mode="json"), "fitted": not treated.stand_in,
             "tried": bool(at["tried"].any()), "stimulated": treated.therapy != USUAL,
-            **{name: told[name] for name in kept},
+            **{name: told[name] for name in shares},
             "cumulative": {"relief": RELIEFS.tolist(), **{key: [told[f"relief {k}"][key] for k in range(len(RELIEFS))] for key in BANDS}},
             "explant_free": None if curves is None else {"month": grid.tolist(), **curves},
-            "failures": _failures(at), "explants": _explants(at), "apart": _apart(at, last)}
+            "programming": _programming(study, a, at), "failures": _failures(at), "explants": _explants(at), "apart": _apart(at, last)}
+
+
+def _programming(study: Study, a: int, at: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the sessions of the definitive stage did, and what became of leads that moved."""
+    if study.treatments[a].program is None:
+        return None
+    as_written = _contacts_of(study, a)
+    one = at["contacts"][:, 0]
+    known = np.isfinite(at["coverage"][:, 0]) & np.isfinite(at["as_written_coverage"][:, 0])
+    moved, implanted = np.isfinite(at["migration"]), at["implanted"]
+    kinds, counts = np.unique(one[one != ""], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:5]
+
+    def mean(values: Any) -> float | None:
+        return round(float(values.mean()), 4) if values.size else None
+
+    return {"by": study.programming, "tried": int(at["combinations_tried"].max(initial=0)), "as_written": as_written,
+            "changed": mean((one != as_written)[one != ""].astype(float)), "coverage": mean(at["coverage"][known, 0].astype(float)),
+            "coverage_as_written": mean(at["as_written_coverage"][known, 0].astype(float)),
+            "commonest": [[str(kinds[k]), round(float(counts[k] / counts.sum()), 4)] for k in order],
+            "moved": mean(moved[implanted].astype(float)), "revised": mean(at["migration_revised"][moved].astype(float))}
+
+
+def _contacts_of(study: Study, a: int) -> str:
+    """Contacts of the program of an arm."""
+    which = study.treatments[a].program
+    return "" if which is None else words_of(study.around.programs[which].contacts)
 
 
 BANDS = ("median", "interval_50", "interval_90")
@@ -259,7 +297,14 @@ def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
     found = ["How far coverage and inhibition of the gate decide relief has never been measured: each patient has a weight of each, drawn between "
              "nothing and all, in each replicate (a judgement).",
              "Pain at enrolment, expectation, adherence and own answer to stimulation are drawn without regard to anatomy (a judgement).",
-             "In a trial stage the leads reach what those of the definitive stage reach; migration of trial leads is counted as an event only."]
+             "Where leads end up against the plan, and how far they move, are drawn from few data (judgements among them)."]
+    if study.surrogate.by == "full-chain":
+        found.append("With the full chain of every person, leads that move are counted as an event only.")
+    known = [treated for treated in study.treatments if treated.program is not None and treated.procedure.battery_life is None]
+    if known and study.case.generator is None:
+        found.append("No generator is named in the case; the life of its battery is the published range of its kind.")
+    elif any(treated.procedure.rechargeable for treated in known):
+        found.append(f"{study.case.generator} is recharged; its life is the published range of its kind, which does not hang on the program.")
     for arm, treated in zip(study.arms, study.treatments, strict=True):
         if treated.stand_in:
             found.append(f"{arm.name}: no trial of {treated.tried or treated.therapy} was fitted; its effect is drawn about the typical one with "

@@ -35,7 +35,7 @@ from epidura.outlook import Outlook
 from epidura.patient import Patient
 from epidura.product import declare
 from epidura.program import Program
-from epidura.reach import Reach, rank, reference
+from epidura.reach import PROGRAMMED, Reach, rank, reference
 from epidura.tables import table
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _course(patient: Patient, therapy: str, reach: Reach | None, known: Posterio
     return _Course(written, parts, passes, effect, factor)
 
 
-def reach_factor(reach: Reach, weights: Floats, hypothesis: Floats, therapy: str) -> Floats:
+def reach_factor(reach: Reach, weights: Floats, hypothesis: Floats, therapy: str, session: bool = False) -> Floats:
     """(samples,) how much larger than in the average virtual patient the neural effect is.
 
     A weight of 0 says that a quantity means nothing for relief, 1 that relief is proportional to coverage, or to twice the rank of the
@@ -209,8 +209,9 @@ def reach_factor(reach: Reach, weights: Floats, hypothesis: Floats, therapy: str
         weights: (samples, 2) of coverage and of the gate.
         hypothesis: (samples,) share, picks one of those that were run.
         therapy: of the program.
+        session: whether its contacts were chosen in a programming session, as those of the average patient that it is held against then.
     """
-    like = "burst" if therapy == "burst" else "tonic" if reach.felt else "10 kHz"
+    like = ("burst" if therapy == "burst" else "tonic" if reach.felt else "10 kHz") + (PROGRAMMED if session else "")
     quantity, value = ("coverage", reach.coverage) if reach.felt else ("coverable", reach.coverable)
     factor = np.ones(len(weights))
     if np.isfinite(value):

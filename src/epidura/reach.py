@@ -171,6 +171,9 @@ def crossing(factor: Floats, kept: Floats, level: float = HALF) -> float:
     return float(factor[k - 1] * (factor[k] / factor[k - 1]) ** share)
 
 
+PROGRAMMED = " after a session"
+"""After the name of a program in data/reach_reference.csv: with the contacts that a programming session chose in each person."""
+
 RANKED = ("coverage", "coverable", "recruited", "inhibition", "closing")
 """Quantities of data/reach_reference.csv."""
 

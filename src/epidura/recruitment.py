@@ -221,6 +221,35 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
     return _product(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress), ohm)
 
 
+def map_thresholds(lead_field: LeadField, populations: Sequence[Population], programs: Sequence[Program], rules: Rules | None = None,
+                   engine: Engine | None = None, electronics: Electronics | None = None) -> tuple[list[str], Floats, Floats]:
+    """What ``recruit`` says of feeling alone, for many combinations of contacts in one field: (d,) dermatomes, (p, d, 2) amplitudes in A from which
+    each is felt on each side, and (p,) discomfort thresholds in A. The numbers are those of ``recruit``; no row for a further train.
+
+    Args:
+        lead_field, populations, programs, rules, engine, electronics: as in ``recruit``; without dorsal roots discomfort stands at its ratio.
+    """
+    rules, engine = rules or Rules(), engine or Engine()
+    fibres = place_fibres(lead_field.canal, populations)
+    models = {population.kind: axon.family.read({"kind": population.axon}) for population in populations}
+    everyone, tasks = np.ones(len(fibres.diameter), bool), []
+    for p, program in enumerate(programs):
+        mixing, courses = patterns(program, lead_field, electronics, f"programs[{p}].")
+        groups = list(grouped(lead_field, fibres, models, program.contacts, mixing))
+        tasks.append(_Task(groups, courses, program.waveform.pulse().shortest, everyone, program.name))
+    found = [result[0] for result in _search(tasks, engine, lambda words, share: None)]
+    names = _dermatomes(fibres)
+    felt = np.array([_dermatome_thresholds(fibres, each, rules, names) for each in found]).reshape(len(programs), len(names), 2)
+    low = felt.reshape(len(programs), -1).min(axis=1, initial=np.inf)
+    return names, felt, np.array([_discomfort(fibres, each, float(p), rules) for each, p in zip(found, low, strict=True)])
+
+
+def _dermatomes(fibres: Fibres) -> list[str]:
+    """Dermatomes of the dorsal columns, rostral first."""
+    names = dict.fromkeys(fibres.segment[fibres.population == "dorsal-column"])
+    return sorted(names, key=lambda name: ("CTLS".index(name[0]), int(name[1:])))
+
+
 def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], mixing: Floats) -> Iterator[Group]:
     """Fibres that go through the kernel together, over the stretch that the contacts with a fraction other than 0 in ``driven`` can excite.
 
@@ -363,8 +392,7 @@ def fit_weiss(widths: Floats, thresholds: Floats) -> tuple[float, float]:
 def _product(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program], found: Floats, rules: Rules,
              strength: Floats, ohm: Floats) -> xr.Dataset:
     """Everything that follows from the thresholds, as the declared dataset."""
-    names = list(dict.fromkeys(fibres.segment[fibres.population == "dorsal-column"]))
-    names = sorted(names, key=lambda name: ("CTLS".index(name[0]), int(name[1:])))
+    names = _dermatomes(fibres)
     kinds = list(dict.fromkeys(fibres.population))
     dermatome = np.stack([_dermatome_thresholds(fibres, found[0, p], rules, names) for p in range(len(programs))])
     perception = dermatome.reshape(len(programs), -1).min(axis=1, initial=np.inf)

@@ -43,6 +43,7 @@ from epidura.evidence.model import (
     return_level,
     therapies,
 )
+from epidura.lead_moves import KEEP, Moved, move, with_revision
 from epidura.product import Floats
 from epidura.quality_of_life import DAY, PERSON, VISIT, Fact, Flags, relief
 from epidura.recipe import Recipe
@@ -87,7 +88,8 @@ DECLARED: dict[str, tuple[tuple[str, ...], str]] = {
     # definitive stage: months from the verdict (NaN: did not happen while observed)
     "implanted": (_PER_PATIENT, ""), "dural_puncture": (_PER_PATIENT, ""), "haematoma": (_PER_PATIENT, ""), "pocket_pain": (_PER_PATIENT, ""),
     "infection": (_PER_PATIENT, "month"), "loss": (_PER_PATIENT, "month"), "salvage": (_PER_PATIENT, "month"),
-    "second_loss": (_PER_PATIENT, "month"), "explant": (_PER_PATIENT, "month"), "explant_reason": (_PER_PATIENT, ""),
+    "second_loss": (_PER_PATIENT, "month"), "migration": (_PER_PATIENT, "month"), "migration_revised": (_PER_PATIENT, ""),
+    "explant": (_PER_PATIENT, "month"), "explant_reason": (_PER_PATIENT, ""),
     "battery_life": (_PER_PATIENT, "year"), "revision": (("patient", "revision_number"), "month"),
     "battery": (("patient", "battery_number"), "month"),
     # visits: course of pain without the error of measurement and the doses that made it, then what is written down
@@ -408,9 +410,9 @@ def kaplan_meier(event: ArrayLike, observed: ArrayLike) -> tuple[Floats, Floats]
 
 
 def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, months: Sequence[float] = MONTHS, until: float | None = None,
-             reach: ArrayLike | None = None, tried_reach: ArrayLike | None = None, context_scale: ArrayLike = 1.0, neural_scale: ArrayLike = 1.0,
-             events: bool = True, country: str = "England", practice: Mapping[str, float] | None = None,
-             use: ql.Parameters | None = None) -> Stages:
+             reach: ArrayLike | None = None, tried_reach: ArrayLike | None = None, moved: Moved | None = None,
+             context_scale: ArrayLike = 1.0, neural_scale: ArrayLike = 1.0, events: bool = True, country: str = "England",
+             practice: Mapping[str, float] | None = None, use: ql.Parameters | None = None) -> Stages:
     """A cohort goes through a procedure.
 
     Args:
@@ -422,6 +424,7 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
         until: month to which they are observed; the last visit if left out.
         reach: (n,) how well the stimulation reaches the pain with the leads of the definitive stage; 1 if left out. 0: it does not.
         tried_reach: (n,) the same in the trial stage; as ``reach`` if left out. Leads that stay cannot have another.
+        moved: what they reach once leads have moved; if left out, leads of the definitive stage do not, and those of the trial stage only in name.
         context_scale, neural_scale: factors of a centre on context and neural effect.
         events: whether the trial stage can have complications; those of the definitive stage are part of the fitted laws and stay.
         country: of the EQ-5D value set.
@@ -440,17 +443,24 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
         raise BadInput("tried_reach", "the leads stay where they are", got="another reach in the trial stage",
                        allowed=f"the same as reach with {procedure.technique} leads")
     c_scale, n_scale = _factors(context_scale, n, "context_scale", 1.0), _factors(neural_scale, n, "neural_scale", 1.0)
+    gone_to, gone_to_trial = _moved_reach(moved, procedure, at, at_trial)
     made = _people(who, p, own, practice, use, country)
-    trial = _trial(procedure, who, made, own, p, practice, use, at_trial, c_scale, n_scale, country, events)
+    trial = _trial(procedure, who, made, own, p, practice, use, (at_trial, gone_to_trial), c_scale, n_scale, country, events)
     passed = trial["passed"]
     implanted = passed & (procedure.therapy != "usual-care")
-    life = _definitive(procedure, who, made, own, p, practice, implanted, at, c_scale, n_scale, until)
+    stays = procedure.has_trial and procedure.technique != "percutaneous"
+    if moved is not None and stays:
+        # a lead that stays has moved already; where too little was won back it was put back when the generator was implanted
+        kept = np.isfinite(trial["trial_migration"]) & (gone_to >= practice[KEEP] * at - _SAME)
+        at = np.where(kept, gone_to, at)
+    life = _definitive(procedure, who, made, own, p, practice, implanted, at, None if moved is None else gone_to, c_scale, n_scale, until)
 
     t = visits[None, :]
     out, gone, second = (life[name][:, None] for name in ("explant", "loss", "second loss"))
     inside = implanted[:, None] & (t < out)
     changed = inside & (t >= gone) & life["salvaged"][:, None]
-    neural = np.where(inside & (t < gone), life["dose"][:, None], np.where(changed & (t < second), life["second dose"][:, None], 0.0))
+    slid = np.where(t >= life["migration"][:, None], life["slid"][:, None], 1.0)
+    neural = slid * np.where(inside & (t < gone), life["dose"][:, None], np.where(changed & (t < second), life["second dose"][:, None], 0.0))
     context = np.where(inside, life["context"][:, None] * fading(p, t), 0.0)
     course = made.natural[:, None] * np.exp(-context - neural)
     state = np.select([~implanted[:, None] | np.zeros_like(inside), t >= out, t < gone, changed & (t < second)],
@@ -468,6 +478,8 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
         **{name: trial[name] for name in DECLARED if name in trial},
         "implanted": implanted, **{name: life[name] for name in ("dural_puncture", "haematoma", "pocket_pain", "battery_life")},
         "infection": when("infection"), "loss": when("loss"), "salvage": when("salvage"), "second_loss": when("second loss"),
+        "migration": when("migration"),
+        "migration_revised": life["migration_revised"] & np.isfinite(when("migration")),
         "explant": when("explant"), "explant_reason": np.where(np.isfinite(when("explant")), life["reason"], ""),
         "revision": life["revision"], "battery": life["battery"],
         "natural": made.natural, "course": course, "context": context, "neural": neural, "state": state,
@@ -477,6 +489,23 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
     data = xr.Dataset(_labelled(variables), coords=_labelled(coords), attrs={"product": "stages", "seed": str(who.seed),
                                                                             "procedure": procedure.key(), "therapy": procedure.therapy})
     return Stages(procedure, who, own, data, until, (*(fact.number for fact in facts().values()), *_rule_numbers(procedure)))
+
+
+def _moved_reach(moved: Moved | None, procedure: Procedure, at: Floats, at_trial: Floats) -> tuple[Floats, Floats]:
+    """(n,) reach of moved leads in the definitive and in the trial stage; as before where they do not move.
+
+    Raises:
+        BadInput: another shape, negative, or leads that stay and yet reach something else.
+    """
+    if moved is None:
+        return at, at_trial
+    n = len(at)
+    there = _factors(moved.reach, n, "moved.reach", 1.0)
+    trial = _factors(moved.tried_reach, n, "moved.tried_reach", there)
+    if procedure.technique != "percutaneous" and procedure.has_trial and not np.array_equal(there, trial):
+        raise BadInput("moved.tried_reach", "the leads stay where they are", got="another reach in the trial stage",
+                       allowed=f"the same as moved.reach with {procedure.technique} leads")
+    return there, trial
 
 
 def _rule_numbers(procedure: Procedure) -> tuple[Number, ...]:
@@ -532,8 +561,8 @@ def _people(who: Cohort, p: Parameters, arm: Arm, practice: Mapping[str, float],
 
 
 def _trial(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: Parameters, practice: Mapping[str, float], use: ql.Parameters,
-           reach: Floats, context_scale: Floats, neural_scale: Floats, country: str, events: bool) -> dict[str, Any]:
-    """Trial stage: diary, complications, verdict; by the names of ``DECLARED``."""
+           reaches: tuple[Floats, Floats], context_scale: Floats, neural_scale: Floats, country: str, events: bool) -> dict[str, Any]:
+    """Trial stage: diary, complications, verdict; by the names of ``DECLARED``. ``reaches``: of the leads, and once they have moved."""
     n, days, before = len(who), procedure.days, made.people.nrs
     nothing, nan = np.zeros(n, bool), np.full(n, np.nan)
     found: dict[str, Any] = {f"trial_{name}": nan for name in ("relief", "medication", "activity", "sleep", "index", "infection", "migration")}
@@ -541,14 +570,18 @@ def _trial(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: Parame
               "trial_haematoma": nothing, **{f"diary_{name}": np.zeros((n, 0)) for name in ("worst", "average", "least", *DAY[1:], "medication")}}
     if not procedure.has_trial:
         return found
-    dose = (context_dose(arm, {**p, "blinded": 1.0}) * (1 + p["trial boost"]) * context_scale * made.context
-            + neural_dose(arm.tried, p) * neural_scale * reach * made.neural)
-    course, z = made.natural * np.exp(-dose), who.normal("verdict", 1)[:, 0]
+    u = who.uniform("trial", 4)
+    rates_of_day = [-np.log1p(-practice[f"{name} of trial leads, 30 days"] / 100) / 30 for name in ("infection", "migration")]
+    infection, migration = (_waiting(u[:, k], rate) if events else np.full(n, np.inf) for k, rate in enumerate(rates_of_day))
+    context = context_dose(arm, {**p, "blinded": 1.0}) * (1 + p["trial boost"]) * context_scale * made.context
+    before_move, moved = (made.natural * np.exp(-context - neural_dose(arm.tried, p) * neural_scale * reach * made.neural) for reach in reaches)
+    reach, course, z = reaches[0], before_move, who.normal("verdict", 1)[:, 0]
     if days:
         keep, whole = use["correlation of a day's pain with the day before"], practice["days of a trial stage whose mean has the error of the model"]
         share = TRIAL_DAYS_SHARE * np.sqrt(_variance_of_mean(days, keep) / _variance_of_mean(round(whole), keep))
-        level = np.clip(course + share * p["error"] * z, 0, 10)
-        pages = ql.diary(made.people, np.repeat(level[:, None], days, 1), _about_mean(who.normal("diary", days, len(DAY)), keep), use)
+        daily = np.where(np.arange(1, days + 1) > migration[:, None], moved[:, None], course[:, None])
+        level = np.clip(daily + share * p["error"] * z[:, None], 0, 10)
+        pages = ql.diary(made.people, level, _about_mean(who.normal("diary", days, len(DAY)), keep), use)
         start = ql.diary(made.people, before[:, None], np.zeros((n, 1, len(DAY))), use)
         felt = pages.average.mean(1)
         later = ql.reports(made.people, felt[:, None], np.zeros((n, 1, len(VISIT))), country=country, use=use)
@@ -558,9 +591,6 @@ def _trial(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: Parame
     else:
         asked = {"relief": relief(before, np.clip(course + p["error"] * z, 0, 10)), "baseline": before}
 
-    u = who.uniform("trial", 4)
-    rates_of_day = [-np.log1p(-practice[f"{name} of trial leads, 30 days"] / 100) / 30 for name in ("infection", "migration")]
-    infection, migration = (_waiting(u[:, k], rate) if events else np.full(n, np.inf) for k, rate in enumerate(rates_of_day))
     puncture, haematoma = (events & (u[:, k] < practice[f"{name}, one placement of leads"] / 100)
                            for k, name in ((2, "dural puncture"), (3, "haematoma")))
     end = np.where(haematoma, 0.0, np.where(infection <= days, infection, np.inf))
@@ -578,12 +608,15 @@ def _trial(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: Parame
 
 
 def _definitive(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: Parameters, practice: Mapping[str, float], implanted: Flags,
-                reach: Floats, context_scale: Floats, neural_scale: Floats, until: float) -> dict[str, Any]:
-    """Definitive stage if the stimulator of everybody stayed under observation for ever: times in months, inf for never, and doses."""
+                reach: Floats, there: Floats | None, context_scale: Floats, neural_scale: Floats, until: float) -> dict[str, Any]:
+    """Definitive stage if the stimulator of everybody stayed under observation for ever: times in months, inf for never, and doses. ``there``:
+    reach of leads that have moved; None: they do not."""
     n, u, never = len(who), who.uniform("device", 11), np.full(len(who), np.inf)
     context = np.broadcast_to(context_dose(arm, p) * context_scale * made.context, n)
     dose = np.broadcast_to(neural_dose(procedure.therapy, p) * neural_scale * reach * made.neural, n)
     second_dose = np.broadcast_to(neural_dose(procedure.salvage or "", p) * neural_scale * reach * made.second, n)
+    moving = move(np.ones((n, 2)), reach, reach, practice) if there is None else move(who.uniform("lead", 2), reach, there, practice)
+    slid = np.divide(moving.dose, reach, out=np.ones(n), where=reach > 0)
     shape = p["loss shape"]
     loss = 12 * _waiting(u[:, 0], p["loss rate"], shape) if arm.stimulated else never
     second = loss + 12 * _waiting(u[:, 8], p["loss rate"], shape)
@@ -592,7 +625,7 @@ def _definitive(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: P
         salvaged, for_loss = np.zeros(n, bool), np.where(gives_up, loss, np.inf)
     else:
         finite = np.where(np.isfinite(loss), loss, 0.0)
-        left = made.natural * np.exp(-context * fading(p, finite) - second_dose)
+        left = made.natural * np.exp(-context * fading(p, finite) - second_dose * np.where(moving.when <= finite, slid, 1.0))
         kept = _meets(1 - left / made.people.nrs, practice["relief that keeps a stimulator after salvage"], "least")
         salvaged, for_loss = kept | ~gives_up, np.where(gives_up, np.where(kept, second, loss), np.inf)
     other = 12 * _waiting(u[:, 2], p["other explants"], shape)
@@ -612,10 +645,12 @@ def _definitive(procedure: Procedure, who: Cohort, made: _People, arm: Arm, p: P
     life = shortest + (longest - shortest) * u[:, 7]
     batteries = 12 * life[:, None] * np.arange(1, 1 + int(until / (12 * shortest)))
     revisions = 12 * np.cumsum(_waiting(who.uniform("revision", REVISIONS).ravel(), p["revision rate"]).reshape(n, REVISIONS), 1)
+    revisions = with_revision(revisions, moving)
     if (revisions[implanted, -1] <= until).any():
         raise BadInput("until", f"more than {REVISIONS} revisions of one patient", got=until, hint="a shorter time or a lower revision rate")
     last = np.minimum(explant, until)[:, None]
     return {"dose": dose, "second dose": second_dose, "context": context, "loss": loss, "second loss": np.where(salvaged, second, np.inf),
+            "migration": moving.when, "migration_revised": moving.revised, "slid": slid,
             "salvage": loss if procedure.salvage else never, "salvaged": salvaged, "explant": explant, "reason": reason, "infection": infection,
             "pocket_pain": implanted & (u[:, 6] < practice[f"pocket pain, {procedure.site}"] / 100), "battery_life": life,
             "dural_puncture": placed & (u[:, 9] < practice["dural puncture, one placement of leads"] / 100),

@@ -16,7 +16,7 @@ import argparse
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -31,8 +31,15 @@ from epidura.anatomy import population
 from epidura.anatomy.parametric import RANGES, Parametric
 from epidura.case import Case, read
 from epidura.errors import BadInput
+from epidura.generator import generator
 from epidura.patient import split_side
 from epidura.placement import span
+from epidura.programming import (
+    NodeMap,
+    at_node,
+    from_text,
+    to_text,
+)
 from epidura.reach import HALF, RANKED, Place, Reach, assemble, crossing, left, reaches
 from epidura.recruitment import Engine, cumulative_threshold, resolve_amplitude
 from epidura.result import Result
@@ -72,7 +79,7 @@ class Person:
     migration: float = 0.0
 
 
-def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
+def person(case: Case, seed: int, index: int, migrated: bool = False, anew: bool = False) -> Person:
     """One virtual patient around a case; the same for the same case, seed and index, whoever else is in the cohort.
 
     Drawn are the sizes of a parametric anatomy that the case leaves open (``anatomy.population``, at the vertebra of the case), where the lead
@@ -84,6 +91,7 @@ def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
         seed: of the cohort, not negative.
         index: of the person, not negative.
         migrated: with the movement of the lead during a trial (``moved``).
+        anew: with the leads placed a second time, as for the definitive stage after trial leads that were removed; all else stays.
 
     Raises:
         BadInput: a negative seed or index.
@@ -94,13 +102,14 @@ def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
             raise BadInput(name, "is not negative", got=number, allowed="0 or more")
     migration = 0.0
     if migrated:
-        migration = _normal(_share(seed, index, "migration"), _number("trial migration").value, _number("trial migration spread").value) * 1e-3
+        migration = migration_of(seed, index, anew)
         case = moved(case, migration)
     areas = _areas(case, seed, index)
     cord = _normal(_share(seed, index, "cord shift"), 0.0, _number("cord shift").value)
-    aside = _normal(_share(seed, index, "lead lateral"), 0.0, _number("lead lateral").value)
-    lateral, tip = 1e-3 * (aside - cord), 1e-3 * _normal(_share(seed, index, "lead tip"), 0.0, _number("lead tip").value)
-    angle = np.deg2rad(_normal(_share(seed, index, "lead angle"), 0.0, _number("lead angle").value))
+    again = " again" if anew else ""
+    aside = _normal(_share(seed, index, f"lead lateral{again}"), 0.0, _number("lead lateral").value)
+    lateral, tip = 1e-3 * (aside - cord), 1e-3 * _normal(_share(seed, index, f"lead tip{again}"), 0.0, _number("lead tip").value)
+    angle = np.deg2rad(_normal(_share(seed, index, f"lead angle{again}"), 0.0, _number("lead angle").value))
     along = getattr(case.anatomy, "extent", "vertebra") == "spine"
     aimed, most = _aimed(case, areas), 1e-3 * _number("largest lateral").value
     leads = []
@@ -116,6 +125,12 @@ def person(case: Case, seed: int, index: int, migrated: bool = False) -> Person:
     if case.patient is not None:
         changes["patient"] = case.patient.but(pain={"areas": areas, "nrs": case.patient.pain.nrs})
     return Person(seed, index, case.but(**changes), _share(seed, index, "expectation"), _share(seed, index, "adherence"), lateral, tip, migration)
+
+
+def migration_of(seed: int, index: int, anew: bool = False) -> float:
+    """How far the leads of a person lie more caudal once they have moved, m; those that were placed anew move another way."""
+    share = _share(seed, index, "migration again" if anew else "migration")
+    return _normal(share, _number("trial migration").value, _number("trial migration spread").value) * 1e-3
 
 
 def moved(case: Case, caudal: float) -> Case:
@@ -384,6 +399,10 @@ class Outcome:
         inhibition: (p, places, h) 0 to 1, mean over projection neurons.
         swept: (p, sweep, 2) the same shares at other amplitudes, at the place where the program recruits most.
         kept: (p, sweep) share of firing that is left there, without a hypothesis.
+        tried: the combinations of ``programming.at_node`` as text; none where they were not mapped.
+        column: (k, d, 2) log of the amplitude from which each dermatome is felt with each kind of them.
+        steps: (c,) log of the discomfort threshold of each.
+        life: (p, 2) least and most years that the battery of the generator lasts; nan where that is not known.
     """
 
     dermatomes: NDArray[np.str_]
@@ -397,6 +416,10 @@ class Outcome:
     inhibition: Floats
     swept: Floats
     kept: Floats
+    tried: NDArray[np.str_] = field(default_factory=lambda: np.array([], str))
+    column: Floats = field(default_factory=lambda: np.zeros((0, 0, 2)))
+    steps: Floats = field(default_factory=lambda: np.zeros(0))
+    life: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     def save(self, path: str | Path) -> None:
         """As an npz file, under another name first."""
@@ -409,23 +432,25 @@ class Outcome:
     def load(cls, path: str | Path) -> Outcome:
         """From an npz file."""
         with np.load(path, allow_pickle=False) as found:
-            return cls(**{one.name: found[one.name] for one in fields(cls)})
+            return cls(**{one.name: found[one.name] for one in fields(cls) if one.name in found})
 
     @cached_property
     def vector(self) -> Floats:
         """All that goes along lines between nodes, one after the other."""
-        return np.concatenate([self.felt.ravel(), self.curve.ravel(), self.discomfort, self.amplitude, np.log(self.weight + 1e-9).ravel()])
+        return np.concatenate([self.felt.ravel(), self.curve.ravel(), self.discomfort, self.amplitude, np.log(self.weight + 1e-9).ravel(),
+                               self.column.ravel(), self.steps])
 
 
 SIDES = ("left", "right")
 
 
-def outcome(result: Result, ceiling: float = Engine.ceiling) -> Outcome:
+def outcome(result: Result, ceiling: float = Engine.ceiling, tried: NodeMap | None = None) -> Outcome:
     """What the surrogate needs of a result.
 
     Args:
         result: of one node.
         ceiling: up to which thresholds were sought, A.
+        tried: its map, for programming sessions (``mapping``).
     """
     found = result.recruitment
     column = found.fibre_population.values == "dorsal-column"
@@ -443,9 +468,32 @@ def outcome(result: Result, ceiling: float = Engine.ceiling) -> Outcome:
     def log(values: Floats) -> Floats:
         return np.asarray(np.log(np.minimum(np.nan_to_num(values, nan=np.inf), UNREACHED * ceiling)))
 
-    return Outcome(names, log(found.dermatome_threshold.values), log(curve), log(found.discomfort_threshold.values),
-                   log(found.programmed_amplitude.values), total,
-                   np.array([] if gate is None else [str(name) for name in gate.hypothesis.values], str), shares, blocked, swept, kept)
+    plain = Outcome(names, log(found.dermatome_threshold.values), log(curve), log(found.discomfort_threshold.values),
+                    log(found.programmed_amplitude.values), total,
+                    np.array([] if gate is None else [str(name) for name in gate.hypothesis.values], str), shares, blocked, swept, kept,
+                    life=_lives(result))
+    if tried is None:
+        return plain
+    return replace(plain, tried=np.array([to_text(tried.tried)]), column=log(tried.column), steps=log(tried.discomfort))
+
+
+def _lives(result: Result) -> Floats:
+    """(p, 2) years that the battery lasts with each program at its amplitude (``battery.power``); nan without a generator, where its capacity is not
+    known or it is recharged, and where a program has no amplitude."""
+    case, found = result.case, np.full((len(result.case.programs), 2), np.nan)
+    if case.generator is not None:
+        made = generator(case.generator)
+        for i, (program, delivery) in enumerate(zip(case.programs, result.deliveries, strict=True)):
+            if delivery is not None and (life := made.power(delivery, program).life_years) is not None:
+                found[i] = life
+    return found
+
+
+def mapping(result: Result, engine: Engine | None = None) -> NodeMap | None:
+    """The map of a node; None without fibres of the dorsal columns, of which nothing is felt."""
+    if not any(population.kind == "dorsal-column" for population in result.case.fibres):
+        return None
+    return at_node(result.lead_field, result.case, engine)
 
 
 def _dose(found: xr.Dataset, gate: xr.Dataset, place: Mapping[Place, NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats, Floats]:
@@ -508,7 +556,8 @@ def compute(nodes: Nodes, folder: str | Path | None = None, progress: Progress |
         if path is not None and path.exists():
             found[key] = Outcome.load(path)
         elif key not in found:
-            found[key] = outcome(run(case, check_field=False, engine=engine), (engine or Engine()).ceiling)
+            result = run(case, check_field=False, engine=engine)
+            found[key] = outcome(result, (engine or Engine()).ceiling, mapping(result, engine))
             if path is not None:
                 found[key].save(path)
     return found
@@ -591,6 +640,8 @@ class Surrogate:
                 places = [(nodes.centre[name], np.zeros_like(middle)), *((at, vector - middle) for at, vector in ends)]
                 places.sort(key=lambda place: place[0])
                 self._corrections[name] = np.array([at for at, _ in places]), np.array([by for _, by in places])
+        self.lives = [one.life for one in found]
+        self.tried = from_text(str(self.shape.tried[0])) if self.shape.tried.size else ()
         gated = [one for one in found if one.hypotheses.size]
         self.hypotheses = [str(name) for name in gated[0].hypotheses] if gated else []
         programs = len(self.shape.discomfort)
@@ -840,8 +891,9 @@ def reference_nodes(share: float = 1.0) -> tuple[Nodes, Nodes]:
     return plan(case, share=share), plan(case.but(programs=[third]), csf=3, lateral=(-1.0, 0.0, 1.0), share=share, minor=())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """``reference``: the population of data/reach_reference.csv; ``error``: the surrogate beside the full chain."""
+def main(arguments: Sequence[str] | None = None, reach: Callable[[Surrogate, Person], Iterable[Reach]] = Surrogate.reach) -> None:
+    """``reference``: the population of data/reach_reference.csv (``epidura.virtual_sessions`` makes the whole of it); ``error``: the surrogate beside
+    the full chain. ``reach``: what goes into the reference of each person."""
     parser = argparse.ArgumentParser(prog="python -m epidura.virtual", description=main.__doc__)
     parser.add_argument("what", choices=("reference", "error"))
     parser.add_argument("--folder", type=Path, required=True, help="of the runs; those in it are not run again")
@@ -859,7 +911,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             people = [person(one.nodes.case, TRIED, i) for i in range(chosen.patients or 16)]
             print(error_table(surrogate_error(one, people, chosen.folder, say)))
         return
-    found = [[reach for one in made for reach in one.reach(person(one.nodes.case, COHORT, i))] for i in range(chosen.patients or 400)]
+    found = [[each for one in made for each in reach(one, person(one.nodes.case, COHORT, i))] for i in range(chosen.patients or 400)]
     rows = quantiles(found)
     with chosen.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

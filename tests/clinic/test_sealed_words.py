@@ -52,6 +52,7 @@ def test_nothing_said_is_left_after_an_erasure(tmp_path: Path) -> None:
     record.commit("n1", patient, [events.Corrected(on=date(2026, 1, 5), version=3, why="typo", instead=fixed)])
     assert record.timeline(patient)[-1]["body"]["instead"]["findings"]["location"] == SAID
     assert SAID not in json.dumps(record.state(patient))
+    assert record.state(patient, unsealed=True)["assessment"]["findings"]["location"] == SAID
     record.erase("admin", patient, "GDPR 17", "on request")
     assert SAID not in json.dumps(record.timeline(patient))
     assert events.HIDDEN in json.dumps(record.timeline(patient))

@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
 }
 """Two nodes, and batches of two patients."""
 
-_node, _chain, _batch = cohort.node_run, cohort.chain_run, cohort.batch_run
+_node, _chain, _batch, _session = cohort.node_run, cohort.chain_run, cohort.batch_run, cohort.session_run
 
 
 def small(**changes: Any) -> dict[str, Any]:
@@ -78,12 +78,17 @@ def chain_run(case: dict[str, Any], sources: str) -> bytes:
         return _chain(case, sources)
 
 
+def session_run(case: dict[str, Any], sources: str) -> bytes:
+    with quick():
+        return _session(case, sources)
+
+
 def batch_run(path: Path, study: str, first: int, end: int, sources: str) -> None:
     _mark(f"batch-{first}")
     _batch(path, study, first, end, sources)
 
 
-NAMES = ("node_run", "chain_run", "batch_run")
+NAMES = ("node_run", "chain_run", "session_run", "batch_run")
 
 
 def install() -> None:

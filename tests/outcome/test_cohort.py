@@ -18,6 +18,7 @@ from kill_cohort import small
 from tiny_case import refused
 
 from epidura import cohort, cohort_page, cohort_study, cohort_summary, stages, virtual
+from epidura.cohort_reach import Spot
 from epidura.errors import BadInput, Failed
 from epidura.evidence.posterior import Posterior, posterior
 from epidura.reach import reaches
@@ -178,7 +179,7 @@ def test_reach_of_each_kind_of_therapy_stands_among_virtual_patients(study, made
     (felt,) = cohort.surrogate(study, made / cohort.TASKS).reach(virtual.person(study.around, 1, 0))
     for therapy, reach in (("tonic", felt), ("burst", replace(felt, felt=False)), ("high-frequency", replace(felt, felt=False))):
         treated = replace(study.treatments[0], therapy=therapy, tried=therapy)
-        none, all_of = cohort._factor(reach, np.array([[0.0, 0.0, 0.5], [1.0, 1.0, 0.5]]), treated)
+        none, all_of = cohort._factor(Spot(reach, "4-5+", 1, reach.coverage), np.array([[0.0, 0.0, 0.5], [1.0, 1.0, 0.5]]), treated)
         assert none == 1.0
         assert all_of != 1.0
 
@@ -260,12 +261,13 @@ def test_the_error_of_the_surrogate_is_against_the_full_chain(study, made, summa
 
 
 def test_the_full_chain_of_every_person_instead(tmp_path):
-    one = cohort_study.read_study(small(surrogate={"by": "full-chain"}, replicates=1))
+    one = cohort_study.read_study(small(surrogate={"by": "full-chain"}, replicates=1, programming="as-written"))
     found = cohort.run_study(one, 1, tmp_path / "study")
     (row, _) = pq.read_table(tmp_path / "study" / "patients.parquet").to_pylist()
     with kill_cohort.quick():
-        full = reaches(cohort._run(virtual.person(one.around, one.seed, 0).case.model_dump(mode="json")))[0]
+        full = reaches(cohort._run(virtual.person(one.around, one.seed, 0, anew=True).case.model_dump(mode="json")))[0]
     assert row["perception"] == full.perception
+    assert row["contacts"] == "4-5+"
     assert found["surrogate"] == {"by": "full-chain"}
 
 

@@ -145,7 +145,8 @@ def test_the_reference_holds_every_quantity_of_three_programs():
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    (("tonik", "coverage"), "program: there is no such row in data/reach_reference.csv; got 'tonik'; allowed: 10 kHz, burst, tonic"),
+    (("tonik", "coverage"), "program: there is no such row in data/reach_reference.csv; got 'tonik'; allowed: 10 kHz, 10 kHz after a session, "
+                              "burst, burst after a session, tonic, tonic after a session"),
     (("tonic", "cover"), "quantity: there is no such row"),
     (("tonic", "inhibition", "nothing"), "hypothesis: there is no such row"),
 ])

@@ -145,13 +145,13 @@ def routes(service: Service) -> APIRouter:
     def checklist(patient: PatientId, who: Who, jurisdiction: Annotated[str | None, Query(max_length=60)] = None,
                   needed: Literal["trial", "implant"] = "trial") -> dict[str, Any]:
         """The findings of the last assessment beside the rule of a jurisdiction: words, no score."""
-        found = _assessment(record.state(patient), jurisdiction)
+        found = _assessment(record.state(patient, unsealed=True), jurisdiction)
         return {"assessment": found.model_dump(mode="json"), "key": found.key(), "advice": list(found.advice(needed))}
 
     @api.get("/patients/{patient}/sign-off", response_class=HTMLResponse)
     def sign_off(patient: PatientId, who: Who) -> HTMLResponse:
         """The checklist and the signatures as a page to print."""
-        found = record.state(patient)
+        found = record.state(patient, unsealed=True)
         assessed = _assessment(found, None)
         html = signoff_page(assessed, _signatures(found, assessed), person=pseudonym(patient))
         styles = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()}'"
