@@ -39,19 +39,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 Actor = Annotated[str, typer.Option("--actor", help="Who does this, as it will stand in the record.")]
 
 
-def default_store() -> Path:
-    """Where the record is if nobody says: ``$XDG_DATA_HOME/epidura/clinic.sqlite``."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "epidura" / "clinic.sqlite"
-
-
 @clinic.command()
 def init(store: Store = "", key: Key = None, encrypted: Encrypted = False) -> None:
     """Make a record, or bring one to this version and put its triggers back."""
     from epidura.clinic.record import Record, key_path
 
-    if not store:
-        default_store().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     where = _where(store)
     record = Record.create(where, key, _password(encrypted, twice=True))
     record.close()
@@ -259,6 +251,8 @@ def report(
 
 
 def _where(store: str) -> str | Path:
+    from epidura.clinic.store.engine import default_store
+
     return store or default_store()
 
 

@@ -19,8 +19,10 @@ NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def serve(
-    store: Annotated[str | None, typer.Option(help="SQLite file or address of a PostgreSQL database; in your data folder if left out.")] = None,
-    key_file: Annotated[Path | None, typer.Option("--key", help="File of the clinic's key; beside the SQLite file if left out.")] = None,
+    store: Annotated[str | None, typer.Option(envvar="EPIDURA_CLINIC", help="SQLite file or address of a PostgreSQL database; in your data folder "
+                                                                            "if left out.")] = None,
+    key_file: Annotated[Path | None, typer.Option("--key", envvar="EPIDURA_CLINIC_KEY", help="File of the clinic's key; beside the SQLite file if "
+                                                                                            "left out.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="To listen on; 0: any that is free.")] = 8765,
     host: Annotated[str, typer.Option(help="Address to listen on; another than loopback needs --allow-remote.")] = "127.0.0.1",
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen to other machines. Give --tls-cert, or a proxy with TLS.")] = False,
@@ -34,7 +36,7 @@ def serve(
 
     The first start prints a link with which the first administrator is made.
 
-    The password of an encrypted SQLite file is read from EPIDURA_STORE_PASSWORD.
+    The password of an encrypted SQLite file is read from EPIDURA_CLINIC_PASSWORD.
     """
     loopback = _loopback(host)
     if not loopback and not allow_remote:
@@ -56,10 +58,11 @@ def _serve(store: str | None, key_file: Path | None, host: str, port: int, names
     from epidura.api.security import Policy
     from epidura.clinic.people import People
     from epidura.clinic.record import Record, key_path
+    from epidura.clinic.store.engine import default_store
 
-    where = store or str(data_folder() / "clinic.sqlite")
+    where = store or str(default_store())
     key = key_path(where, key_file)
-    record = Record.create(where, key_file, os.environ.get("EPIDURA_STORE_PASSWORD", ""))
+    record = Record.create(where, key_file, os.environ.get("EPIDURA_CLINIC_PASSWORD", ""))
     try:
         people = People(record.engine, record.clock)
         secure = tls[0] is not None or behind_proxy
@@ -80,14 +83,6 @@ def _serve(store: str | None, key_file: Path | None, host: str, port: int, names
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         record.close()
-
-
-def data_folder() -> Path:
-    """Where a person's records are: ``$XDG_DATA_HOME/epidura``, ``~/.local/share/epidura`` by default; made for its owner alone."""
-    given = os.environ.get("XDG_DATA_HOME", "")
-    folder = (Path(given) if given and Path(given).is_absolute() else Path.home() / ".local" / "share") / "epidura"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
 
 
 def _loopback(host: str) -> bool:

@@ -21,6 +21,14 @@ class BadStore(Failed):
     """The record cannot be opened, is not whole, or is of another version."""
 
 
+def default_store() -> Path:
+    """Where the record is if nobody says: ``$XDG_DATA_HOME/epidura/clinic.sqlite``, ``~/.local/share`` by default. The folder is its owner's."""
+    given = Path(os.environ.get("XDG_DATA_HOME", ""))
+    folder = (given if given.is_absolute() else Path.home() / ".local" / "share") / "epidura"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / "clinic.sqlite"
+
+
 def url_of(where: str | Path) -> URL:
     """The address of a record: a path is SQLite; ``postgresql://...`` goes through psycopg.
 
