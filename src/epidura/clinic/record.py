@@ -205,6 +205,7 @@ class Record:
             raise BadInput("kind", "an erasure is not written but done", hint="Record.erase")
         try:
             with self._turn, self._writer.begin() as connection:
+                log.hold(connection)
                 return [self._one(connection, _Job(actor, patient, events_, None, None)) for actor, patient, events_ in what if events_]
         except DBAPIError as error:
             raise _disk(error) from error
