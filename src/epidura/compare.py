@@ -100,7 +100,7 @@ def _program(record: Record, patient: str, state: State, slot: str) -> tuple[Pro
     slots = state.get("programs", {})
     if slot not in slots:
         raise BadInput("slot", "no such program is set", got=slot, allowed=", ".join(slots) or "none", hint=nearest(slot, slots))
-    each = next(one for one in views.told(record, patient) if one["version"] == slots[slot]["version"])
+    each = next(one for one in views.told(record, patient, unsealed=True) if one["version"] == slots[slot]["version"])
     return ProgramFile.model_validate(each["body"]["program"]), str(each["on"])
 
 
@@ -252,7 +252,7 @@ def compare(record: Record, patient: str, slot: str) -> Comparison:
         Unknown: no such patient.
     """
     state = record.state(patient)
-    whole = views.told(record, patient)
+    whole = views.told(record, patient, unsealed=True)
     links = [each for each in whole if each["kind"] == "case.linked" and each["body"]["slot"] == slot]
     if not links:
         raise BadInput("slot", "this program was not simulated yet", got=slot, hint="simulate() runs it")

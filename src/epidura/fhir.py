@@ -380,6 +380,13 @@ def _lead_moved(w: _Writer) -> None:
               component=_components([_component("lead-distance", body.get("distance_mm"), "mm")]), note=_note(body["how"]))
 
 
+def _recalled(w: _Writer) -> None:
+    body = w.event.body
+    part = w.generator if body["part"] == "generator" else w.leads.get(body["part"])
+    w.observe("recall", concept("device-recall", body["notice"]), body.get("state", "affected"),
+              device={"reference": _reference(part)} if part else {}, note=_note(f"notice {body['notice']}"))
+
+
 def _trial_begun(w: _Writer) -> None:
     body = w.event.body
     w.trial = w.add("CarePlan", "trial", status="active", intent="plan", category=[concept("trial-stage")], title="provisional stage",
@@ -581,7 +588,8 @@ _WRITES: dict[str, Callable[[_Writer], None]] = {
     "program.set": _programmed, "program.removed": _unprogrammed, "case.linked": _linked, "diary.recorded": _diary,
     "instrument.answered": _answered, "generator.implanted": _generator_in, "generator.removed": _generator_out,
     "patient.discharged": _discharged, "visit.recorded": _visited, "complication.recorded": _complicated, "revision.recorded": _revised,
-    "salvage.tried": _salvaged, "system.explanted": _explanted, "note.added": _noted}
+    "salvage.tried": _salvaged, "system.explanted": _explanted, "note.added": _noted,
+    "device.recalled": _recalled}
 """Kinds with resources of their own; the others say something of the Patient, or of another event, and have a Provenance alone."""
 
 

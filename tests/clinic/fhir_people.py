@@ -108,6 +108,7 @@ def course() -> list[ev.Event]:
             device="possible", procedure="probable", devices=("G1",), actions=(Action(on=day(70), what="antibiotics"),), outcome="recovering")),
         ev.Linked(on=day(80), slot="A", case=CaseLink(title="her case", text="title: her case\n"), predicted={"perception_mA": 2.4}),
         ev.Revised(on=day(200), what=("pocket",), why="pain"),
+        ev.Recalled(on=day(201), notice="FSN-1", part="generator", state="checked"),
         *(ev.Salvaged(on=day(400), name=step, step=Step(state="done", on=day(400), by="Dr. Demo", result="no change"))
           for step in ("reprogram", "waveform", "holiday", "lead-check", "impedance")),
         ev.GeneratorOut(on=day(500), replaced=True, reason="battery"),

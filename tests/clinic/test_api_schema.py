@@ -45,7 +45,8 @@ def sent(clinic: Clinic, case: Any, role: str, patient: str, real: bool) -> tupl
     answer = case.call(headers=headers)
     assert answer.status_code < 500, f"{case.operation.label} as {role or 'nobody'}: {answer.status_code} {answer.text}\n{case.as_curl_command()}"
     if answer.status_code >= 400:
-        assert set(answer.json()) == {"error"}, answer.text
+        fhir = case.operation.path.startswith("/api/fhir") and "fhir+json" in str(answer.headers["content-type"])
+        assert set(answer.json()) == ({"resourceType", "issue"} if fhir else {"error"}), answer.text
     return answer.status_code, case.operation.label
 
 

@@ -271,9 +271,9 @@ def _staged(kind: str) -> bool:
 def _lacks(state: State, kind: str, today: date) -> tuple[str, ...]:
     """What a kind lacks, of what does not hang on what the event itself says."""
     guess: dict[str, Any] = {"stage": "implant" if state["stage"] == "trial succeeded" or state["stage"] in pathway.IMPLANTED else "trial",
-                             "lead": "", "slot": "", "decision": "selected", "reason": "loss of effect"}
+                             "lead": "", "slot": "", "part": "", "decision": "selected", "reason": "loss of effect"}
     lacks = pathway.refusals(state, kind, guess, today.isoformat())
-    return tuple(each for each in lacks if not each.startswith(("no lead named ", "no program named ")))
+    return tuple(each for each in lacks if not each.startswith(("no lead named ", "no program named ", "no  is on record")))
 
 
 def _assessment(state: State, jurisdiction: str | None) -> Assessment:

@@ -598,14 +598,17 @@ def at_month(month: float, event: Any, observed: Any) -> dict[str, float | int |
 
 # one patient over time
 
-def told(record: Record, patient: str) -> list[dict[str, Any]]:
-    """A patient's events that count, without sealed parts: a corrected one as it was corrected, none that was struck out.
+def told(record: Record, patient: str, unsealed: bool = False) -> list[dict[str, Any]]:
+    """A patient's events that count: a corrected one as it was corrected, none that was struck out.
+
+    Args:
+        unsealed: with what is kept under the patient's key.
 
     Returns:
         Mappings with ``version, kind, on, recorded, actor`` and ``body``.
     """
-    whole = record.timeline(patient, unsealed=False)
-    instead = {each["body"]["version"]: each["body"].get("open") for each in whole if each["kind"] == "record.corrected"}
+    whole = record.timeline(patient, unsealed=unsealed)
+    instead = {each["body"]["version"]: each["body"].get("instead", each["body"].get("open")) for each in whole if each["kind"] == "record.corrected"}
     found = []
     for each in whole:
         if each["kind"] == "record.corrected":
