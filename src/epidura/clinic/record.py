@@ -561,7 +561,12 @@ def diary_row(patient: str, version: int, day: str, body: Mapping[str, Any]) -> 
     get = body.get
     return {"patient": patient, "day": day, "version": version, "worst": get("worst"), "average": get("average"), "least": get("least"),
             "sleep": get("sleep"), "activity": get("activity"), "medication": get("medication"), "stimulation_hours": get("stimulation_hours"),
-            "slot": get("slot"), "tingling": json.dumps(body["tingling"]) if get("tingling") else None}
+            "slot": get("slot"), "tingling": _listed(body["tingling"]) if get("tingling") else None}
+
+
+def _listed(values: Sequence[str]) -> str:
+    """As the bodies of events have it, from which the database takes it when it makes the days anew."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def diary_rows(patient: str, told: Sequence[Happened]) -> list[dict[str, Any]]:
