@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 EXTRAS ?= test
 KERNELS := src/epidura/numerics
 
-.PHONY: install demo test check bench audit clean
+.PHONY: install demo test test-slow check bench audit clean
 
 install: $(STAMP)
 
@@ -25,6 +25,10 @@ test: install check
 	find $(KERNELS) -name '*.nb[ic]' ! -newer $(KERNELS)/simd.py -delete
 	find $(KERNELS) -name 'cable_kernel*.nb[ic]' ! -newer $(KERNELS)/kinetics.py -delete
 	$(BIN)/python -m pytest
+
+# What takes minutes: other meshes and solvers beside ours, faults that a comparison has to see, machine code.
+test-slow: install
+	$(BIN)/python -m pytest -m slow
 
 check: install
 	$(BIN)/ruff check src tests benchmarks

@@ -326,6 +326,7 @@ def test_thresholds_are_the_same_with_and_without_tables(monkeypatch: pytest.Mon
         assert np.abs(engine(trials, precision).thresholds(1e-4, 1.0, 2)[0] / tabled[0] - 1).max() < 1.1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="reads x86 machine code")
 def test_machine_code_is_packed(tmp_path: Path) -> None:
     program = r"""

@@ -97,6 +97,7 @@ def test_linear_matrix_knows_the_tissue() -> None:
         assert (number[-mask.shape[1] :][band[:, 1 : len(m.z) - 1]] == c).all()
 
 
+@pytest.mark.slow
 def test_a_field_that_stalls_is_solved_by_multigrid(canal: Canal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(module.TOLERANCE, canal.accuracy, 1e-6)
     want = solve_field(canal)

@@ -14,6 +14,8 @@ from test_spine_peer import CONTACTS, IMPEDANCE, POTENTIAL, SECOND, misfits, tab
 from epidura.canal import ACCURACY, NEAR_LEAD, RING
 from epidura.field import FINE
 
+pytestmark = pytest.mark.slow
+
 Floats = NDArray[np.float64]
 
 SIZE = ACCURACY["standard"]

@@ -110,6 +110,7 @@ FAULTS: dict[str, tuple[Callable[[], models.Answer], tuple[str, str], str, float
 """What is wrong, what it is compared with, and by which bound it must be seen how clearly."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_seen(fault: str) -> None:
     wrong, case, bound, least = FAULTS[fault]

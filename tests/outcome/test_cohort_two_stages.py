@@ -200,7 +200,7 @@ def test_a_primary_cell_lasts_as_battery_says():
 def test_without_a_capacity_the_published_range_holds(study):
     assert cohort._with_life(study.treatments[0], ()) == study.treatments[0]
     assert cohort._with_life(study.treatments[0], (None,)) == study.treatments[0]
-    assert any("No generator is named" in words for words in cohort._notes(study, 100, {"spread": "0"}))
+    assert any("No generator is named" in words for words in cohort_summary._notes(study, 100, {"spread": "0"}))
 
 
 def test_a_generator_that_is_not_what_the_procedure_says():
