@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from kill_cohort import small
 
-from epidura import cohort, cohort_costs, cohort_page, cohort_reach, virtual
+from epidura import cohort, cohort_costs, cohort_page, cohort_reach, cohort_summary, virtual
 from epidura import costs as ct
 from epidura import stages as sg
 from epidura.errors import BadInput
