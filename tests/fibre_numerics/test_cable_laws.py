@@ -317,6 +317,7 @@ def test_gates_follow_the_published_rates(precision: str, tables: bool, dt: floa
         assert worst < max(limit, 1e-7 if dt < 0.02 and not tables else 0.0)
 
 
+@pytest.mark.slow
 def test_thresholds_are_the_same_with_and_without_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = mixed(20)
     found = [engine(trials, precision).thresholds(1e-4, 1.0, 2) for precision in PRECISIONS]

@@ -397,6 +397,7 @@ def test_from_how_many_patients_two_processes_are_worth_it():
     assert bench.from_which({1: 4.0, 2: 4.0}, {1: 0.010, 2: 0.006}) is None
 
 
+@pytest.mark.slow
 def test_the_bench_compares_the_command_with_itself(monkeypatch, tmp_path):
     """One process and two, each from nodes that are done; small, and with the real command."""
     bench = pytest.importorskip("epidura.bench.cohort")

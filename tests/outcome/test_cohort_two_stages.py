@@ -159,6 +159,7 @@ def test_spots_survive_a_file():
 # --- battery ---
 
 
+@pytest.mark.slow
 def test_the_life_of_a_battery_is_that_of_the_generator(tmp_path):
     study = cohort.read_study(small(case={**BALANCED, "generator": "prime-advanced"}, arms=ARMS[:1], replicates=1, surrogate=LINES))
     (treated,) = study.treatments
@@ -173,6 +174,7 @@ def test_the_life_of_a_battery_is_that_of_the_generator(tmp_path):
         assert all(life[0] <= years <= life[1] for years in lived)
 
 
+@pytest.mark.slow
 def test_a_primary_cell_lasts_as_battery_says():
     from epidura.generator import generator, names
     from epidura.study import run
