@@ -280,3 +280,14 @@ def test_page_escapes_everything_and_shows_every_item():
     assert "not verified" in page
     assert sl.FOOT in page
     assert not re.search(r"(src|href)=", page)
+
+
+def test_screens_have_the_cut_offs_of_the_instruments() -> None:
+    """Two tables say them, since a screen may be a total from elsewhere; they must not part."""
+    named = {"dn4": ("dn4", "full"), "dn4-interview": ("dn4", "interview"), "paindetect": ("paindetect", "total"), "lanss": ("lanss", "total")}
+    for screen, (kind, part) in named.items():
+        bands = [float(each["value"]) for each in table("instruments")
+                 if (each["instrument"], each["scale"], each["quantity"]) == (kind, part, "band")]
+        row = table("neuropathic_screens").row(screen=screen)
+        assert float(row["likely"]) == max(bands), screen
+        assert float(row["low"]) == min(bands), screen

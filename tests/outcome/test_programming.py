@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from point_field import quick_field  # noqa: F401
 from tiny_case import TINY
 
 import epidura as ep
@@ -13,7 +14,6 @@ from epidura import programming as pg
 from epidura import study, virtual
 from epidura import virtual_sessions as vs
 from epidura.errors import BadInput, BadTable
-from epidura.product import Canal, LeadField
 from epidura.program import Program
 from epidura.reach import reaches
 from epidura.recruitment import map_thresholds
@@ -23,19 +23,6 @@ SIZES = {"dorsal_csf": "4 mm", "cord_width": "7.9 mm", "cord_depth": "6.3 mm", "
 FIXED = {**TINY, "gate": "off", "firing": "off", "anatomy": {"kind": "parametric", "vertebra": "T9", **SIZES}}
 """Everybody has the same canal, everywhere along the spine."""
 TEN = {"name": "10 kHz", "waveform": {"kind": "high-frequency", "frequency": "10 kHz", "pulse_width": "30 us"}, "contacts": {4: -1, 5: 1}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_field():
-    """Point sources in an infinite medium of 0.25 S/m."""
-    def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
-        places = np.array([[shaft.x, shaft.y, (c.z0 + c.z1) / 2] for shaft in canal.shafts for c in shaft.contacts])
-        return LeadField(tuple(c.number for c in canal.contacts), 500.0 * np.eye(len(places)) + 100.0,
-                         lambda points: 1 / (np.pi * np.linalg.norm(points[None] - places[:, None], axis=2)), canal)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "solve_field", solve)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from point_field import quick_field  # noqa: F401
 from tiny_case import TINY
 
 import epidura as ep
-from epidura import study, virtual
+from epidura import virtual
 from epidura.errors import BadInput
-from epidura.product import Canal, LeadField
 from epidura.reach import Reach, reaches
 from epidura.recruitment import Engine
 from epidura.tables import table
@@ -23,19 +23,6 @@ MANY = 250
 
 
 LATERAL = (-1.0, 1.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_field():
-    """Point sources in an infinite medium of 0.25 S/m instead of a field of the canal: the surrogate does not ask where a field is from."""
-    def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
-        places = np.array([[shaft.x, shaft.y, (c.z0 + c.z1) / 2] for shaft in canal.shafts for c in shaft.contacts])
-        return LeadField(tuple(c.number for c in canal.contacts), 500.0 * np.eye(len(places)) + 100.0,
-                         lambda points: 1 / (np.pi * np.linalg.norm(points[None] - places[:, None], axis=2)), canal)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "solve_field", solve)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from epidura.clinic import instruments
 from epidura.clinic.complications import Complication
@@ -38,10 +38,12 @@ class Sealed:
 
 SEALED = Sealed()
 Private = Annotated[str, SEALED]
-Day = Annotated[date, Field(description="day")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=20_000), SEALED]
 Scale = Annotated[float, Field(ge=0, le=10)]
+Area = Annotated[str, AfterValidator(lambda value: known("", value, areas()))]
+Indication = Annotated[str, AfterValidator(lambda value: known("", value, _indications()))]
+Rule = Annotated[str, AfterValidator(lambda value: known("", value, _rules()))]
 
 Site = Literal["upper-buttock", "abdomen", "flank", "chest"]
 Technique = Literal["percutaneous", "tunnelled", "on-the-table", "surgical"]
@@ -122,21 +124,11 @@ class Referred(Event):
     """A referral arrived."""
 
     kind: Literal["referral.received"] = "referral.received"
-    indication: str
-    pain_areas: tuple[str, ...] = ()
+    indication: Indication
+    pain_areas: tuple[Area, ...] = ()
     nrs: Scale | None = None
     referrer: Private = ""
     question: Words = ""
-
-    @field_validator("indication")
-    @classmethod
-    def _indication(cls, value: str) -> str:
-        return known("indication", value, _indications())
-
-    @field_validator("pain_areas")
-    @classmethod
-    def _areas(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known("pain_areas", area, areas()) for area in value)
 
 
 class Assessed(Event):
@@ -257,17 +249,12 @@ class TrialBegun(Event):
     """
 
     kind: Literal["trial.begun"] = "trial.begun"
-    rule: str = "relief-50"
+    rule: Rule = "relief-50"
     days: int = Field(7, ge=1, le=60)
     baseline_nrs: Scale
     baseline_activity: Scale | None = None
     baseline_medication: float | None = Field(None, ge=0)
     index_before: float | None = Field(None, ge=-1, le=1)
-
-    @field_validator("rule")
-    @classmethod
-    def _rule(cls, value: str) -> str:
-        return known("rule", value, _rules())
 
 
 class Programmed(Event):
@@ -289,13 +276,8 @@ class Programmed(Event):
     discomfort_mA: float | None = Field(None, ge=0, le=100)
     set_mA: float | None = Field(None, ge=0, le=100)
     impedances_ohm: dict[int, Annotated[float, Field(ge=0, le=100_000)]] = {}
-    covered: tuple[str, ...] = ()
+    covered: tuple[Area, ...] = ()
     charge: dict[str, float] = {}
-
-    @field_validator("covered")
-    @classmethod
-    def _covered(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known("covered", area, areas()) for area in value)
 
     @model_validator(mode="after")
     def _ordered(self) -> Programmed:
@@ -347,15 +329,10 @@ class Diary(Event):
     sleep: Scale | None = None
     activity: Scale | None = None
     medication: float | None = Field(None, ge=0, le=10)
-    tingling: tuple[str, ...] = ()
+    tingling: tuple[Area, ...] = ()
     stimulation_hours: float | None = Field(None, ge=0, le=24)
     slot: str = ""
     note: Words = ""
-
-    @field_validator("tingling")
-    @classmethod
-    def _tingling(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known("tingling", area, areas()) for area in value)
 
     @model_validator(mode="after")
     def _ordered(self) -> Diary:
@@ -646,6 +623,4 @@ def _rules() -> tuple[str, ...]:
 
 def now() -> datetime:
     """The clock, UTC."""
-    from datetime import UTC
-
     return datetime.now(UTC)

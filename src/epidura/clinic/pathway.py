@@ -12,14 +12,13 @@ An explant can happen at any time after an implant. It closes the system's life,
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
 from epidura.clinic import verdict
-from epidura.clinic.procedure import Consent, InfectionBundle, consent_checks
+from epidura.clinic.procedure import Consent, consent_checks
 from epidura.clinic.selection import Findings, assess
 from epidura.errors import BadInput
 
@@ -508,12 +507,3 @@ _FOLDS: dict[str, Callable[[State, Happened], None]] = {
     "patient.discharged": _discharged, "visit.recorded": _visited, "complication.recorded": _complicated, "revision.recorded": _revised,
     "salvage.tried": _salvaged, "device.recalled": _recalled, "system.explanted": _explanted,
     "diary.recorded": _diary, "instrument.answered": _answered}
-
-
-def bundle_of(state: State, stage: str) -> InfectionBundle:
-    """The bundle that was ticked for a procedure."""
-    return InfectionBundle.model_validate({"ticks": state.get("bundles", {}).get(stage, {}).get("ticks", {})})
-
-
-def copied(state: State) -> State:
-    return copy.deepcopy(state)

@@ -49,15 +49,6 @@ class Vault:
         plain = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
         return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, plain, patient.encode())).decode()
 
-    def open(self, connection: Connection, patient: str, sealed: str) -> dict[str, Any] | None:
-        """What was sealed; None if the patient was erased.
-
-        Raises:
-            Failed: the text was changed, or the clinic's key is another one.
-        """
-        key = self._key(connection, patient, make=False)
-        return None if key is None else opened(key, patient, sealed)
-
     def key(self, connection: Connection, patient: str) -> bytes | None:
         """The patient's key, to open much at once; None if the patient was erased."""
         return self._key(connection, patient, make=False)
