@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from epidura.clinic.holds import Holds
 from epidura.clinic.people import People
 from epidura.clinic.record import Record
 
-MORE: tuple[str, ...] = ("epidura.api.fhir_routes",)
-"""Modules with ``routes(service)`` and ``RULES`` that are taken along where they are there."""
+MORE: tuple[str, ...] = ("epidura.api.fhir_routes", "epidura.api.routes_web", "epidura.api.routes_bench", "epidura.api.routes_plan",
+                         "epidura.api.routes_program", "epidura.api.routes_gate", "epidura.api.routes_cohorts", "epidura.api.routes_pathway",
+                         "epidura.api.routes_rooms")
+"""Modules with ``routes(service)``, ``RULES`` and, where they take files, ``UPLOADS``; they are taken along where they are there."""
 
 
 def create_app(record: Record, people: People, *, policy: Policy | None = None, beside: Path | None = None, connect: Any = None,
@@ -39,13 +42,18 @@ def create_app(record: Record, people: People, *, policy: Policy | None = None, 
     """
     policy = policy or Policy()
     service = Service(record, people, policy, Holds(beside / "anticoagulants.jsonl") if beside else None, beside / "texts" if beside else None,
-                      overview or _overview(), connect)
+                      overview or _overview(), connect, folder=beside)
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.jobs.close()
+
     app = FastAPI(title="Epidura", version=_version(), summary="The record of a clinic for spinal cord stimulation", docs_url=None, redoc_url=None,
-                  openapi_url=f"{V1}/openapi.json", default_response_class=SafeJson, redirect_slashes=False, description=ABOUT,
+                  openapi_url=f"{V1}/openapi.json", default_response_class=SafeJson, redirect_slashes=False, description=ABOUT, lifespan=lifespan,
                   responses={"4XX": {"model": ErrorBody, "description": "refused; the error says what is wrong"},
                              "5XX": {"model": ErrorBody, "description": "this server, or its disk, failed"}})
     errors.install(app)
-    rules = dict(RULES if policy.rules is None else policy.rules)
+    rules, uploads = dict(RULES if policy.rules is None else policy.rules), dict(policy.uploads)
     for module in (routes_people, routes_patients, routes_rules, routes_research, routes_clinic, oidc, routes_pages):
         app.include_router(module.routes(service))
     for name in MORE:
@@ -54,9 +62,10 @@ def create_app(record: Record, people: People, *, policy: Policy | None = None, 
             router: APIRouter = found.routes(service)
             app.include_router(router)
             rules |= found.RULES
+            uploads |= getattr(found, "UPLOADS", {})
     app.state.service, app.state.rules = service, rules
     require_complete(app, rules)
-    app.add_middleware(Gate, people=people, policy=Policy(policy.hosts, policy.secure, policy.limits, rules))
+    app.add_middleware(Gate, people=people, policy=Policy(policy.hosts, policy.secure, policy.limits, rules, uploads))
     return app
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response as PlainResponse
 
 from epidura.api.errors import Fault, SafeJson
-from epidura.api.security import V1, Caller, Who, forget, remember
+from epidura.api.security import ROOMS, V1, Caller, Who, forget, remember
 from epidura.api.service import AfterId, AfterNumber, Limit, PatientId, Service, page
 from epidura.clinic.people import DIARY_SESSION, WHOLE, Person, Session
 from epidura.clinic.record import pseudonym
@@ -122,7 +122,7 @@ def routes(service: Service) -> APIRouter:
     def me(who: Who) -> dict[str, Any]:
         """Who is in, and the csrf value of the session."""
         return {"person": {"id": who.person.id, "name": who.person.name, "role": who.role}, "patient": who.patient,
-                "csrf": who.session.csrf, "expires": who.session.expires}
+                "csrf": who.session.csrf, "expires": who.session.expires, "rooms": [room for room, roles in ROOMS.items() if who.role in roles]}
 
     @api.put("/me/password", status_code=204)
     def password(body: NewPassword, who: Who) -> Response:

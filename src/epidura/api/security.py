@@ -38,7 +38,6 @@ STAFF = frozenset(ROLES) - PATIENT
 EVERYBODY = frozenset(ROLES)
 
 RULES: dict[tuple[str, str], frozenset[str]] = {
-    ("GET", "/"): PUBLIC,
     ("GET", "/setup"): PUBLIC,
     ("POST", "/setup"): PUBLIC,
     ("GET", f"{V1}/openapi.json"): PUBLIC,
@@ -95,11 +94,27 @@ RULES: dict[tuple[str, str], frozenset[str]] = {
 }
 """(method, path) -> roles."""
 
+ROOMS: dict[str, frozenset[str]] = {
+    "plan": READERS,
+    "program": READERS,
+    "gate": READERS,
+    "pathway": TEAM,
+    "clinic": TEAM,
+    "cohorts": frozenset({"physician", "researcher"}),
+    "research": RESEARCHER,
+    "people": ADMINISTRATOR,
+    "diary": PATIENT,
+}
+"""Rooms of the workbench -> who finds them. What a room asks for is held against ``RULES`` in any case."""
+
 PHYSICIANS_KINDS = frozenset({"selection.decided", "trial.judged"})
 """Events that a physician alone writes or corrects: the two decisions of the pathway. Choice of this project."""
 
-UNLOGGED = frozenset({"", "/", "/setup", f"{V1}/openapi.json"})
+UNLOGGED = frozenset({"", "/", "/diary", "/diary-worker.js", "/setup", f"{V1}/openapi.json"})
 """Addresses without anybody's data; empty: no address of the table."""
+
+STATIC = "/web/"
+"""Under it lie files that are the same for everybody: no session is looked up for them, and nothing is logged."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -193,12 +208,14 @@ class Policy:
         secure: cookies and headers for HTTPS.
         limits: of requests.
         rules: the table of roles.
+        uploads: addresses that take a file instead of JSON -> most bytes of it.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
     secure: bool = False
     limits: Limits = field(default_factory=Limits)
     rules: Mapping[tuple[str, str], frozenset[str]] | None = None
+    uploads: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:
@@ -207,7 +224,7 @@ class Policy:
     def headers(self) -> dict[str, str]:
         """Of every answer."""
         found = {"content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
-                 "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "no-referrer",
+                 "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "same-origin",
                  "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin", "cache-control": "no-store"}
         return found | ({"strict-transport-security": "max-age=31536000"} if self.secure else {})
 
@@ -251,6 +268,9 @@ class Gate:
         path, method = str(scope["path"]), str(scope["method"])
         self._host(headers)
         plain(path + scope.get("query_string", b"").decode("latin1").replace("%00", "\x00"), "route")
+        if path.startswith(STATIC) and method in SAFE_METHODS:
+            visit.template = self.table.find(method, path)[0]
+            return receive
         token, by_cookie = _token(headers, self.policy.cookie)
         if not token:
             self.rate.take(visit.address)
@@ -307,7 +327,7 @@ class Gate:
 
     async def _body(self, headers: Headers, method: str, template: str, receive: Receive) -> Receive:
         """Read the body, no more than allowed, and look at it."""
-        most = self.policy.limits.body
+        most = self.policy.uploads.get(template, self.policy.limits.body)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > most:
             raise Fault(413, "body", "too much at once", got=length, allowed=f"{most} bytes")
@@ -325,7 +345,10 @@ class Gate:
         body = b"".join(parts)
         if body and method not in SAFE_METHODS:
             kind = headers.get("content-type", "").split(";")[0].strip().lower()
-            if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+            if template in self.policy.uploads:
+                if kind != "application/octet-stream":
+                    raise Fault(415, "content-type", "this is not a file", got=kind, allowed="application/octet-stream")
+            elif kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
                 await run_sync(checked_json, body, self.policy.limits)
             elif not (kind == FORM and template == "/setup"):
                 raise Fault(415, "content-type", "this is not JSON", got=kind, allowed="application/json")
@@ -362,7 +385,7 @@ class _Visit:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             status = int(message["status"])
-            if self.template not in UNLOGGED and status != 429:
+            if self.template not in UNLOGGED and not self.template.startswith(STATIC) and status != 429:
                 try:
                     await run_sync(self.gate.log, self, status)
                 except Exception:

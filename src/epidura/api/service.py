@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,12 @@ from fastapi import Header, Query
 from fastapi import Path as InPath
 
 from epidura.api.errors import Fault
+from epidura.api.jobs import Jobs
 from epidura.api.security import Policy
 from epidura.clinic.holds import Holds
 from epidura.clinic.people import People
 from epidura.clinic.record import Record
+from epidura.workbench import Bench
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Service:
         texts: folder of the uploaded texts of instruments; None: no folder was given.
         overview: page of the clinic, of ``epidura.clinic.views`` where it is there.
         oidc: an OpenID Connect client, or None.
+        bench: products that the workbench asks for again and again.
+        jobs: long work behind its pages.
+        folder: for studies and uploaded maps; None: no folder was given.
     """
 
     record: Record
@@ -40,6 +45,9 @@ class Service:
     texts: Path | None = None
     overview: Callable[[Record, date], Any] | None = None
     oidc: Any = None
+    bench: Bench = field(default_factory=Bench)
+    jobs: Jobs = field(default_factory=Jobs)
+    folder: Path | None = None
 
     def today(self) -> date:
         return self.record.clock().date()
