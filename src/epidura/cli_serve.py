@@ -1,10 +1,13 @@
-"""``epidura serve``: the record of a clinic over REST, on this machine unless told otherwise."""
+"""``epidura serve``: the workbench in the browser and the record of a clinic over REST, on this machine unless told otherwise."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import socket
+import sys
+import threading
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +34,10 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy on this machine does TLS and says who asks.")] = False,
     oidc: Annotated[Path | None, typer.Option(help="OpenID Connect, YAML: issuer, client_id, client_secret, redirect.")] = None,
+    show: Annotated[bool | None, typer.Option("--open/--no-open", help="Open the page in the browser of this machine; if left out, where a person "
+                                                                       "sits at the terminal.")] = None,
 ) -> None:
-    """Serve the record of a clinic over REST. Makes one in your data folder if there is none.
+    """Open the workbench, and the record of a clinic over REST. Makes a record in your data folder if there is none.
 
     The first start prints a link with which the first administrator is made.
 
@@ -47,11 +52,12 @@ def serve(
     for option, path in (("--tls-cert", tls_cert), ("--tls-key", tls_key), ("--oidc", oidc)):
         if path is not None and not path.is_file():
             raise BadInput(option, "no such file", got=str(path))
-    _serve(store, key_file, host, port, tuple(allow_host or ()), (tls_cert, tls_key), behind_proxy, oidc)
+    _serve(store, key_file, host, port, tuple(allow_host or ()), (tls_cert, tls_key), behind_proxy, oidc,
+           sys.stdout.isatty() if show is None else show)
 
 
 def _serve(store: str | None, key_file: Path | None, host: str, port: int, names: tuple[str, ...], tls: tuple[Path | None, Path | None],
-           behind_proxy: bool, oidc: Path | None) -> None:
+           behind_proxy: bool, oidc: Path | None, show: bool) -> None:
     import uvicorn
 
     from epidura.api import create_app
@@ -74,12 +80,17 @@ def _serve(store: str | None, key_file: Path | None, host: str, port: int, names
         if not _loopback(host) and not secure:
             out.print("warning: no TLS: passwords and records travel in the open; give --tls-cert and --tls-key, or a proxy with TLS", markup=False,
                       soft_wrap=True)
+        page = address
         if not people.anybody():
-            out.print(f"nobody can log in yet: make the first administrator within an hour, on this machine:\n{address}setup?token={people.first()}",
-                      markup=False, highlight=False, soft_wrap=True)
+            page = f"{address}setup?token={people.first()}"
+            out.print(f"nobody can log in yet: make the first administrator within an hour, on this machine:\n{page}", markup=False, highlight=False,
+                      soft_wrap=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=behind_proxy,
                                 forwarded_allow_ips="127.0.0.1", ssl_certfile=tls[0], ssl_keyfile=tls[1], h11_max_incomplete_event_size=32_768,
                                 timeout_keep_alive=15, limit_concurrency=500)
+        if show:
+            # the socket takes connections already, so the page waits for the server and is not refused
+            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         record.close()

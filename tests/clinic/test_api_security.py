@@ -458,12 +458,15 @@ def _serve(folder: Path, *options: str) -> subprocess.Popen[str]:
     source = Path(__file__).parents[2] / "src"
     return subprocess.Popen([sys.executable, "-c", "from epidura.cli import main; main()", "serve", *options], text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, env=os.environ | {"XDG_DATA_HOME": str(folder), "PYTHONPATH": str(source), "COLUMNS": "200",
-                                                                        "PYTHONUNBUFFERED": "1"})
+                                                                        "PYTHONUNBUFFERED": "1", "BROWSER": f"{folder / 'browser'} %s"})
 
 
 def test_serve(tmp_path: Path) -> None:
     """From nothing to an administrator who is logged in, over a real connection."""
-    process = _serve(tmp_path, "--port", "0")
+    browser = tmp_path / "browser"  # of the person at this machine: writes down what it was asked to open
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
+    browser.chmod(0o700)
+    process = _serve(tmp_path, "--port", "0", "--open")
     try:
         assert process.stdout is not None
         said = ""
@@ -483,6 +486,7 @@ def test_serve(tmp_path: Path) -> None:
                 except httpx.ConnectError:
                     time.sleep(0.1)
             assert client.get(f"/setup?token={token}").status_code == 200
+            assert (tmp_path / "opened").read_text().strip() == link[0]
             assert client.post("/setup", data=form).status_code == 201
             told = client.post(f"{V1}/login", json={"login": "root", "password": form["password"]})
             assert told.status_code == 200
