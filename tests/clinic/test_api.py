@@ -392,6 +392,11 @@ def test_what_a_server_without_folders_says(tmp_path: Path) -> None:
 
 
 def test_pages(clinic: Clinic) -> None:
-    assert f"{V1}/openapi.json" in Browser(clinic, "10.0.0.1").get("//").text
+    page = Browser(clinic, "10.0.0.1").get("//")
+    assert "/web/app.js" in page.text
+    assert Browser(clinic, "10.0.0.1").get("//", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    assert "plotly" in Browser(clinic, "10.0.0.1").get("//web/plotly.min.js").text[:400]
+    for outside in ("//web/../app.py", "//web/%2e%2e/app.py", "//web/rooms/", "//web/nothing.js"):
+        assert wrong(Browser(clinic, "10.0.0.1").get(outside), 404)["where"] == "route"
     described = Browser(clinic, "10.0.0.1").get("/openapi.json").json()
     assert described["paths"][f"{V1}/patients/{{patient}}"]["get"]["responses"]["4XX"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from api_clinic import SECRETS, V1, Clinic, wrong
 from fastapi import APIRouter
 
 from epidura.api import app as application
-from epidura.api import create_app
+from epidura.api import create_app, routes_web
 from epidura.api.security import EVERYBODY, PHYSICIANS_KINDS, PUBLIC, RULES, Table
 from epidura.clinic import events as E
 from epidura.clinic.people import ROLES
@@ -29,10 +30,19 @@ BODIES: dict[tuple[str, str], Any] = {
 """Bodies that are read; where there is none, an empty one is refused after the role was looked at."""
 
 
+def every() -> dict[tuple[str, str], frozenset[str]]:
+    """The tables of all modules but those of FHIR, which has tests of its own, and of static files."""
+    found = dict(RULES)
+    for name in application.MORE:
+        if not name.endswith(("fhir_routes", "routes_web")):
+            found |= importlib.import_module(name).RULES
+    return found
+
+
 def filled(path: str, clinic: Clinic, patient: str) -> str:
     names = {"patient": patient, "person": clinic.ids["nurse"], "pseudonym": pseudonym(patient), "kind": "odi", "language": "en", "drug": "warfarin",
-             "day": "2026-05-01"}
-    return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], path)
+             "day": "2026-05-01", "job": "A" * 16}
+    return re.sub(r"\{(\w+)\}", lambda match: names.get(match[1], "0" * 32), path)
 
 
 @pytest.mark.parametrize("role", ["", *ROLES])
@@ -40,7 +50,7 @@ def test_every_route_as_every_role(tmp_path: Path, role: str) -> None:
     """A role gets in where the table says so and nowhere else; each refusal and each access is written down."""
     clinic = Clinic(tmp_path)
     own, other = clinic.patient(), clinic.patient("Foreignquux")
-    for (method, path), roles in sorted(RULES.items()):
+    for (method, path), roles in sorted(every().items()):
         if not path.startswith(V1) or path in (f"{V1}/openapi.json", f"{V1}/logout"):
             continue
         short = path.removeprefix(V1)
@@ -172,7 +182,7 @@ def test_every_entry_has_its_route(tmp_path: Path) -> None:
     """No entry is left of a route that is gone, and the gate and the application read a path alike."""
     clinic = Clinic(tmp_path)
     there = {(method.upper(), path) for path, methods in clinic.app.openapi()["paths"].items() for method in methods}
-    hidden = {("GET", "/"), ("GET", "/setup"), ("POST", "/setup"), ("GET", f"{V1}/openapi.json")}
+    hidden = {("GET", "/setup"), ("POST", "/setup"), ("GET", f"{V1}/openapi.json"), *(("GET", address) for address in routes_web.static())}
     assert there | hidden == set(clinic.app.state.rules)
     table = Table(RULES)
     for method, path in RULES:
@@ -181,7 +191,7 @@ def test_every_entry_has_its_route(tmp_path: Path) -> None:
 
 
 def test_the_table_of_the_docs_is_this_one() -> None:
-    """docs/api.md prints ``RULES``; made with ``python tests/clinic/test_api_roles.py``."""
+    """docs/api.md prints ``RULES`` and those of the workbench; made with ``python tests/clinic/test_api_roles.py``."""
     text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
     assert printed() in text
 
@@ -189,7 +199,7 @@ def test_the_table_of_the_docs_is_this_one() -> None:
 def printed() -> str:
     """The table of roles for the docs."""
     lines = ["| address | physician | nurse | researcher | patient | administrator |", "|---|---|---|---|---|---|"]
-    for (method, path), roles in RULES.items():
+    for (method, path), roles in every().items():
         cells = ["public"] * 5 if roles == PUBLIC else ["own" if role == "patient" and "{patient}" in path else "yes" if role in roles else ""
                                                         for role in ROLES]
         if roles != PUBLIC:
