@@ -27,7 +27,8 @@ ALLOWED = ("MIT", "MIT-0", "MIT License", "0BSD", "BSD", "BSD-2-Clause", "BSD-3-
            "Mozilla Public License 2.0 (MPL 2.0)", "LGPL-2.1-only", "LGPL-3.0-only", "GNU Lesser General Public License v2 or later (LGPLv2+)")
 """Free of conditions on the program that uses them. The last ones have conditions on changes of the library itself, which Epidura does not change."""
 
-READ = {"fhirpathpy": "MIT License", "fhirpy": "MIT License", "neuron": "Copyright (c) 2018, Michael Hines"}
+READ = {"axe-playwright-python": "MIT License", "fhirpathpy": "MIT License", "fhirpy": "MIT License",
+        "neuron": "Copyright (c) 2018, Michael Hines"}
 """Packages whose metadata name no licence: how the text they come with begins. NEURON's is BSD-3-Clause."""
 
 
