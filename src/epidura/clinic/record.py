@@ -163,10 +163,18 @@ class _Batch:
 
     def flush(self) -> None:
         """Write what was taken. Does nothing the second time."""
+        if not self._stored:
+            return
         self.vault.keep(self.connection, self._made)
-        log.write(self.connection, self._stored)
-        write_states(self.connection, list(self._rows.values()))
-        write_days(self.connection, [row for (patient, _), row in self._days.items() if patient not in self._corrected])
+        states, days = list(self._rows.values()), [row for (patient, _), row in self._days.items() if patient not in self._corrected]
+        if self.connection.dialect.name == "sqlite":
+            log.write(self.connection, self._stored)
+            write_states(self.connection, states)
+            write_days(self.connection, days)
+        else:  # one message to the server
+            self.connection.execute(_at_once(), {
+                "events": _listed([vars(each) for each in self._stored]), "states": _listed(states), "days": _listed(days),
+                "to": self.end.seq, "last": self.end.hash, "now": self.end.recorded})
         for patient in self._corrected:
             self.connection.execute(delete(schema.diary).where(schema.diary.c.patient == patient))
             write_days(self.connection, diary_rows(patient, [_happened(each) for each in log.read(self.connection, patient)]))
@@ -638,7 +646,7 @@ def diary_row(patient: str, version: int, day: str, body: Mapping[str, Any]) -> 
             "slot": get("slot"), "tingling": _listed(body["tingling"]) if get("tingling") else None}
 
 
-def _listed(values: Sequence[str]) -> str:
+def _listed(values: Sequence[Any]) -> str:
     """As the bodies of events have it, from which the database takes it when it makes the days anew."""
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
@@ -675,6 +683,21 @@ def _upsert(name: str, dialect: str) -> Executable:
     statement = insert(table)
     kept = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=kept)
+
+
+@cache
+def _at_once() -> Executable:
+    """PostgreSQL: events, the end of the chain, states and days in one statement, each list of rows as JSON. Rows go in in the order of the list."""
+    parts = []
+    for name, rows in (("event", "events"), ("patient", "states"), ("diary", "days")):
+        table = schema.metadata.tables[name]
+        columns, keys = [column.name for column in table.c], [column.name for column in table.primary_key]
+        change = "" if name == "event" else (f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET "
+                                             + ", ".join(f"{column} = excluded.{column}" for column in columns if column not in keys))
+        parts.append(f"INSERT INTO {name} ({', '.join(columns)}) SELECT {', '.join(columns)} "
+                     f"FROM json_populate_recordset(CAST(NULL AS {name}), CAST(:{rows} AS json)){change}")
+    return text(f"WITH told AS ({parts[0]}), moved AS (UPDATE head SET seq = :to, hash = :last, recorded = :now WHERE id = 1), "
+                f"kept AS ({parts[1]}) {parts[2]}")
 
 
 _STATE = select(schema.patient.c.state).where(schema.patient.c.id == bindparam("whose"))
