@@ -339,6 +339,26 @@ def test_people_are_managed(clinic: Clinic) -> None:
     assert wrong(administrator.post("/people", {**vouched, "login": "dy", "issuer": None}), 422)["where"] == "subject"
 
 
+def test_a_role_is_changed(clinic: Clinic) -> None:
+    administrator, nurse = clinic.browser("administrator"), clinic.browser("nurse")
+    patient, path = clinic.patient(), f"/people/{clinic.ids['nurse']}/role"
+    assert wrong(nurse.put(path, {"role": "administrator"}), 403)["where"] == "role"
+    for bad in ({"role": "patient"}, {"role": "owner"}, {}, {"role": "physician", "active": True}):
+        assert wrong(administrator.put(path, bad), 422)
+    assert nurse.get(f"/patients/{patient}").status_code == 200
+    changed = administrator.put(path, {"role": "researcher"})
+    assert (changed.status_code, changed.json()["role"], changed.json()["login"]) == (200, "researcher", "nurse")
+    assert wrong(nurse.get(f"/patients/{patient}"), 401)
+    assert nurse.login("nurse", password("nurse")).status_code == 200
+    assert wrong(nurse.get(f"/patients/{patient}"), 403)["where"] == "role"
+    mine = f"/people/{clinic.ids['administrator']}/role"
+    assert "last administrator" in wrong(administrator.put(mine, {"role": "nurse"}), 422)["problem"]
+    assert wrong(administrator.put(f"/people/{'0' * 32}/role", {"role": "nurse"}), 404)
+    rows = [(row["method"], row["route"]) for row in clinic.seen(person=clinic.ids["administrator"]) if row["status"] == 200]
+    assert rows[1:] == [  # after the login
+        ("ROLE", f"{clinic.ids['nurse']}: nurse to researcher"), ("PUT", f"{V1}/people/{{person}}/role")]
+
+
 def test_erasing_takes_everything_twice(clinic: Clinic) -> None:
     patient, administrator = clinic.patient(), clinic.browser("administrator")
     phone = clinic.browser("patient", patient)
