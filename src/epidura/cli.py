@@ -743,6 +743,7 @@ def bench_clinic(
     postgres: Annotated[str, typer.Option("--postgres", help="Address of an empty PostgreSQL database, which is filled.", show_default=False)] = "",
     patients: Annotated[int, typer.Option(min=20, help="Of the record that is filled.")] = 10_000,
     events: Annotated[int, typer.Option(min=100, help="Of all patients.")] = 2_000_000,
+    rest: Annotated[bool, typer.Option("--rest", help="Write diary days through 'epidura serve', too.")] = False,
     path: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path("results/bench-clinic.json"),
 ) -> None:
     """How fast the clinic's record is: writes of 1, 8 and 20 clients, a timeline, projections made anew.
@@ -752,7 +753,7 @@ def bench_clinic(
     """
     from epidura.bench import clinic
 
-    _measured(path, lambda say: clinic.measure(quick, postgres, patients, events, say), clinic.save, clinic.used)
+    _measured(path, lambda say: clinic.measure(quick, postgres, patients, events, rest, say), clinic.save, clinic.used)
 
 
 def _measured(path: Path, measure: Callable[[Callable[[str, float], None]], list[Row]], save: Callable[[list[Row], Path], object],

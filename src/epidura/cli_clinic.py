@@ -211,8 +211,8 @@ def user(
 @clinic.command()
 def demo(
     store: Store = "", key: Key = None, encrypted: Encrypted = False,
-    patients: Annotated[int, typer.Option(min=1, max=100_000, help="Fictional patients.")] = 300,
-    years: Annotated[int, typer.Option(min=1, max=30, help="Until today.")] = 3,
+    patients: Annotated[int, typer.Option(min=60, max=100_000, help="Fictional patients.")] = 300,
+    years: Annotated[int, typer.Option(min=1, max=10, help="Until today.")] = 3,
     seed: Annotated[int, typer.Option(help="The same seed gives the same patients.")] = 1,
 ) -> None:
     """Fill an empty record with fictional patients, from published rates."""

@@ -61,18 +61,22 @@ def empty_record() -> dict[str, bytes]:
 
 @dataclass
 class Clinic:
-    """A record, its people and its application."""
+    """A record, its people and its application; ``where`` is an address of PostgreSQL, or empty."""
 
     folder: Path
     limits: Limits = field(default_factory=lambda: Limits(rate=1e6, burst=10**6))
     secure: bool = False
     more: dict[str, Any] = field(default_factory=dict)
+    where: str = ""
 
     def __post_init__(self) -> None:
         self.clock = Clock()
-        for name, content in empty_record().items():
-            (self.folder / name).write_bytes(content)
-        self.record = Record.open(self.folder / "clinic.sqlite", clock=self.clock)
+        if self.where:
+            self.record = Record.create(self.where, self.folder / "clinic.key", clock=self.clock)
+        else:
+            for name, content in empty_record().items():
+                (self.folder / name).write_bytes(content)
+            self.record = Record.open(self.folder / "clinic.sqlite", clock=self.clock)
         self.people = People(self.record.engine, self.clock, QUICK, self.clock.ticks)
         self.app = create_app(self.record, self.people, policy=Policy(("clinic", "testserver"), self.secure, self.limits), beside=self.folder,
                               overview=lambda record, today: {"today": today, "counts": record.counts()}, **self.more)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from api_clinic import Clinic
 from clinic_course import Place
 
 from epidura.clinic.record import Record
@@ -46,6 +47,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where a record may be made, on each database."""
     where = str(tmp_path / "clinic.sqlite") if request.param == "sqlite" else request.getfixturevalue("postgres")()
     return Place(where, tmp_path / "clinic.key")
+
+
+@pytest.fixture
+def either(place: Place, tmp_path: Path) -> Iterator[Clinic]:
+    """A clinic behind its REST interface, on each database."""
+    made = Clinic(tmp_path, where="" if place.sqlite else place.where)
+    yield made
+    made.record.close()
 
 
 @pytest.fixture

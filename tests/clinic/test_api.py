@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from api_clinic import V1, Browser, Clinic, password, wrong
 
 from epidura.clinic import events as E
 from epidura.clinic.record import pseudonym
+from epidura.clinic.store.projection import differences
 
 REGISTER = {"kind": "patient.registered", "on": "2026-05-01", "birth_year": 1960,
             "identity": {"family_name": "Muster", "given_name": "Eva", "birth_date": "1960-02-03"}}
@@ -55,30 +60,92 @@ def test_registering_reading_and_writing(clinic: Clinic) -> None:
     assert clinic.seen(patient=patient)[0]["route"] == f"{V1}/patients"  # the row of the registration says who was registered
 
 
-def test_a_registration_that_is_sent_twice_makes_one_patient(clinic: Clinic) -> None:
-    nurse = clinic.browser("nurse")
+def test_a_registration_that_is_sent_twice_makes_one_patient(either: Clinic) -> None:
+    nurse = either.browser("nurse")
     first, second = (nurse.post("/patients", {"events": [REGISTER]}, headers=keyed("register-1")).json() for _ in range(2))
     assert (first["id"], first["repeated"], second["repeated"]) == (second["id"], False, True)
-    assert len(clinic.record.patients()) == 1
+    assert len(either.record.patients()) == 1
     other = {**REGISTER, "identity": {**REGISTER["identity"], "family_name": "Other"}}
     assert "idempotency key" in wrong(nurse.post("/patients", {"events": [other]}, headers=keyed("register-1")), 422)["problem"]
     assert wrong(nurse.post("/patients", note("x"), headers=keyed("register-2")), 422)["where"] == "events[0].kind"
-    colleague = clinic.browser("physician").post("/patients", {"events": [REGISTER]}, headers=keyed("register-1"))
+    colleague = either.browser("physician").post("/patients", {"events": [REGISTER]}, headers=keyed("register-1"))
     assert colleague.json()["id"] != first["id"]  # keys of two people never meet
 
 
-def test_two_who_write_at_once(clinic: Clinic) -> None:
+def test_two_who_write_at_once(either: Clinic) -> None:
     """The second is told, and nothing of it is written."""
-    patient = clinic.patient()
-    nurse, physician = clinic.browser("nurse"), clinic.browser("physician")
+    patient = either.patient()
+    nurse, physician = either.browser("nurse"), either.browser("physician")
     seen = nurse.get(f"/patients/{patient}").json()["state"]["revision"]
     assert nurse.post(f"/patients/{patient}/events", note("first"), headers=keyed("note-0001", seen)).status_code == 201
     late = wrong(physician.post(f"/patients/{patient}/events", note("second"), headers=keyed("note-0002", seen)), 412)
     assert "somebody else" in late["problem"]
-    assert [row["body"].get("text") for row in clinic.record.timeline(patient)].count("second") == 0
+    assert [row["body"].get("text") for row in either.record.timeline(patient)].count("second") == 0
     repeated = nurse.post(f"/patients/{patient}/events", note("first"), headers=keyed("note-0001", seen))
     assert repeated.json()["repeated"] is True  # though the revision is old by now
     assert wrong(nurse.post(f"/patients/{patient}/events", note("other"), headers=keyed("note-0001", seen)), 422)
+
+
+def at_once(count: int, deed: Callable[[int], httpx.Response]) -> list[httpx.Response]:
+    """What some clients get who ask in the same moment."""
+    begin = threading.Barrier(count)
+
+    def client(number: int) -> httpx.Response:
+        begin.wait()
+        return deed(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(client, range(count)))
+
+
+def test_of_many_who_saw_the_same_one_writes(either: Clinic) -> None:
+    patient = either.patient()
+    path = f"/patients/{patient}/events"
+    browsers = [either.browser(role, address=f"10.0.1.{number}") for number, role in enumerate(["nurse", "physician"] * 3)]
+    for revision, after in ((3, 5), (5, 6)):  # the number of the last event but for the patient's own
+        assert browsers[0].get(f"/patients/{patient}").headers["etag"] == f'"{revision}"'
+        found = at_once(6, lambda number, revision=revision: browsers[number].post(
+            path, note(f"{revision} of {number}"), headers=keyed(f"note-{revision}-by-{number}", revision)))
+        assert sorted(each.status_code for each in found) == [201, *[412] * 5]
+        winner = next(number for number, each in enumerate(found) if each.status_code == 201)
+        assert found[winner].headers["etag"] == f'"{after}"'
+        for each in found:
+            if each.status_code == 412:
+                assert wrong(each, 412)["allowed"] == f"revision {after}"
+        assert either.record.timeline(patient)[-1]["body"]["text"] == f"{revision} of {winner}"
+    assert either.record.state(patient)["version"] == 6
+    assert either.record.verify().breaks == ()
+
+
+def test_a_key_that_comes_many_times_at_once_is_written_once(either: Clinic) -> None:
+    patient = either.patient()
+    nurses = [either.browser("nurse", address=f"10.0.1.{number}") for number in range(6)]
+    made = at_once(6, lambda number: nurses[number].post("/patients", {"events": [REGISTER]}, headers=keyed("register-at-once")))
+    assert {each.status_code for each in made} == {201}
+    assert sorted(each.json()["repeated"] for each in made) == [False, *[True] * 5]
+    assert len({each.json()["id"] for each in made}) == 1
+    assert len(either.record.patients()) == 2
+    bodies = [note("this"), note("that")]
+    found = at_once(6, lambda number: nurses[number].post(f"/patients/{patient}/events", bodies[number % 2], headers=keyed("note-at-once", 3)))
+    written = next(number for number, each in enumerate(found) if each.status_code == 201 and not each.json()["repeated"])
+    assert [each.status_code for each in found] == [201 if number % 2 == written % 2 else 422 for number in range(6)]
+    assert either.record.state(patient)["version"] == 5
+    assert either.record.timeline(patient)[-1]["body"]["text"] == bodies[written % 2]["events"][0]["text"]
+
+
+def test_days_that_two_phones_send_at_once_are_written_once(either: Clinic) -> None:
+    patient = either.patient()
+    phones = [either.browser("patient", patient) for _ in range(4)]
+    entries = [{"key": f"kept-day-{day}", "day": f"2026-05-{day}", "answers": {"worst": 5, "average": day - 20, "note": "rain"}}
+               for day in (21, 22, 23)]
+    found = at_once(4, lambda number: phones[number].post(f"/patients/{patient}/diary/sync", {"entries": entries}))
+    states = [[each["state"] for each in one.json()["entries"]] for one in found]
+    for k in range(3):
+        assert sorted(each[k] for each in states) == ["repeated", "repeated", "repeated", "written"]
+    assert [each["average"] for each in either.record.diary(patient, "2026-05-01")] == [1.0, 2.0, 3.0]
+    assert either.record.state(patient)["version"] == 7
+    with either.record.engine.connect() as connection:
+        assert differences(connection) == ()
 
 
 def test_if_match_is_asked_for_where_it_counts(clinic: Clinic) -> None:
@@ -92,20 +159,20 @@ def test_if_match_is_asked_for_where_it_counts(clinic: Clinic) -> None:
     assert wrong(nurse.post(path, note("x"), headers=keyed("short", 3)), 422)["where"] == "Idempotency-Key"
 
 
-def test_all_events_of_a_request_or_none(clinic: Clinic) -> None:
-    patient, nurse = clinic.patient(), clinic.browser("nurse")
+def test_all_events_of_a_request_or_none(either: Clinic) -> None:
+    patient, nurse = either.patient(), either.browser("nurse")
     body = {"events": [*note("kept?")["events"], {"kind": "trial.begun", "on": "2026-05-02", "baseline_nrs": 7}]}
     error = wrong(nurse.post(f"/patients/{patient}/events", body, headers=keyed("both-0001", 3)), 409)
     assert error["missing"]
     assert "provisional implant" in error["missing"][0]
-    assert clinic.record.state(patient)["version"] == 4
+    assert either.record.state(patient)["version"] == 4
     unknown = {"events": [{"kind": "note.add", "on": "2026-05-02"}]}
     error = wrong(nurse.post(f"/patients/{patient}/events", unknown, headers=keyed("both-0002", 3)), 422)
     assert (error["where"], error["hint"]) == ("events[0].kind", "did you mean 'note.added'?")
 
 
-def test_a_correction_is_an_event(clinic: Clinic) -> None:
-    patient, nurse = clinic.patient(), clinic.browser("nurse")
+def test_a_correction_is_an_event(either: Clinic) -> None:
+    patient, nurse = either.patient(), either.browser("nurse")
     body = {"events": [{"kind": "record.corrected", "on": "2026-05-02", "version": 2, "why": "typo",
                         "instead": {"on": "2026-01-03", "indication": "crps"}}]}
     assert nurse.post(f"/patients/{patient}/events", body, headers=keyed("right-001", 3)).status_code == 201
@@ -204,10 +271,10 @@ def test_visits_complications_and_recalls(clinic: Clinic, monkeypatch: pytest.Mo
     assert "id" not in told[0]["device"]
 
 
-def test_a_diary_by_phone(clinic: Clinic) -> None:
+def test_a_diary_by_phone(either: Clinic) -> None:
     """Days that were kept offline are written once, however often they are sent, also after a new link."""
-    patient = clinic.patient()
-    phone = clinic.browser("patient", patient)
+    patient = either.patient()
+    phone = either.browser("patient", patient)
     put = phone.put(f"/patients/{patient}/diary/2026-05-20", {"worst": 6, "note": "rain"}, headers=keyed("day-20-abc"))
     assert put.json()["repeated"] is False
     entries = [{"key": f"kept-day-{day}", "day": f"2026-05-{day}", "answers": {"worst": 5, "average": 4}} for day in (21, 22)]
@@ -216,11 +283,11 @@ def test_a_diary_by_phone(clinic: Clinic) -> None:
     first = phone.post(f"/patients/{patient}/diary/sync", {"entries": entries}).json()["entries"]
     assert [each["state"] for each in first] == ["written", "written", "refused", "refused"]
     assert "order" in first[2]["problem"]
-    again = clinic.browser("patient", patient).post(f"/patients/{patient}/diary/sync", {"entries": entries[:2]}).json()["entries"]
+    again = either.browser("patient", patient).post(f"/patients/{patient}/diary/sync", {"entries": entries[:2]}).json()["entries"]
     assert [each["state"] for each in again] == ["repeated", "repeated"]
     days = phone.get(f"/patients/{patient}/diary?first=2026-05-01").json()["items"]
     assert [(each["day"], each["worst"]) for each in days] == [("2026-05-20", 6.0), ("2026-05-21", 5.0), ("2026-05-22", 5.0)]
-    assert clinic.record.state(patient)["revision"] == 3  # no other writer has to see a diary day
+    assert either.record.state(patient)["revision"] == 3  # no other writer has to see a diary day
     assert wrong(phone.put(f"/patients/{patient}/diary/2026-05-20", {"worst": 11}, headers=keyed("day-20-abd")), 422)["where"] == "worst"
 
 
@@ -337,6 +404,26 @@ def test_people_are_managed(clinic: Clinic) -> None:
     vouched = {"name": "Cy", "login": "cy", "role": "nurse", "issuer": "https://issuer", "subject": "17"}
     assert administrator.post("/people", vouched).status_code == 201
     assert wrong(administrator.post("/people", {**vouched, "login": "dy", "issuer": None}), 422)["where"] == "subject"
+
+
+def test_a_role_is_changed(clinic: Clinic) -> None:
+    administrator, nurse = clinic.browser("administrator"), clinic.browser("nurse")
+    patient, path = clinic.patient(), f"/people/{clinic.ids['nurse']}/role"
+    assert wrong(nurse.put(path, {"role": "administrator"}), 403)["where"] == "role"
+    for bad in ({"role": "patient"}, {"role": "owner"}, {}, {"role": "physician", "active": True}):
+        assert wrong(administrator.put(path, bad), 422)
+    assert nurse.get(f"/patients/{patient}").status_code == 200
+    changed = administrator.put(path, {"role": "researcher"})
+    assert (changed.status_code, changed.json()["role"], changed.json()["login"]) == (200, "researcher", "nurse")
+    assert wrong(nurse.get(f"/patients/{patient}"), 401)
+    assert nurse.login("nurse", password("nurse")).status_code == 200
+    assert wrong(nurse.get(f"/patients/{patient}"), 403)["where"] == "role"
+    mine = f"/people/{clinic.ids['administrator']}/role"
+    assert "last administrator" in wrong(administrator.put(mine, {"role": "nurse"}), 422)["problem"]
+    assert wrong(administrator.put(f"/people/{'0' * 32}/role", {"role": "nurse"}), 404)
+    rows = [(row["method"], row["route"]) for row in clinic.seen(person=clinic.ids["administrator"]) if row["status"] == 200]
+    assert rows[1:] == [  # after the login
+        ("ROLE", f"{clinic.ids['nurse']}: nurse to researcher"), ("PUT", f"{V1}/people/{{person}}/role")]
 
 
 def test_erasing_takes_everything_twice(clinic: Clinic) -> None:

@@ -142,14 +142,14 @@ def test_a_token_is_for_programs_and_sets_no_cookie(clinic: Clinic) -> None:
 
 # guessing
 
-def test_guessing_is_stopped(clinic: Clinic) -> None:
-    guesser = Browser(clinic, "10.0.0.66")
+def test_guessing_is_stopped(either: Clinic) -> None:
+    guesser = Browser(either, "10.0.0.66")
     for _ in range(LOGIN_FAILURES):
         assert wrong(guesser.login("nurse", "wrong"), 401)
     locked = guesser.login("nurse", password("nurse"))
     assert wrong(locked, 429)["got"] is None
     assert int(locked.headers["retry-after"]) > 60
-    assert wrong(clinic.browser().login("nurse", password("nurse")), 429)  # from another address, too
+    assert wrong(either.browser().login("nurse", password("nurse")), 429)  # from another address, too
     for _ in range(LOGIN_FAILURES):
         wrong(guesser.login("nobody", "wrong"), 401)
     assert wrong(guesser.login("nobody", "wrong"), 429)  # a lock does not tell who exists

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from api_clinic import QUICK, Clock, empty_record
+from clinic_course import Place
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import DBAPIError
 
 from epidura.clinic import people as module
-from epidura.clinic.people import ADDRESS_FAILURES, DIARY_SESSION, IDLE, LINK, LOGIN_FAILURES, SHORTEST, WHOLE, WINDOW, Locked, NotIn, People
+from epidura.clinic.people import ADDRESS_FAILURES, DIARY_SESSION, IDLE, LINK, LOGIN_FAILURES, SHORTEST, WHOLE, WINDOW, Locked, NotIn, People, Person
 from epidura.clinic.record import Record, new_id
 from epidura.clinic.store import schema
 from epidura.errors import BadInput
@@ -202,6 +203,73 @@ def test_the_last_administrator_stays(house: House) -> None:
         house.people.deactivate(root.id)
     house.people.add("Second", "second", "administrator", GOOD)
     house.people.deactivate(root.id)
+
+
+def test_another_role_ends_all_sessions_and_is_written_down(house: House) -> None:
+    root, ann = house.people.add("Root", "root", "administrator", GOOD), house.people.add("Ann", "ann", "nurse", GOOD)
+    inside, other = house.people.login("ann", GOOD), house.people.login("root", GOOD)
+    assert house.people.set_role(ann.id, "nurse", root) == ann
+    assert house.people.session(inside.token).person == ann  # the same role changes nothing
+    assert house.people.seen() == []
+    changed = house.people.set_role(ann.id, "physician", root, "10.0.0.7")
+    assert (changed.id, changed.role, changed.name) == (ann.id, "physician", "Ann")
+    with pytest.raises(NotIn):
+        house.people.session(inside.token)
+    assert house.people.session(other.token).person == root
+    assert house.people.login("ann", GOOD).person.role == "physician"
+    row, = house.people.seen()
+    assert (row["person"], row["role"], row["address"], row["method"]) == (root.id, "administrator", "10.0.0.7", "ROLE")
+    assert row["route"] == f"{ann.id}: nurse to physician"
+
+
+def test_roles_that_are_not_given(house: House) -> None:
+    root = house.people.add("Root", "root", "administrator", GOOD)
+    link, _ = house.people.link(new_id(), root.id)
+    patient = house.people.exchange(link).person
+    for person, role, words in ((root.id, "nurse", "the last administrator cannot get another role"), (root.id, "patient", "nobody is given"),
+                                (root.id, "owner", "nobody is given"), (patient.id, "nurse", "a patient has no other role"),
+                                (new_id(), "nurse", "no such person")):
+        with pytest.raises(BadInput, match=words):
+            house.people.set_role(person, role, root)
+    gone = house.people.add("Gone", "gone", "administrator", GOOD)
+    house.people.deactivate(gone.id)
+    with pytest.raises(BadInput, match="last administrator"):  # one who left does not count
+        house.people.set_role(root.id, "nurse", root)
+    assert {each.login: each.role for each in house.people.roll() if each.role != "patient"} == {"root": "administrator", "gone": "administrator"}
+    assert house.people.seen() == []
+
+
+def test_two_administrators_cannot_remove_each_other(place: Place) -> None:
+    """At once, on both databases: one of them stays."""
+    record = place.create()
+    people = People(record.engine, hasher=QUICK)
+    for _ in range(5):
+        pair = [people.add("Root", f"root{len(people.roll())}", "administrator", GOOD) for _ in range(2)]
+        for other in people.roll():
+            if other.role == "administrator" and other.active and other not in pair:
+                people.deactivate(other.id)
+        begin, done = threading.Barrier(2), list[str]()
+
+        def remove(number: int, pair: list[Person] = pair, begin: threading.Barrier = begin, done: list[str] = done) -> None:
+            begin.wait()
+            try:
+                if number:
+                    people.set_role(pair[0].id, "nurse", pair[1])
+                else:
+                    people.deactivate(pair[1].id)
+                done.append("done")
+            except BadInput as error:
+                done.append(error.problem)
+
+        threads = [threading.Thread(target=remove, args=(number,)) for number in range(2)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert len(done) == 2
+        assert sorted(word.startswith("the last administrator") for word in done) == [False, True]
+        assert sum(each.role == "administrator" and each.active for each in people.roll()) == 1
+    record.close()
 
 
 def _back(house: House, **much: float) -> None:

@@ -6,7 +6,10 @@ import json
 import shutil
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +17,12 @@ from clinic_course import NAME, START, WORDS, checked, consent, course, diary, p
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from epidura.clinic import events as ev
 from epidura.clinic import pathway
-from epidura.clinic.record import Conflict, Record, Repeated, Unknown, new_id
+from epidura.clinic.record import Committed, Conflict, Record, Repeated, Unknown, new_id
 from epidura.clinic.store import log, schema
 from epidura.clinic.store.engine import BadStore, connect, migrate
 from epidura.clinic.store.projection import differences
@@ -240,6 +243,73 @@ def test_writers_who_come_together_share_a_commit_and_fail_alone(record):
         each.join(timeout=60)
     assert (results.count("written"), results.count("refused")) == (40, 20)
     assert record.verify().events == 42
+    whole(record)
+
+
+def together(record: Record, *commits: Callable[[], Committed]) -> list[Committed | Exception]:
+    """What commits gave that were written as one batch, in this order."""
+    found: list[Committed | Exception] = [ValueError("never called")] * len(commits)
+
+    def run(number: int) -> None:
+        try:
+            found[number] = commits[number]()
+        except Exception as error:
+            found[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(commits))]
+    with record._line:
+        assert not record._led
+        record._led = True  # as if somebody were writing: all of them wait in line
+    for number, each in enumerate(threads):
+        each.start()
+        while len(record._waiting) <= number:
+            time.sleep(0.001)
+    record._waiting[0].woken.set()
+    for each in threads:
+        each.join(timeout=60)
+    return found
+
+
+def test_commits_of_one_batch_see_each_other(record, monkeypatch):
+    """Nothing of a batch is in the database before all of it is: a later commit rests on an earlier one all the same."""
+    patient, fresh = write(record, course()[:2]), new_id()
+    seen = record.state(patient)["revision"]
+
+    def what(*each: ev.Event, who: str = patient, **more) -> Callable[[], Committed]:
+        return lambda: record.commit("n", who, list(each), **more)
+
+    batches: list[int] = []
+    own = record._write
+    monkeypatch.setattr(record, "_write", lambda jobs: (batches.append(len(jobs)), own(jobs)))
+    found = together(
+        record, what(diary(3), diary(4, note=WORDS), request="k"), what(diary(3), diary(4, note=WORDS), request="k"), what(diary(5), request="k"),
+        what(ev.Noted(on=START, text="x"), seen=seen), what(ev.Noted(on=START, text="y"), seen=seen), what(diary(3, 7.0)),
+        what(ev.Corrected(on=START, version=3, instead={"on": "2024-01-06", "average": 9.0}, why="another day"), request="c"),
+        what(registered(), ev.TrialBegun(on=START, baseline_nrs=7), who=fresh), what(registered(), who=fresh), what(registered(), who=fresh))
+    assert [type(each).__name__ for each in found] == [
+        "Committed", "Committed", "Repeated", "Committed", "Conflict", "Committed", "Committed", "Refused", "Committed", "Refused"]
+    assert batches == [10]  # and not one by one, since the database did not take them together
+    assert [each.version for each in found if isinstance(each, Committed)] == [4, 4, 5, 6, 7, 1]
+    assert found[1].repeated
+    assert found[1].events == found[0].events
+    assert [(each["day"], each["average"]) for each in record.diary(patient)] == [("2024-01-04", 7.0), ("2024-01-05", 5.0), ("2024-01-06", 9.0)]
+    assert record.identity(fresh)["family_name"] == NAME
+    assert record.timeline(patient)[3]["body"]["note"] == WORDS
+    whole(record)
+    with record.engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(schema.secret)).scalar_one() == 2
+
+
+def test_what_the_database_does_not_take_is_of_one_alone(record):
+    patient, spoilt = write(record, course()[:2]), write(record, course()[:3])
+    with record.engine.begin() as connection:  # the next event gets a version that is taken
+        state = json.dumps({**record.state(spoilt), "version": 2})
+        connection.execute(schema.patient.update().where(schema.patient.c.id == spoilt).values(state=state))
+    found = together(record, *(partial(record.commit, "n", who, [diary(day)]) for who, day in ((patient, 3), (spoilt, 3), (patient, 4))))
+    assert [type(each).__name__ for each in found] == ["Committed", "Conflict", "Committed"]
+    assert [each["day"] for each in record.diary(patient)] == ["2024-01-04", "2024-01-05"]
+    assert record.verify().events == 7
+    record.rebuild()
     whole(record)
 
 

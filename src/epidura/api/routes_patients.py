@@ -23,7 +23,7 @@ from epidura.api.service import AfterId, AfterNumber, IfMatch, Key, Limit, Patie
 from epidura.clinic import events, pathway, verdict
 from epidura.clinic.complications import Complication
 from epidura.clinic.pathway import PATIENTS_OWN, STAGES, Stage, State
-from epidura.clinic.record import Committed, Unknown, new_id, pseudonym
+from epidura.clinic.record import Committed, Repeated, Unknown, new_id, pseudonym
 from epidura.clinic.selection import Assessment, Findings, Signature, assess, signoff_page
 from epidura.clinic.store import schema
 from epidura.errors import BadInput
@@ -91,11 +91,20 @@ def routes(service: Service) -> APIRouter:
             raise Fault(422, "events[0].kind", "the first event of a patient is patient.registered", got=body.events[0].get("kind"))
         _may(service, who, "", what)
         marked = request_key(who.person.id, "new", key)
-        with record.engine.connect() as connection:
-            before = connection.execute(select(schema.event.c.patient).where(schema.event.c.request == marked)).scalar()
-        patient = str(before) if before is not None else new_id()
-        request.state.patient = patient
-        done = record.commit(who.person.id, patient, what, request=marked)
+
+        def registered(new: str = "") -> str:
+            """Who was registered under this key before."""
+            with record.engine.connect() as connection:
+                return connection.execute(select(schema.event.c.patient).where(schema.event.c.request == marked)).scalar() or new
+
+        request.state.patient = patient = registered(new_id())
+        try:
+            done = record.commit(who.person.id, patient, what, request=marked)
+        except Repeated:
+            if registered() == patient:
+                raise
+            request.state.patient = patient = registered()  # the same request came twice at once
+            done = record.commit(who.person.id, patient, what, request=marked)
         response.headers["Location"] = f"{V1}/patients/{patient}"
         return _done(done, response)
 

@@ -54,6 +54,12 @@ class SetPassword(Body):
     password: Password
 
 
+class SetRole(Body):
+    """What somebody may do from now on."""
+
+    role: Literal["physician", "nurse", "researcher", "administrator"]
+
+
 class NewPerson(Body):
     """Somebody who shall log in: with a password, or with issuer and subject of OpenID Connect."""
 
@@ -160,6 +166,12 @@ def routes(service: Service) -> APIRouter:
         _known(service, person)
         people.set_password(person, body.password.get_secret_value())
         return Response(status_code=204)
+
+    @api.put("/people/{person}/role")
+    def role(person: PatientId, body: SetRole, who: Who) -> dict[str, Any]:
+        """Give somebody another role; all sessions of the person end. The last administrator keeps the role."""
+        _known(service, person)
+        return shown(people.set_role(person, body.role, who.person, who.address))
 
     @api.get("/access")
     def access(who: Who, patient: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")] = None,

@@ -52,6 +52,7 @@ RULES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", f"{V1}/people"): ADMINISTRATOR,
     ("POST", f"{V1}/people/{{person}}/deactivate"): ADMINISTRATOR,
     ("PUT", f"{V1}/people/{{person}}/password"): ADMINISTRATOR,
+    ("PUT", f"{V1}/people/{{person}}/role"): ADMINISTRATOR,
     ("GET", f"{V1}/access"): ADMINISTRATOR,
     ("GET", f"{V1}/verify"): ADMINISTRATOR,
     ("POST", f"{V1}/patients/{{patient}}/erase"): ADMINISTRATOR,

@@ -234,14 +234,43 @@ class People:
             NotIn: nobody has this id.
             BadInput: the last administrator.
         """
-        found, table = self.get(person), schema.person
+        self.get(person)
         with self._writer.begin() as connection:
-            others = connection.execute(select(table.c.id).where(table.c.role == "administrator", table.c.active, table.c.id != person).limit(1)
-                                        .with_for_update()).first()
-            if found.role == "administrator" and others is None:
+            if _administrators(connection) == [person]:
                 raise BadInput("person", "the last administrator cannot be deactivated", hint="add another one first")
-            connection.execute(update(table).where(table.c.id == person).values(active=False))
+            connection.execute(update(schema.person).where(schema.person.c.id == person).values(active=False))
             connection.execute(delete(schema.session).where(schema.session.c.person == person))
+
+    def set_role(self, person: str, role: str, by: Person, address: str = "") -> Person:
+        """Another role for a person, whose sessions end. Who gave it stands in the access log, with the role before; the same role changes nothing.
+
+        Args:
+            role: one of ``STAFF``.
+            by: who gives it, from ``address``.
+
+        Raises:
+            NotIn: nobody has this id.
+            BadInput: unknown role, a patient, or the last administrator.
+        """
+        if role not in STAFF:
+            raise BadInput("role", "nobody is given this role", got=role, allowed=", ".join(STAFF), hint="a patient comes in through a link")
+        table = schema.person
+        with self._writer.begin() as connection:
+            administrators = _administrators(connection)
+            row = connection.execute(select(table).where(table.c.id == person).with_for_update()).first()
+            if row is None:
+                raise NotIn("person", "there is no such person", got=person)
+            if row.role == "patient":
+                raise BadInput("person", "a patient has no other role", hint="add the person with a login, as one of the staff")
+            if row.role == role:
+                return _person(row._mapping)
+            if administrators == [person]:
+                raise BadInput("person", "the last administrator cannot get another role", hint="add another one first")
+            connection.execute(update(table).where(table.c.id == person).values(role=role))
+            connection.execute(delete(schema.session).where(schema.session.c.person == person))
+            connection.execute(schema.access.insert().values(at=stamp(self.now()), person=by.id, role=by.role, address=address[:64], method="ROLE",
+                                                             route=f"{person}: {row.role} to {role}", patient="", status=200))
+        return self.get(person)
 
     def set_password(self, person: str, password: str) -> None:
         """A new password; all sessions of the person end.
@@ -482,6 +511,13 @@ class People:
             query = query.where(table.c.person == person)
         with self.engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _administrators(connection: Connection) -> list[str]:
+    """Who administers; held to the end of the transaction, and first of all, so that two who remove each other come in turn."""
+    table = schema.person
+    found = connection.execute(select(table.c.id).where(table.c.role == "administrator", table.c.active).order_by(table.c.id).with_for_update())
+    return [str(each.id) for each in found]
 
 
 def same(given: str, right: str) -> bool:

@@ -17,16 +17,15 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, bindparam, delete, func, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy import Connection, Engine, Executable, bindparam, delete, func, select, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from epidura.clinic import events, pathway
 from epidura.clinic.events import Corrected, Erased, Event
@@ -34,8 +33,8 @@ from epidura.clinic.pathway import Happened, State
 from epidura.clinic.store import log, schema
 from epidura.clinic.store.engine import WRITE, BadStore, check, connect, migrate, private, url_of
 from epidura.clinic.store.log import Draft, Stored, Verified
-from epidura.clinic.store.vault import Vault, make_key, opened, read_key
-from epidura.errors import BadInput, EpiduraError, Failed
+from epidura.clinic.store.vault import Vault, make_key, opened, read_key, sealed
+from epidura.errors import BadInput, Failed
 from epidura.recipe import kind_of
 
 BATCH = 64
@@ -87,12 +86,100 @@ class _Job:
     actor: str
     patient: str
     events: Sequence[Event]
-    seen: int | None
-    request: str | None
+    seen: int | None = None
+    request: str | None = None
+    fingerprint: str = ""
     woken: threading.Event = field(default_factory=threading.Event)
     written: bool = False
     result: Committed | None = None
     error: BaseException | None = None
+
+
+class _Batch:
+    """Commits that are written together: what they rest on, and what they add up to; ``flush`` writes it in few statements.
+
+    A commit that is refused has left nothing here, so that none needs a savepoint, and what a statement costs is shared by all.
+
+    Args:
+        connection: one that writes, in a transaction; holds the end of the chain from here on.
+    """
+
+    def __init__(self, connection: Connection, vault: Vault):
+        self.connection, self.vault, self.end = connection, vault, log.hold(connection)
+        self._states: dict[str, str | None] = {}
+        self._keys: dict[str, bytes] = {}
+        self._came: set[str] = set()
+        self._stored: list[Stored] = []
+        self._made: dict[str, bytes] = {}
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._days: dict[tuple[str, str], dict[str, Any]] = {}
+        self._corrected: set[str] = set()
+
+    def look(self, jobs: Sequence[_Job]) -> None:
+        """Read at once what some commits rest on: states and keys of their patients, and whether a request came before."""
+        patients, requests = list({job.patient for job in jobs}), [job.request for job in jobs if job.request is not None]
+        lists = [patients, requests] if self.connection.dialect.name != "sqlite" else [json.dumps(patients), json.dumps(requests)]
+        self._states |= {patient: self._states.get(patient) for patient in patients}
+        for name, state, wrapped in self.connection.execute(_LOOK[self.connection.dialect.name], {"patients": lists[0], "requests": lists[1]}):
+            if state is None:
+                self._came.add(name)
+            else:
+                self._states[name] = state
+                if wrapped is not None:
+                    self._keys[name] = bytes(wrapped)
+
+    def came(self, request: str) -> bool:
+        """Whether a request was written before, or is written now."""
+        return request in self._came
+
+    def state(self, patient: str) -> State:
+        """Of a patient after what came before in this batch; the caller's own."""
+        text = self._states[patient]
+        return pathway.blank() if text is None else dict(json.loads(text))
+
+    def seal(self, patient: str, values: Mapping[str, Any], made: dict[str, bytes]) -> str:
+        """As ``Vault.seal``; a key that has to be made goes to ``made``, and is kept with the commit."""
+        wrapped = made.get(patient) or self._keys.get(patient) or self.vault.wrapped(self.connection, patient)
+        if wrapped is None:
+            wrapped = made[patient] = self.vault.make(patient)
+        return sealed(self.vault.unwrapped(patient, wrapped), patient, values)
+
+    def take(self, job: _Job, drafts: Sequence[Draft], state: State, made: Mapping[str, bytes], moment: datetime) -> tuple[Stored, ...]:
+        """Put a commit behind those that came before."""
+        stored, self.end = log.follow_up(self.end, drafts, moment)
+        self._stored += stored
+        self._made |= made
+        self._keys |= made
+        self._rows[job.patient] = row = state_row(job.patient, state)
+        self._states[job.patient] = row["state"]
+        if job.request is not None:
+            self._came.add(job.request)
+        for each in stored:
+            if each.kind == "diary.recorded":
+                self._days[each.patient, each.day] = diary_row(each.patient, each.version, each.day, each.content)
+            elif each.kind == "record.corrected":
+                self._corrected.add(each.patient)
+        return tuple(stored)
+
+    def flush(self) -> None:
+        """Write what was taken. Does nothing the second time."""
+        if not self._stored:
+            return
+        self.vault.keep(self.connection, self._made)
+        states, days = list(self._rows.values()), [row for (patient, _), row in self._days.items() if patient not in self._corrected]
+        if self.connection.dialect.name == "sqlite":
+            log.write(self.connection, self._stored)
+            write_states(self.connection, states)
+            write_days(self.connection, days)
+        else:  # one message to the server
+            self.connection.execute(_at_once(), {
+                "events": _listed([vars(each) for each in self._stored]), "states": _listed(states), "days": _listed(days),
+                "to": self.end.seq, "last": self.end.hash, "now": self.end.recorded})
+        for patient in self._corrected:
+            self.connection.execute(delete(schema.diary).where(schema.diary.c.patient == patient))
+            write_days(self.connection, diary_rows(patient, [_happened(each) for each in log.read(self.connection, patient)]))
+        for kept in (self._stored, self._made, self._rows, self._days, self._corrected):
+            kept.clear()
 
 
 class Record:
@@ -188,8 +275,7 @@ class Record:
             raise BadInput("events", "nothing to write", got="no event")
         if any(isinstance(each, Erased) for each in what):
             raise BadInput("kind", "an erasure is not written but done", hint="Record.erase")
-        job = _Job(actor, patient, what, seen, request)
-        return self._do(job)
+        return self._do(_Job(actor, patient, what, seen, request, _fingerprint(patient, what) if request is not None else ""))
 
     def commit_all(self, what: Sequence[tuple[str, str, Sequence[Event]]]) -> list[Committed]:
         """Append events of several patients in one write: all of them or none, as when records are imported.
@@ -203,10 +289,15 @@ class Record:
         """
         if any(isinstance(each, Erased) for _, _, events_ in what for each in events_):
             raise BadInput("kind", "an erasure is not written but done", hint="Record.erase")
+        jobs, done = [_Job(*each) for each in what if each[2]], list[Committed]()
         try:
             with self._turn, self._writer.begin() as connection:
-                log.hold(connection)
-                return [self._one(connection, _Job(actor, patient, events_, None, None)) for actor, patient, events_ in what if events_]
+                batch = _Batch(connection, self.vault)
+                for some in (jobs[k:k + BATCH] for k in range(0, len(jobs), BATCH)):
+                    batch.look(some)
+                    done += [self._one(batch, job) for job in some]
+                    batch.flush()
+            return done
         except DBAPIError as error:
             raise _disk(error) from error
 
@@ -238,67 +329,72 @@ class Record:
         assert job.result is not None
         return job.result
 
-    def _write(self, batch: list[_Job]) -> None:
-        """Write a batch in one transaction; each job stands or falls alone."""
+    def _write(self, jobs: list[_Job]) -> None:
+        """Write some commits in one transaction; each stands or falls alone."""
+        failure: BaseException | None = None
         try:
             with self._writer.begin() as connection:
-                log.hold(connection)
-                for job in batch:
+                batch = _Batch(connection, self.vault)
+                batch.look(jobs)
+                for job in jobs:
+                    job.result = job.error = None
                     try:
-                        with connection.begin_nested() if len(batch) > 1 else nullcontext():
-                            job.result = self._one(connection, job)
-                    except (EpiduraError, IntegrityError) as error:
-                        job.error = error if isinstance(error, EpiduraError) else Conflict("record", f"another writer was first: {error.orig}")
-                        job.result = None
-                        if len(batch) == 1:
-                            raise job.error from None
+                        job.result = self._one(batch, job)
+                    except DBAPIError:
+                        raise
+                    except Exception as error:
+                        job.error = error
+                batch.flush()
         except BaseException as error:  # nothing of the batch is on the disk
-            failure = _disk(error)
-            for job in batch:
+            if len(jobs) > 1 and isinstance(error, IntegrityError | DataError):  # what the database does not take is of one
+                for job in jobs:
+                    self._write([job])
+                return
+            failure = Conflict("record", f"another writer was first: {error.orig}") if isinstance(error, IntegrityError) else _disk(error)
+            for job in jobs:
                 job.result, job.error = None, failure
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            for job in batch:
-                job.written = True
-                job.woken.set()
+        for job in jobs:
+            job.written = True
+            job.woken.set()
+        if failure is not None and not isinstance(failure, Exception):
+            raise failure
 
-    def _one(self, connection: Connection, job: _Job) -> Committed:
-        fingerprint = _fingerprint(job) if job.request else None
-        if job.request is not None:
-            before = self._repeated(connection, job, str(fingerprint))
-            if before is not None:
-                return before
-        state = self._state(connection, job.patient)
+    def _one(self, batch: _Batch, job: _Job) -> Committed:
+        if job.request is not None and batch.came(job.request):
+            batch.flush()
+            return self._repeated(batch, job)
+        if any(isinstance(each, Corrected) for each in job.events):  # looks at events as they are kept
+            batch.flush()
+        state = batch.state(job.patient)
         if job.seen is not None and job.seen != state["revision"]:
             raise Conflict("record", "somebody else changed this patient's record in between", got=f"revision {job.seen}",
                            allowed=f"revision {state['revision']}", hint="read it again, then write")
         drafts: list[Draft] = []
+        made: dict[str, bytes] = {}
         for each in job.events:
-            state = self._add(connection, job, each, state, drafts, fingerprint)
-        stored = log.append(connection, drafts, self.clock())
-        self._project(connection, job.patient, state, stored)
-        return Committed(job.patient, state["version"], state["revision"], tuple(stored), state)
+            state = self._add(batch, job, each, state, drafts, made)
+        stored = batch.take(job, drafts, state, made, self.clock())
+        return Committed(job.patient, state["version"], state["revision"], stored, state)
 
-    def _add(self, connection: Connection, job: _Job, each: Event, state: State, drafts: list[Draft], fingerprint: str | None) -> State:
+    def _add(self, batch: _Batch, job: _Job, each: Event, state: State, drafts: list[Draft], made: dict[str, bytes]) -> State:
         kind, day = kind_of(type(each)), each.on.isoformat()
         today = self.clock().date()
         if (each.on - today).days > 1:  # a phone east of us is already in tomorrow
             raise BadInput("on", "a day in the future", got=day, allowed=f"{today.isoformat()} or before")
-        body, sealed = self._body(connection, job.patient, each, drafts)
+        body, hidden = self._body(batch.connection, job.patient, each, drafts)
         lacks = pathway.refusals(state, kind, body, day)
         if lacks:
             raise pathway.refuse(kind, state, lacks)
-        if sealed:
-            body["sealed"] = self.vault.seal(connection, job.patient, sealed)
-        if fingerprint is not None and not drafts:
-            body["request"] = fingerprint
+        if hidden:
+            body["sealed"] = batch.seal(job.patient, hidden, made)
+        if job.request is not None and not drafts:
+            body["request"] = job.fingerprint
         version = state["version"] + 1
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         drafts.append(Draft(job.patient, version, kind, day, job.actor, text, job.request if not drafts else None))
         happened = Happened(version, kind, day, body)
         if isinstance(each, Corrected):
-            earlier = [_happened(old) for old in log.read(connection, job.patient)]
+            earlier = [_happened(old) for old in log.read(batch.connection, job.patient)]
             pending = [Happened(draft.version, draft.kind, draft.day, json.loads(draft.body)) for draft in drafts]
             return pathway.replay([*earlier, *pending], checked=True)
         return pathway.fold(state, happened)
@@ -328,28 +424,13 @@ class Record:
                 sealed["instead"] = hidden
         return body, sealed
 
-    def _repeated(self, connection: Connection, job: _Job, fingerprint: str) -> Committed | None:
-        row = connection.execute(_REQUEST, {"key": job.request}).first()
-        if row is None:
-            return None
-        first = Stored(*row)
-        if first.patient != job.patient or first.content.get("request") != fingerprint:
+    def _repeated(self, batch: _Batch, job: _Job) -> Committed:
+        first = Stored(*batch.connection.execute(_REQUEST, {"key": job.request}).one())
+        if first.patient != job.patient or first.content.get("request") != job.fingerprint:
             raise Repeated("request", "this idempotency key came before with something else", got=job.request, hint="make a new key for each change")
-        written = tuple(log.read(connection, job.patient, after=first.version - 1, limit=len(job.events)))
-        state = self._state(connection, job.patient)
+        written = tuple(log.read(batch.connection, job.patient, after=first.version - 1, limit=len(job.events)))
+        state = batch.state(job.patient)
         return Committed(job.patient, written[-1].version, state["revision"], written, state, repeated=True)
-
-    def _project(self, connection: Connection, patient: str, state: State, stored: Iterable[Stored]) -> None:
-        write_state(connection, patient, state)
-        for each in stored:
-            if each.kind == "diary.recorded":
-                write_days(connection, [diary_row(patient, each.version, each.day, each.content)])
-            elif each.kind == "record.corrected":
-                self._diary_again(connection, patient)
-
-    def _diary_again(self, connection: Connection, patient: str) -> None:
-        connection.execute(delete(schema.diary).where(schema.diary.c.patient == patient))
-        write_days(connection, diary_rows(patient, [_happened(each) for each in log.read(connection, patient)]))
 
     def erase(self, actor: str, patient: str, authority: str, why: str) -> Committed:
         """Erase who a patient is, on lawful request: the key of names and free words is thrown away; the chain stays whole.
@@ -376,7 +457,7 @@ class Record:
             stored = log.append(connection, [Draft(patient, version, "patient.erased", day, actor, json.dumps(body, sort_keys=True))], moment)
             self.vault.throw_away(connection, patient)
             state = pathway.fold(state, Happened(version, "patient.erased", day, body))
-            self._project(connection, patient, state, stored)
+            write_states(connection, [state_row(patient, state)])
         self._scrub()
         return Committed(patient, version, state["revision"], tuple(stored), state)
 
@@ -546,9 +627,10 @@ def shown(stored: Stored, key: bytes | None) -> dict[str, Any]:
             "hash": stored.hash, "sealed": sealed is not None and hidden is None, "body": body}
 
 
-def write_state(connection: Connection, patient: str, state: State) -> None:
-    """Put a patient's state into the projection."""
-    connection.execute(_upsert("patient", connection.dialect.name), state_row(patient, state))
+def write_states(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Put states into the projection, one of each patient."""
+    if rows:
+        connection.execute(_upsert("patient", connection.dialect.name), rows)
 
 
 def state_row(patient: str, state: State) -> dict[str, Any]:
@@ -564,7 +646,7 @@ def diary_row(patient: str, version: int, day: str, body: Mapping[str, Any]) -> 
             "slot": get("slot"), "tingling": _listed(body["tingling"]) if get("tingling") else None}
 
 
-def _listed(values: Sequence[str]) -> str:
+def _listed(values: Sequence[Any]) -> str:
     """As the bodies of events have it, from which the database takes it when it makes the days anew."""
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
@@ -603,7 +685,27 @@ def _upsert(name: str, dialect: str) -> Executable:
     return statement.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=kept)
 
 
+@cache
+def _at_once() -> Executable:
+    """PostgreSQL: events, the end of the chain, states and days in one statement, each list of rows as JSON. Rows go in in the order of the list."""
+    parts = []
+    for name, rows in (("event", "events"), ("patient", "states"), ("diary", "days")):
+        table = schema.metadata.tables[name]
+        columns, keys = [column.name for column in table.c], [column.name for column in table.primary_key]
+        change = "" if name == "event" else (f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET "
+                                             + ", ".join(f"{column} = excluded.{column}" for column in columns if column not in keys))
+        parts.append(f"INSERT INTO {name} ({', '.join(columns)}) SELECT {', '.join(columns)} "
+                     f"FROM json_populate_recordset(CAST(NULL AS {name}), CAST(:{rows} AS json)){change}")
+    return text(f"WITH told AS ({parts[0]}), moved AS (UPDATE head SET seq = :to, hash = :last, recorded = :now WHERE id = 1), "
+                f"kept AS ({parts[1]}) {parts[2]}")
+
+
 _STATE = select(schema.patient.c.state).where(schema.patient.c.id == bindparam("whose"))
+_LOOK = {
+    dialect: text(f"SELECT patient.id, patient.state, secret.wrapped FROM patient LEFT JOIN secret ON secret.patient = patient.id "
+                  f"WHERE patient.id {some('patients')} UNION ALL SELECT request, NULL, NULL FROM event WHERE request {some('requests')}")
+    for dialect, some in (("sqlite", "IN (SELECT value FROM json_each(:{}))".format), ("postgresql", "= ANY(:{})".format))}
+"""One statement whatever the number of patients and requests, so that the database knows it already."""
 _REQUEST = select(*log.COLUMNS).where(schema.event.c.request == bindparam("key"))
 # made once: making a statement takes longer than SQLite takes to run it
 
@@ -612,9 +714,9 @@ def _happened(stored: Stored) -> Happened:
     return Happened(stored.version, stored.kind, stored.day, stored.content)
 
 
-def _fingerprint(job: _Job) -> str:
+def _fingerprint(patient: str, what: Sequence[Event]) -> str:
     """Hash of what a request asked; the sealed part of an event is different each time it is sealed."""
-    whole = [job.patient, [each.model_dump(mode="json") for each in job.events]]
+    whole = [patient, [each.model_dump(mode="json") for each in what]]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -70,6 +70,15 @@ COLUMNS = (event.c.seq, event.c.patient, event.c.version, event.c.kind, event.c.
            event.c.body, event.c.previous, event.c.hash)
 
 
+@dataclass(frozen=True)
+class End:
+    """Of the chain: number, hash and time of its last event."""
+
+    seq: int
+    hash: str
+    recorded: str
+
+
 _HEAD = select(head.c.seq, head.c.hash, head.c.recorded).where(head.c.id == 1).with_for_update()
 _APPEND = event.insert()
 _MOVE = update(head).where(head.c.id == 1).values(seq=bindparam("to"), hash=bindparam("last"), recorded=bindparam("now"))
@@ -88,34 +97,49 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def hold(connection: Connection) -> None:
+def hold(connection: Connection) -> End:
     """Take the end of the chain before anything is read, so that what is read holds until the commit; one writer at a time.
 
     SQLite has its lock from the start of the transaction.
     """
-    if connection.dialect.name != "sqlite":
-        connection.execute(_HEAD).one()
+    row = connection.execute(_HEAD).one()
+    return End(int(row.seq), str(row.hash), str(row.recorded))
 
 
-def append(connection: Connection, drafts: list[Draft], moment: datetime) -> list[Stored]:
-    """Append events, in order.
+def follow_up(end: End, drafts: Iterable[Draft], moment: datetime) -> tuple[list[Stored], End]:
+    """Events as they will stand in the chain, and its end after them; writes nothing.
 
     Args:
-        connection: one that writes, in a transaction.
-        drafts: what to append.
         moment: the clock. Where it is behind the last event, that event's time is kept: order never contradicts time.
     """
-    row = connection.execute(_HEAD).one()
-    seq, last, recorded = int(row.seq), str(row.hash), max(stamp(moment), str(row.recorded))
+    seq, last, recorded = end.seq, end.hash, max(stamp(moment), end.recorded)
     stored = []
     for draft in drafts:
         seq += 1
         own = digest(last, seq, draft.patient, draft.version, draft.kind, draft.day, recorded, draft.actor, draft.request, draft.body)
         stored.append(Stored(seq, draft.patient, draft.version, draft.kind, draft.day, recorded, draft.actor, draft.request, draft.body, last, own))
         last = own
+    return stored, End(seq, last, recorded) if stored else end
+
+
+def write(connection: Connection, stored: Sequence[Stored]) -> None:
+    """Put events at the end of the chain, which is held and which they follow."""
     if stored:
+        last = stored[-1]
         connection.execute(_APPEND, [vars(each) for each in stored])
-        connection.execute(_MOVE, {"to": seq, "last": last, "now": recorded})
+        connection.execute(_MOVE, {"to": last.seq, "last": last.hash, "now": last.recorded})
+
+
+def append(connection: Connection, drafts: Iterable[Draft], moment: datetime) -> list[Stored]:
+    """Append events, in order.
+
+    Args:
+        connection: one that writes, in a transaction.
+        drafts: what to append.
+        moment: the clock, as of ``follow_up``.
+    """
+    stored, _ = follow_up(hold(connection), drafts, moment)
+    write(connection, stored)
     return stored
 
 

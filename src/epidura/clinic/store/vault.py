@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from epidura.clinic.store.schema import secret
 from epidura.errors import BadInput, Failed
@@ -44,31 +44,56 @@ class Vault:
         Raises:
             Failed: the patient was erased.
         """
-        key = self._key(connection, patient, make=True)
+        wrapped = self.wrapped(connection, patient)
+        if wrapped is None:
+            wrapped = self.make(patient)
+            self.keep(connection, {patient: wrapped})
+        return sealed(self.unwrapped(patient, wrapped), patient, values)
+
+    def make(self, patient: str) -> bytes:
+        """A new key of a patient, wrapped; ``keep`` writes it."""
         nonce = os.urandom(NONCE)
-        plain = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
-        return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, plain, patient.encode())).decode()
+        return nonce + self._wrap.encrypt(nonce, AESGCM.generate_key(8 * BYTES), patient.encode())
+
+    def keep(self, connection: Connection, wrapped: Mapping[str, bytes]) -> None:
+        """Write new keys: patient -> wrapped."""
+        if wrapped:
+            connection.execute(secret.insert(), [{"patient": patient, "wrapped": key} for patient, key in wrapped.items()])
+
+    def wrapped(self, connection: Connection, patient: str) -> bytes | None:
+        """A patient's key as it is kept; None: there is none."""
+        found = connection.execute(_WRAPPED, {"whose": patient}).scalar()
+        return None if found is None else bytes(found)
+
+    def unwrapped(self, patient: str, wrapped: bytes) -> bytes:
+        """A patient's key.
+
+        Raises:
+            Failed: the clinic's key is another one.
+        """
+        try:
+            return self._wrap.decrypt(wrapped[:NONCE], wrapped[NONCE:], patient.encode())
+        except InvalidTag:
+            raise Failed("key: the clinic's key does not open this record; look for the key file that was made with it") from None
 
     def key(self, connection: Connection, patient: str) -> bytes | None:
         """The patient's key, to open much at once; None if the patient was erased."""
-        return self._key(connection, patient, make=False)
+        wrapped = self.wrapped(connection, patient)
+        return None if wrapped is None else self.unwrapped(patient, wrapped)
 
     def throw_away(self, connection: Connection, patient: str) -> bool:
         """Delete a patient's key; False if there was none."""
         return bool(connection.execute(delete(secret).where(secret.c.patient == patient)).rowcount)
 
-    def _key(self, connection: Connection, patient: str, make: bool) -> Any:
-        wrapped = connection.execute(select(secret.c.wrapped).where(secret.c.patient == patient)).scalar()
-        if wrapped is not None:
-            try:
-                return self._wrap.decrypt(wrapped[:NONCE], wrapped[NONCE:], patient.encode())
-            except InvalidTag:
-                raise Failed("key: the clinic's key does not open this record; look for the key file that was made with it") from None
-        if not make:
-            return None
-        key, nonce = AESGCM.generate_key(8 * BYTES), os.urandom(NONCE)
-        connection.execute(secret.insert().values(patient=patient, wrapped=nonce + self._wrap.encrypt(nonce, key, patient.encode())))
-        return key
+
+_WRAPPED = select(secret.c.wrapped).where(secret.c.patient == bindparam("whose"))
+
+
+def sealed(key: bytes, patient: str, values: Mapping[str, Any]) -> str:
+    """Values as text that ``opened`` opens with the same key."""
+    nonce = os.urandom(NONCE)
+    plain = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, plain, patient.encode())).decode()
 
 
 def opened(key: bytes, patient: str, sealed: str) -> dict[str, Any]:
