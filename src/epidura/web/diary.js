@@ -213,12 +213,12 @@ function page(title, words, ...more) {
 
 function status() {
   const waiting = new Set(entries.filter((one) => one.state === "kept").map((one) => one.day)).size;
-  const away = net.offline || state === "offline";
-  fill(chip, [away && el("span", { class: "tag warn" }, t("offline")), waiting ? el("span", { class: "tag warn" }, t("toSend", { n: howMany(waiting) }))
+  const away = net.offline || state === "offline", refused = new Set(entries.filter((one) => one.state === "refused").map((one) => one.day)).size;
+  fill(chip, [away && el("span", { class: "tag warn" }, t("offline")), waiting ? el("span", { class: "tag warn" }, t("toSend", { n: howMany(waiting) })) : refused ? el("span", { class: "tag bad" }, t("notAccepted", { n: howMany(refused) }))
     : !away && state === "in" && el("span", { class: "tag good" }, entries.length || server.length ? t("allSent") : t("nothingYet"))]);
   if (!done) return;
   fill(done.words, wordsOf(done.key));
-  fill(done.title, refusedNow(done.key) ? t("refused", { day: spelt(day) }) : [el("span", { "aria-hidden": "true", class: "tick" }, "✓"), t("saved", { day: spelt(day) })]);
+  done.card.hidden = refusedNow(done.key); // what was refused stands below, with the reason
 }
 
 /** What the strip, the list of refused days and the chart show; the form is left as it is. */
@@ -304,10 +304,7 @@ async function mend(one) {
 }
 
 const refusedNow = (key) => (entries.find((one) => one.key === key)?.state ?? "refused") === "refused";
-function wordsOf(key) {
-  const entry = entries.find((one) => one.key === key);
-  return refusedNow(key) ? t("refusedWords") : entry.state === "sent" ? t("sentWords") : state === "out" ? t("keptOut") : t("keptWords");
-}
+const wordsOf = (key) => (entries.find((one) => one.key === key)?.state === "sent" ? t("sentWords") : state === "out" ? t("keptOut") : t("keptWords"));
 
 async function saved() {
   const entry = { key: newKey(), patient, day, answers: form.answers, state: "kept", made: new Date().toISOString() };
@@ -318,10 +315,11 @@ async function saved() {
   await keep.setDraft(`${patient} ${day}`, undefined);
   await reread();
   const missing = Array.from({ length: 3 }, (_, k) => ago(k + 1)).find((one) => !known(one) && (server.length || entries.length > 1));
-  done = { key: entry.key, title: el("h2", { tabindex: -1 }), words: el("p", { class: "help", role: "status" }) };
-  fill(place, strip, el("section", { class: "card saved" }, done.title, done.words,
+  done = { key: entry.key, words: el("p", { class: "help", role: "status" }) };
+  done.card = el("section", { class: "card saved" }, el("h2", { tabindex: -1 }, el("span", { "aria-hidden": "true", class: "tick" }, "✓"), t("saved", { day: spelt(day) })), done.words,
     el("div", { class: "answers" }, el("button", { type: "button", onclick: () => show(day) }, t("change")),
-      missing && el("button", { type: "button", onclick: () => show(missing) }, t("missing", { day: spelt(missing, { weekday: "long" }) })))));
+      missing && el("button", { type: "button", onclick: () => show(missing) }, t("missing", { day: spelt(missing, { weekday: "long" }) }))));
+  fill(place, strip, done.card);
   strips();
   place.querySelector("h2").focus();
   scrollTo({ top: 0 });

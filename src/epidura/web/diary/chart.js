@@ -23,7 +23,7 @@ export function chart(days, told, name) {
       [0, 5, 10].map((one) => [svg("line", { x1: LEFT, x2: WIDE - 6, y1: y(one), y2: y(one), class: "rule" }), svg("text", { x: LEFT - 6, y: y(one) + 4, class: "tick", "text-anchor": "end" }, one)]),
       days.map((one, k) => {
         const { worst, average, least } = told.get(one) ?? {}, known = [worst, average, least].filter((each) => each !== null && each !== undefined);
-        return [known.length ? svg("line", { x1: middle(k), x2: middle(k), y1: y(Math.max(...known)), y2: y(Math.min(...known)), class: "range" }) : null,
+        return [known.length ? svg("line", { x1: middle(k), x2: middle(k), y1: y(Math.max(...known)) - 3, y2: y(Math.min(...known)) + 3, class: "range" }) : null,
           average !== null && average !== undefined ? svg("circle", { cx: middle(k), cy: y(average), r: 5, class: "mean" }) : null,
           k % 2 === days.length % 2 ? null : svg("text", { x: middle(k), y: LOW + 20, class: "tick", "text-anchor": "middle" }, Number(one.slice(8)))];
       })) : null,

@@ -2,12 +2,14 @@
 
 import { get, post, put, tagged } from "../lib/api.js";
 import { COLOURS, chart } from "../lib/charts.js";
-import { day, el, fill, fresh, num } from "../lib/dom.js";
+import { day, el, fill, fresh, num, svg } from "../lib/dom.js";
 import { area, button, complain, text } from "../lib/fields.js";
 import { keep, kept } from "../lib/keep.js";
 import { mark } from "../lib/marks.js";
 
 const PARTS = { "": "Today", outcomes: "Outcomes", recalls: "Safety notices", drugs: "Drugs on clotting" };
+const QUIET = { displayModeBar: false };
+const room = () => innerWidth > 700; // for numbers beside the points; they stand in the tables, too
 const MOST = 12; // rows of a list that are shown at once
 const PUBLISHED = "#a84300";
 
@@ -25,7 +27,8 @@ function styles() {
   if (!document.querySelector('link[href="/web/rooms/clinic.css"]')) document.head.append(el("link", { rel: "stylesheet", href: "/web/rooms/clinic.css" }));
 }
 
-const patientLink = (id, pseudonym) => el("a", { href: `#/pathway/${id}` }, pseudonym);
+const patientLink = (id, pseudonym) => el("a", { href: `#/pathway/${id}`, class: "whole" }, pseudonym);
+const whole = (words) => el("span", { class: "whole" }, words);
 const table = (head, rows, { numbers = [], caption = "" } = {}) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", {}, el("caption", { class: "sr" }, caption),
   el("thead", {}, el("tr", {}, head.map((one, k) => el("th", { scope: "col", class: numbers.includes(k) ? "n" : null }, one)))),
   el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, k) => el("td", { class: numbers.includes(k) ? "n" : null }, cell)))))));
@@ -55,17 +58,17 @@ async function today(place) {
   const found = await get("/clinic/overview");
   const alarms = Object.entries(Object.groupBy(found.late, (one) => one.alarm)).map(([name, all]) => `${all.length} × ${name}`);
   fill(place,
-    el("section", { class: "card sums" }, sum(found.patients, "patients on record"), sum(found.late.length, found.late.length === 1 ? "waits for somebody" : "wait for somebody"), sum(found.due.length, found.due.length === 1 ? "visit is due" : "visits are due"),
+    el("section", { class: "card sums" }, sum(found.patients, "patients on record"), sum(found.late.length, "late or open"), sum(found.due.length, found.due.length === 1 ? "visit is due" : "visits are due"),
       sum(found.died, "died"), sum(found.erased, "erased"), el("p", { class: "help" }, `On ${day(found.today)}. ${alarms.length ? alarms.join(", ") : "Nobody is late"}.`)),
     el("div", { class: "grid halves" }, where(found), el("div", { class: "stack" },
       el("section", { class: "card" }, head("Who is late", csv("late.csv", ["what", "patient", "details", "since", "days"], found.late.map((one) => [one.alarm, one.pseudonym, one.words, one.since, one.days]))),
-        listed(["What", "Patient", "", "Since", "Days"], found.late.map((one) => [el("span", { class: "tag warn" }, one.alarm), patientLink(one.patient, one.pseudonym), one.words, day(one.since), num(one.days)]), { numbers: [4], caption: "who is late" }, "Nobody is late.")),
+        listed(["What", "Patient", "", "Since", "Days"], found.late.map((one) => [el("span", { class: "tag warn" }, one.alarm), patientLink(one.patient, one.pseudonym), one.words, whole(day(one.since)), num(one.days)]), { numbers: [4], caption: "who is late" }, "Nobody is late.")),
       el("section", { class: "card" }, head("Visits that are due", csv("due.csv", ["patient", "visit", "from", "to"], found.due.map((one) => [one.pseudonym, one.visit, one.opens, one.closes]))),
-        listed(["Patient", "Visit", "From", "To"], found.due.map((one) => [patientLink(one.patient, one.pseudonym), one.visit, day(one.opens), day(one.closes)]), { caption: "visits that are due" }, "No visit is due.")))));
+        listed(["Patient", "Visit", "From", "To"], found.due.map((one) => [patientLink(one.patient, one.pseudonym), one.visit, whole(day(one.opens)), whole(day(one.closes))]), { caption: "visits that are due" }, "No visit is due.")))));
 }
 
 const head = (words, ...more) => el("div", { class: "spread" }, el("h2", {}, words), more);
-const sum = (count, words) => el("div", { class: "sum" }, el("strong", {}, count.toLocaleString("en")), el("span", {}, words));
+const sum = (count, words) => el("div", { class: "sum" }, el("strong", {}, count.toLocaleString("en")), " ", el("span", {}, words));
 
 function where(found) {
   const most = Math.max(1, ...Object.values(found.stages));
@@ -94,7 +97,7 @@ async function people(stage) {
 
 // ---- outcomes
 
-const share = (one) => (one.percent === null ? `${one.k} of ${one.n}` : [`${one.percent.toFixed(0)} %`, el("span", { class: "help" }, ` (${one.low.toFixed(0)} to ${one.high.toFixed(0)} %; ${one.k} of ${one.n})`)]);
+const share = (one) => (!one.n ? "–" : one.percent === null ? whole(`${one.k} of ${one.n}`) : [whole(`${one.percent.toFixed(0)} %`), " ", el("span", { class: "help" }, whole(`(${one.low.toFixed(0)} to ${one.high.toFixed(0)} %)`), ", ", whole(`${one.k} of ${one.n}`))]);
 const unitOf = (one) => (one.words.startsWith("change") ? "NRS" : "%");
 
 function published(rows, name) {
@@ -115,16 +118,16 @@ async function outcomes(place) {
     el("section", { class: "card" }, head("Pain at the visits", csv("outcomes.csv", ["months", "expected", "seen", "half of the pain gone", "of", "30 % gone", "half gone, of all expected", "of all", "mean change of NRS", "low", "high"],
       seen.map((each) => [each.months, each.expected, each.seen, each.responder50.k, each.responder50.n, each.responder30.k, each.responder50_of_all.k, each.responder50_of_all.n, each.change, each.change_low, each.change_high]))),
     drawing(drawn.responders),
-    table(["After", "Expected", "Seen", "Half of the pain gone, of those seen", "30 % gone, of those seen", "Half gone, of all expected", "Change of NRS"], seen.map((each) => [months(each.months), each.expected, each.seen, share(each.responder50), share(each.responder30), share(each.responder50_of_all),
-      each.change === null ? "–" : [each.change.toFixed(1), el("span", { class: "help" }, ` (${each.change_low.toFixed(1)} to ${each.change_high.toFixed(1)})`)]]), { numbers: [1, 2], caption: "pain at the visits" }),
+    table(["After", "Expected", "Seen", "Half of the pain gone, of those seen", "30 % gone, of those seen", "Half gone, of all expected", "Change of NRS"], seen.map((each) => [whole(months(each.months)), each.expected, each.seen, share(each.responder50), share(each.responder30), share(each.responder50_of_all),
+      each.change === null ? "–" : [whole(each.change.toFixed(1)), " ", el("span", { class: "help whole" }, `(${each.change_low.toFixed(1)} to ${each.change_high.toFixed(1)})`)]]), { numbers: [1, 2], caption: "pain at the visits" }),
     el("p", { class: "help" }, "Intervals: 95 %, Wilson for shares, Student for the mean. Of all expected, those not seen or without a system any more count as no responders."),
     published(seen.flatMap((each) => each.published.map((row) => ({ ...row, name: `${each.months} mo: ${row.name}` }))), "outcomes")),
     el("section", { class: "card" }, el("h2", {}, "Share that still has the system"), one.n ? [el("p", {}, `${one.explants} of ${one.n} systems were taken out${one.explants ? `: ${Object.entries(one.reasons).sort((a, b) => b[1] - a[1]).map(([why, count]) => `${why} ${count}`).join(", ")}` : ""}.`), drawing(drawn.explants),
-      table(["After", "Still has the system", "95 % interval", "At risk"], one.at.map((each) => [months(each.month), each.share === null ? "too few at risk" : `${each.share.toFixed(1)} %`, each.low === null ? "–" : `${each.low.toFixed(1)} to ${each.high.toFixed(1)} %`, each.at_risk]), { numbers: [3], caption: "share that still has the system" })] : el("p", { class: "help" }, "Nobody was implanted."), published(one.published, "explants")),
-    el("section", { class: "card" }, el("h2", {}, "Infections"), el("p", {}, share(found.infection), `: ${found.infection_words.join("; ")}.`), run.points.length ? drawing(drawn.infections) : null, run.signals.map((each) => el("div", { class: "notice warn" }, each)), el("p", { class: "help" }, `${run.words[0].toUpperCase()}${run.words.slice(1)}.`),
+      table(["After", "Still has the system", "95 % interval", "At risk"], one.at.map((each) => [whole(months(each.month)), each.share === null ? "too few at risk" : `${each.share.toFixed(1)} %`, each.low === null ? "–" : `${each.low.toFixed(1)} to ${each.high.toFixed(1)} %`, each.at_risk]), { numbers: [3], caption: "share that still has the system" })] : el("p", { class: "help" }, "Nobody was implanted."), published(one.published, "explants")),
+    el("section", { class: "card" }, el("h2", {}, "Infections"), el("p", {}, found.infection.n ? [share(found.infection), `: ${found.infection_words.join("; ")}.`] : "Nobody was implanted a year ago or more."), run.points.length ? drawing(drawn.infections) : null, run.signals.map((each) => el("div", { class: "notice warn" }, each)), el("p", { class: "help" }, `${run.words[0].toUpperCase()}${run.words.slice(1)}.`),
       published(found.infection_published, "infections")),
-    el("section", { class: "card" }, el("h2", {}, "From trial to implant"), el("p", { class: "large" }, share(found.trial_to_implant)), el("p", {}, `of the trials that are over led to an implant; ${found.trials_waiting} that succeeded ${found.trials_waiting === 1 ? "waits" : "wait"} for theirs.`), published(found.trial_published, "trial to implant"),
-      el("h2", {}, "Complications"), listed(["Kind", "People, of the implanted", "Events, trials included", "Published", ""], found.complications.map((each) => {
+    el("section", { class: "card" }, el("h2", {}, "From trial to implant"), el("p", { class: "large" }, share(found.trial_to_implant)), el("p", {}, `of the trials that are over led to an implant; ${found.trials_waiting} that succeeded ${found.trials_waiting === 1 ? "waits" : "wait"} for theirs.`), published(found.trial_published, "trial to implant")),
+    el("section", { class: "card across" }, el("h2", {}, "Complications"), listed(["Kind", "People, of the implanted", "Events, trials included", "Published", ""], found.complications.map((each) => {
         const beside = each.published;
         return [each.kind.replaceAll("-", " "), share(each.share), each.events, beside ? [[beside.value === null ? "" : num(beside.value), beside.low !== null && beside.high !== null ? `(${num(beside.low)} to ${num(beside.high)})` : ""].filter(Boolean).join(" "), " %, ", beside.source,
           mark({ unverified: beside.unverified, evidence: beside.unverified ? "recall" : "", name: each.kind, source: beside.source })] : "–", each.words.join("; ")];
@@ -138,14 +141,14 @@ const bars = (rows, colour) => ({ type: "data", symmetric: false, array: rows.ma
 function responders(node, all) {
   const series = (name, words, k, shift, symbol) => {
     const shown = all.map((each, place) => [place + shift, each[name]]).filter(([, each]) => each.percent !== null);
-    return { x: shown.map(([x]) => x), y: shown.map(([, each]) => each.percent), mode: "markers+text", type: "scatter", name: words, marker: { color: COLOURS[k], size: 10, symbol }, error_y: bars(shown.map(([, each]) => each), COLOURS[k]),
+    return { x: shown.map(([x]) => x), y: shown.map(([, each]) => each.percent), mode: room() ? "markers+text" : "markers", type: "scatter", name: words, marker: { color: COLOURS[k], size: 10, symbol }, error_y: bars(shown.map(([, each]) => each), COLOURS[k]),
       text: shown.map(([, each]) => `${each.k}/${each.n}`), textposition: "middle right", textfont: { size: 11 }, hovertemplate: "%{text}: %{y:.0f} %<extra></extra>" };
   };
-  const spots = all.flatMap((each, place) => each.published.filter((row) => row.words.startsWith("responder50") && row.value !== null).map((row) => [place - 0.22, row]));
-  return chart(node, [series("responder50", "half of the pain gone", 0, -0.06, "circle"), series("responder30", "30 % of the pain gone", 2, 0.16, "square"),
+  const spots = all.flatMap((each, place) => each.published.filter((row) => row.words.startsWith("responder50") && row.value !== null).map((row) => [place - 0.28, row]));
+  return chart(node, [series("responder50", "half of the pain gone", 0, -0.06, "circle"), series("responder30", "30 % of the pain gone", 2, 0.22, "square"),
     { x: spots.map(([x]) => x), y: spots.map(([, row]) => row.value), mode: "markers", type: "scatter", name: "published, half of the pain gone", marker: { color: PUBLISHED, size: 9, symbol: "diamond-open", line: { width: 1.6 } }, text: spots.map(([, row]) => `${row.name}, ${row.words}`), hovertemplate: "%{text}: %{y:.0f} %<extra></extra>" }],
   { height: 340, xaxis: { tickvals: all.map((_, k) => k), ticktext: all.map((each) => months(each.months)), range: [-0.5, all.length - 0.4], zeroline: false }, yaxis: { title: { text: "% of those seen" }, range: [0, 100] } },
-  `Responders of those seen. ${all.map((each) => `After ${months(each.months)}: ${each.responder50.k} of ${each.responder50.n} with half of the pain gone, ${each.responder30.k} with 30 %.`).join(" ")}`);
+  `Responders of those seen. ${all.map((each) => `After ${months(each.months)}: ${each.responder50.k} of ${each.responder50.n} with half of the pain gone, ${each.responder30.k} with 30 %.`).join(" ")}`, QUIET);
 }
 
 function explants(node, one) {
@@ -155,20 +158,20 @@ function explants(node, one) {
   const low = Math.min(100, ...one.share, ...shown.map((each) => each.low), ...theirs.map(([, each]) => each.value));
   return chart(node, [
     { x: [0, ...one.months, last], y: [100, ...one.share, one.share.at(-1) ?? 100], mode: "lines", type: "scatter", line: { shape: "hv", color: COLOURS[0], width: 2.5 }, name: "this clinic (Kaplan-Meier)", hovertemplate: "%{y:.1f} %<extra></extra>" },
-    { x: shown.map((each) => each.month), y: shown.map((each) => each.percent), mode: "markers+text", type: "scatter", name: "with 95 % interval, and people at risk", marker: { color: COLOURS[0], size: 9 }, error_y: bars(shown, COLOURS[0]), text: shown.map((each) => `${each.at_risk} at risk`), textposition: "bottom right", textfont: { size: 11 } },
+    { x: shown.map((each) => each.month), y: shown.map((each) => each.percent), mode: room() ? "markers+text" : "markers", type: "scatter", name: "with 95 % interval, and people at risk", marker: { color: COLOURS[0], size: 9 }, error_y: bars(shown, COLOURS[0]), text: shown.map((each) => `${each.at_risk} at risk`), textposition: "bottom right", textfont: { size: 11 } },
     { x: theirs.map(([month]) => month), y: theirs.map(([, each]) => each.value), mode: "markers", type: "scatter", name: "published", marker: { color: PUBLISHED, size: 9, symbol: "diamond-open", line: { width: 1.6 } }, text: theirs.map(([, each]) => `${each.name}, ${each.source}`), hovertemplate: "%{text}: %{y:.1f} %<extra></extra>" }],
-  { height: 340, xaxis: { title: { text: "months after the implant" }, rangemode: "tozero", dtick: last > 40 ? 12 : 6 }, yaxis: { title: { text: "% with the system" }, range: [Math.max(0, 10 * Math.floor(low / 10) - 10), 101] }, legend: { orientation: "h", y: -0.32 } },
-  `Share that still has the system. ${one.at.filter((each) => each.share !== null).map((each) => `After ${months(each.month)}: ${each.share.toFixed(1)} %, ${each.at_risk} at risk.`).join(" ")}`);
+  { height: 340, xaxis: { title: { text: "months after the implant" }, range: [0, 1.09 * last], dtick: last > 40 ? 12 : 6 }, yaxis: { title: { text: "% with the system" }, range: [Math.max(0, 10 * Math.floor(low / 10) - 10), 101] }, legend: { orientation: "h", y: -0.32 } },
+  `Share that still has the system. ${one.at.filter((each) => each.share !== null).map((each) => `After ${months(each.month)}: ${each.share.toFixed(1)} %, ${each.at_risk} at risk.`).join(" ")}`, QUIET);
 }
 
 function infections(node, run) {
   const top = 1.2 * Math.max(1, ...run.points.map((each) => each.value));
-  return chart(node, [{ x: run.points.map((each) => each.quarter), y: run.points.map((each) => each.value), mode: "lines+markers+text", type: "scatter", line: { color: COLOURS[0], width: 2 }, name: "infections",
+  return chart(node, [{ x: run.points.map((each) => each.quarter), y: run.points.map((each) => each.value), mode: room() ? "lines+markers+text" : "lines+markers", type: "scatter", line: { color: COLOURS[0], width: 2 }, name: "infections",
     marker: { size: 10, symbol: run.points.map((each) => (each.open ? "circle-open" : "circle")), color: COLOURS[0], line: { width: 2 } }, text: run.points.map((each) => `${each.k}/${each.n}`), textposition: "top center", textfont: { size: 11 }, hovertemplate: "%{x}: %{text}<extra></extra>", cliponaxis: false }],
   { height: 300, showlegend: false, xaxis: { type: "category" }, yaxis: { title: { text: run.unit === "%" ? "% of implants" : "people with an infection" }, range: [0, top], dtick: run.unit === "count" && top < 10 ? 1 : undefined },
     shapes: run.median === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: run.median, y1: run.median, line: { dash: "dash", width: 1.5, color: "#8a8a8a" } }],
-    annotations: run.median === null ? [] : [{ xref: "paper", x: 1, y: run.median, xanchor: "right", yanchor: "bottom", text: `median ${num(run.median)}`, showarrow: false }] },
-  `Infections by quarter of the implant. ${run.points.map((each) => `${each.quarter}: ${each.k} of ${each.n}`).join(", ")}.`);
+    annotations: run.median === null ? [] : [{ xref: "paper", yref: "paper", x: 1, y: 1.02, xanchor: "right", yanchor: "bottom", text: `dashed: median ${num(run.median)}${run.unit === "%" ? " %" : ""}`, showarrow: false }] },
+  `Infections by quarter of the implant. ${run.points.map((each) => `${each.quarter}: ${each.k} of ${each.n}`).join(", ")}.`, QUIET);
 }
 
 // ---- safety notices
@@ -179,7 +182,7 @@ async function recalls(place, bench) {
   const start = kept("recall", {}), result = el("div", {}), problems = el("div", {});
   const list = el("datalist", { id: fresh("makers") }, makers.map((one) => el("option", { value: one })));
   const save = () => keep("recall", Object.fromEntries(Object.entries(all).map(([name, one]) => [name, one.value])));
-  const lines = (label, help, value) => area(label, { rows: 2, maxlength: 4000, help, value, oninput: save });
+  const lines = (label, help, value) => area(label, { rows: 2, maxlength: 4000, help, value, oninput: save, wide: false });
   const all = {
     notice: text("Number of the notice", { value: start.notice ?? "", oninput: save, help: "as the manufacturer numbers it" }),
     manufacturer: text("Manufacturer", { value: start.manufacturer ?? "", oninput: save, required: true, maxlength: 200 }),
@@ -214,12 +217,12 @@ async function recalls(place, bench) {
     const sure = found.items.filter((one) => one.sure).length;
     fill(result, el("section", { class: "card", "aria-live": "polite" }, head("Patients", csv("affected.csv", ["patient", "part", "manufacturer", "model", "serial", "lot", "implanted", "sure", "why"], found.items.map((one) => [one.pseudonym, one.part, one.device.manufacturer, one.device.model, one.device.serial, one.device.lot, one.device.implanted, one.sure ? "yes" : "look it up", one.why]))),
       el("p", {}, found.items.length ? `${sure} for sure, ${found.items.length - sure} to be looked up by hand. Generators that were exchanged before are not looked at.` : "No part on record is of this notice. Generators that were exchanged before are not looked at."),
-      found.items.length ? listed(["Patient", "Part", "Model", "Serial, lot", "Implanted", "", ""], found.items.map((one) => [patientLink(one.patient, one.pseudonym), one.part, `${one.device.manufacturer} ${one.device.model}`, [one.device.serial, one.device.lot].filter(Boolean).join(", ") || "not recorded", day(one.device.implanted),
+      found.items.length ? listed(["Patient", "Part", "Model", "Serial, lot", "Implanted", "", ""], found.items.map((one) => [patientLink(one.patient, one.pseudonym), one.part, `${one.device.manufacturer} ${one.device.model}`, one.device.serial || one.device.lot ? [whole(one.device.serial), " ", whole(one.device.lot)] : "not recorded", whole(day(one.device.implanted)),
         [el("span", { class: `tag ${one.sure ? "bad" : "warn"}` }, one.sure ? "affected" : "look it up"), el("div", { class: "help" }, one.why)], noted(one)]), { caption: "patients of the notice" }) : null));
   }
   function noted(one) {
     const where = el("div", {});
-    return el("div", {}, button("Note it in the record", async (event) => {
+    return el("div", {}, button("Note in record", async (event) => {
       const notice = all.notice.value.trim();
       if (!notice) { all.notice.wrong("needed to note it in a record"); all.notice.input.focus(); return; }
       const { etag, value } = await tagged(`/patients/${one.patient}`);
@@ -235,6 +238,7 @@ async function recalls(place, bench) {
 // ---- drugs on clotting
 
 const STATES = { signed: ["signed", "good", "holds"], empty: ["empty", "bad", "locked: nobody has filled it in"], unsigned: ["not signed", "bad", "locked: nobody has signed it"], changed: ["changed", "bad", "locked: changed after it was signed"], future: ["dated later", "bad", "locked: the signature is of a later day"], expired: ["review is due", "bad", "locked: past its review date"] };
+const lock = () => svg("svg", { viewBox: "0 0 12 14", width: 10, height: 12, class: "lock", "aria-hidden": "true" }, svg("path", { d: "M3 6V4a3 3 0 0 1 6 0v2", fill: "none", stroke: "currentColor", "stroke-width": 1.6 }), svg("rect", { x: 1, y: 6, width: 10, height: 7, rx: 1.5, fill: "currentColor" }));
 /** Seconds as people say them: hours, and days from three on. */
 const span = (written) => { const hours = parseFloat(written) / 3600; return hours === 0 ? "goes on" : hours >= 72 ? `${num(hours / 24)} days` : `${num(hours)} h`; };
 
@@ -250,7 +254,7 @@ async function drugs(place, bench) {
     const signed = items.filter((one) => one.state === "signed").length;
     fill(box, el("p", { role: "status" }, `${signed} of ${items.length} rows are signed and hold; ${items.length - signed} are locked.`), table(["Drug", "State", "Stop before", "Restart after", "Tests, conditions", "Signed", ""], shown.map((one) => {
       const [words, kind, meaning] = STATES[one.state] ?? [one.state, "bad", "locked"], row = one.row, signature = one.signature;
-      return [[el("strong", {}, one.drug), el("div", { class: "help" }, one.about.kind)], [el("span", { class: `tag ${kind}` }, kind === "good" ? "✓ " : el("span", { role: "img", "aria-label": "locked" }, "🔒 "), words), el("div", { class: "help" }, meaning)],
+      return [[el("strong", {}, one.drug), el("div", { class: "help" }, one.about.kind)], [el("span", { class: `tag ${kind}` }, kind === "good" ? "✓ " : [lock(), " "], words), el("div", { class: "help" }, meaning)],
         row ? span(row.stop_before) : "–", row ? span(row.restart_after) : "–", row ? [row.tests, row.conditions && el("div", { class: "help" }, `does not hold for: ${row.conditions}`), el("div", { class: "help" }, `read: ${row.source_read}`)] : "–",
         signature ? [`${signature.name}, ${signature.role}`, el("div", { class: "help" }, `${signature.registration}; ${day(signature.on)}, review by ${day(signature.review_by)}`)] : "–",
         physician ? el("div", { class: "row" }, button(row ? "Change" : "Fill in", () => filling(one, redraw), { "aria-label": `${row ? "Change" : "Fill in"} ${one.drug}` }), row && one.state !== "signed" && button("Sign", () => signing(one, redraw), { kind: "main", "aria-label": `Sign ${one.drug}` })) : ""];

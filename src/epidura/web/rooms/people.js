@@ -144,7 +144,7 @@ async function access(place) {
 async function record(place) {
   const result = el("div", { "aria-live": "polite" });
   fill(place, el("section", { class: "card" }, el("h2", {}, "Is the record whole"), el("p", {}, "Every event carries the hash of the one before it. Following the chain finds an event that was changed, taken out or put in."),
-    el("p", {}, "The chain cannot tell that its end was cut off. So write the count and the last hash down somewhere else, on paper or in another system, and compare them the next time: the count may only grow, and the old hash must still be found at its place."),
+    el("p", {}, "The chain cannot tell that its end was cut off. So write the count and the last hash down somewhere else, on paper or in another system, and compare them the next time: the count may only grow, and with the same count the hash is the same."),
     button("Follow the chain", async () => {
       fill(result, el("p", {}, "Following …"));
       try {
@@ -152,8 +152,8 @@ async function record(place) {
         fill(result, el("div", { class: `notice ${found.whole ? "good" : "bad"}`, role: found.whole ? "status" : "alert" }, found.whole ? "The record is whole: every event follows the one before it." : "The record was changed outside of this software."),
           found.breaks.length ? el("ul", {}, found.breaks.map((one) => el("li", {}, `event ${one.event}: ${one.problem}`))) : null,
           el("dl", { class: "facts" }, el("dt", {}, "Events"), el("dd", {}, num(found.events, "", 1, 9)), el("dt", {}, "Last hash"), el("dd", {}, el("code", { class: "hash" }, found.head)), el("dt", {}, "Followed"), el("dd", {}, when(new Date().toISOString()))),
-          last && el("p", { class: "help" }, `Last time in this browser: ${num(last.events, "", 1, 9)} events, hash ${last.head.slice(0, 16)}…, on ${when(last.at)}.`, last.events > found.events ? " There are fewer events now: something is missing." : ""),
-          button("Copy for the notebook", async (event) => { await navigator.clipboard.writeText(`${new Date().toISOString()} events ${found.events} head ${found.head}`); event.target.textContent = "Copied"; }));
+          last && el("p", { class: "help" }, `Last time in this browser: ${num(last.events, "", 1, 9)} events, hash ${last.head.slice(0, 16)}…, on ${when(last.at)}.`, last.events > found.events ? el("strong", {}, " There are fewer events now: something is missing.") : last.events === found.events && last.head !== found.head ? el("strong", {}, " As many events, but another hash: something was changed.") : ""),
+          navigator.clipboard ? button("Copy for the notebook", async (event) => { await navigator.clipboard.writeText(`${new Date().toISOString()} events ${found.events} head ${found.head}`); event.target.textContent = "Copied"; }) : null);
         keep("chain", { events: found.events, head: found.head, at: new Date().toISOString() });
       } catch (failure) { complain(result, failure); }
     }, { kind: "main" }), result));
