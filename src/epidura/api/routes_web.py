@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import mimetypes
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ PAGES = {"/": "index.html", "/diary": "diary.html"}
 
 AT_ROOT = {"/diary-worker.js": "diary-worker.js"}
 """A service worker serves no page above its own address."""
+
+DIARY = ("/diary", "/web/diary", "/web/lib/api.js", "/web/lib/dom.js", "/web/style.css", "/web/icon.svg")
+"""Beginnings of the addresses that a phone keeps, so that the diary opens without a connection."""
 
 POLICY = ("default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; worker-src 'self'; frame-ancestors 'none'; "
           "base-uri 'none'; form-action 'self'; object-src 'none'")
@@ -55,7 +59,11 @@ def static() -> dict[str, File]:
     folder = Path(str(files("epidura") / "web"))
     found = {f"/web/{path.relative_to(folder).as_posix()}": _read(path) for path in sorted(folder.rglob("*"))
              if path.is_file() and path.suffix in TYPES and path.name not in {*PAGES.values(), *AT_ROOT.values()}}
-    pages = {address: _read(folder / name) for address, name in {**PAGES, **AT_ROOT}.items() if (folder / name).is_file()}
+    pages = {address: _read(folder / name) for address, name in PAGES.items() if (folder / name).is_file()}
+    kept = {address: file.mark for address, file in (found | pages).items() if address.startswith(DIARY)}
+    for address, name in AT_ROOT.items():
+        # the worker begins with the list of what it keeps and the hash of each: a browser takes a worker that differs by a byte as a new one
+        pages[address] = _file(f"const FILES = {json.dumps(kept, indent=1)};\n".encode() + (folder / name).read_bytes(), Path(name))
     plotly = find_spec("plotly")
     if plotly is not None and plotly.origin is not None:
         found["/web/plotly.min.js"] = _read(Path(plotly.origin).parent / "package_data" / "plotly.min.js")
@@ -63,7 +71,10 @@ def static() -> dict[str, File]:
 
 
 def _read(path: Path) -> File:
-    content = path.read_bytes()
+    return _file(path.read_bytes(), path)
+
+
+def _file(content: bytes, path: Path) -> File:
     kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if kind.startswith("text/") or kind.endswith(("json", "xml")):
         kind += "; charset=utf-8"

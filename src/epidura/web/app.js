@@ -1,6 +1,6 @@
 // The workbench: who is in, which rooms they find, and what every room shares.
 
-import { Offline, Refused, get, net, post, sign } from "./lib/api.js";
+import { Offline, Refused, get, net, post, put, sign } from "./lib/api.js";
 import { append, el, fill } from "./lib/dom.js";
 import { button, complain, text } from "./lib/fields.js";
 import { Draft, Outbox, forget, keeper, kept } from "./lib/keep.js";
@@ -41,7 +41,9 @@ async function start() {
   await enter(me);
 }
 
-function login(words = "") {
+function login() {
+  const words = sessionStorage.getItem("epidura.words") ?? "";
+  sessionStorage.removeItem("epidura.words");
   document.title = "Log in – Epidura";
   const where = el("div", {}, words && el("div", { class: "notice", role: "status" }, words));
   const name = text("Login", { autocomplete: "username", required: true }), secret = text("Password", { type: "password", autocomplete: "current-password", required: true });
@@ -81,7 +83,7 @@ async function enter(me) {
   const menu = el("nav", { "aria-label": "rooms" }, links);
   fill(root, el("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "to the content"),
     el("header", {}, el("a", { class: "brand", href: "#/" }, el("img", { src: "/web/icon.svg", alt: "", width: 26, height: 26 }), "Epidura"), menu,
-      el("div", { class: "who" }, waiting, look, el("span", { class: "person" }, `${me.person.name}, ${me.person.role}`), button("Log out", async () => {
+      el("div", { class: "who" }, waiting, look, el("span", { class: "person" }, `${me.person.name}, ${me.person.role}`), button("Password", changePassword, { kind: "quiet", title: "change your password" }), button("Log out", async () => {
         if (bench.outbox.waiting.length && !confirm("Some entries were not sent yet and would be lost on this machine. Log out?")) return;
         await post("/logout");
         forget();
@@ -114,6 +116,27 @@ async function enter(me) {
   net.addEventListener("out", () => { if (!document.querySelector("dialog.login")) again(me); });
   await route();
   bench.outbox.send();
+}
+
+/** A person changes the own password, which ends all of the person's sessions. */
+function changePassword() {
+  const where = el("div", {}), old = text("Password as it is", { type: "password", autocomplete: "current-password", required: true });
+  const fresh = text("New password", { type: "password", autocomplete: "new-password", required: true, maxlength: 200, help: "15 characters or more; four or more words that do not belong together" });
+  const again = text("New password once more", { type: "password", autocomplete: "new-password", required: true, maxlength: 200 });
+  const box = el("dialog", { "aria-labelledby": "change-password" }, el("h2", { id: "change-password" }, "Change your password"), el("p", {}, "You log in again afterwards, here and wherever else you are in."),
+    el("form", { onsubmit: async (event) => {
+      event.preventDefault();
+      again.wrong(fresh.value === again.value ? "" : "this is not the same as above");
+      if (fresh.value !== again.value) return;
+      try {
+        await put("/me/password", { old: old.value, new: fresh.value });
+        sessionStorage.setItem("epidura.words", "Your password was changed. Log in with the new one.");
+        location.reload();
+      } catch (failure) { complain(where, failure); }
+    } }, old, fresh, again, where, el("div", { class: "row" }, el("button", { class: "main", type: "submit" }, "Change it"), button("Cancel", () => box.close()))));
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
 }
 
 /** The session ended: log in over the page, so that nothing that was entered goes. */

@@ -70,7 +70,7 @@ export async function ask(method, path, { body, etag, key, signal, raw } = {}) {
 async function refusal(answer) {
   let error = { status: answer.status, where: "", problem: `the server answered ${answer.status}`, got: null, allowed: "", hint: "", missing: [] };
   try { error = (await answer.json()).error ?? error; } catch { /* no JSON: a proxy, perhaps */ }
-  if (answer.status === 401) net.dispatchEvent(new Event("out"));
+  if (answer.status === 401 && error.where === "session") net.dispatchEvent(new Event("out"));
   return new Refused(answer.status, error);
 }
 

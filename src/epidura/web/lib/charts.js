@@ -36,7 +36,7 @@ export function layout(more = {}) {
  */
 export async function chart(node, traces, more = {}, says = "", config = {}) {
   const lib = await plotly();
-  node.setAttribute("role", "img");
+  node.setAttribute("role", "figure"); // not img: the buttons of the chart are inside
   node.setAttribute("aria-label", says);
   const draw = () => lib.react(node, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["sendDataToCloud", "lasso2d", "select2d"], ...config });
   node.redraw = draw;
