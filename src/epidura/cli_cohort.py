@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,6 +24,8 @@ def cohort(
     cluster: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, such as tcp://host:8786.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder; also with more patients.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder for the results; results/<study> if left out.")] = None,
+    progress_file: Annotated[Path | None, typer.Option("--progress", help="Keep how far it is in this file, as JSON with words and share.",
+                                                       show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
 ) -> None:
     """Let virtual patients go through the arms of a study: trial stage, implant, visits, explants; writes Parquet tables and a report.
@@ -39,11 +43,29 @@ def cohort(
         study = read_study(file)
         target = folder or Path("results") / file.stem
         with _progress(as_json) as progress:
-            found = run_study(study, patients, target, crew, cluster, resume, progress)
+            found = run_study(study, patients, target, crew, cluster, resume, _kept(progress, progress_file))
     if as_json:
         print(json.dumps(found, indent=1))
     else:
         show(found, target)
+
+
+def _kept(progress: Callable[[str, float], None], file: Path | None) -> Callable[[str, float], None]:
+    """The same, which also writes how far it is into a file, twice a second at most: the whole of it or nothing."""
+    if file is None:
+        return progress
+    last = 0.0
+
+    def told(words: str, share: float) -> None:
+        nonlocal last
+        progress(words, share)
+        if time.monotonic() - last > 0.5 or share >= 0.95:
+            last = time.monotonic()
+            part = file.with_name(f".{file.name}-{os.getpid()}")
+            part.write_text(json.dumps({"words": words, "share": round(share, 4)}), encoding="utf-8")
+            os.replace(part, file)
+
+    return told
 
 
 @contextmanager

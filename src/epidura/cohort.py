@@ -71,7 +71,7 @@ LATER = ("cohort", "virtual_sessions.py", "lead_moves.py", "stages.py", "costs.p
          "data/programming_rules")
 """Sources that the runs of the chain do not hang on."""
 SHOWN = ("cli", "bench/", "report.py", "gate_page.py", "outcome_page.py", "cohort_page.py", "program_page.py", "figures.py", "bodymap.py",
-         "export.py", "clinic/", "api/", "fhir.py", "compare.py")
+         "export.py", "clinic/", "api/", "fhir.py", "compare.py", "workbench.py", "desk_")
 """Sources that only show, or that keep the record of real patients."""
 
 

@@ -21,6 +21,9 @@ NAMES = {"SG": "inhibitory neurons of this place", "SURR": "inhibitory neurons a
 CLOSES = 0.2
 """Share by which firing has fallen where the gate is called closing, in the words of a report."""
 
+MOMENTS = {600.0: "10 min", 3600.0: "1 h", 86400.0: "1 day", 30 * 86400.0: "30 days", 365.25 * 86400.0: "1 year", 5 * 365.25 * 86400.0: "5 years"}
+"""Moments after switching on for good, s, in words."""
+
 COLOURS = (FELT, CATHODE, ANODE, HURTS, "#7a4fb5", IDLE, "#4d7c0f", "#be185d", "#0e7490", "#713f12")
 
 
@@ -35,7 +38,7 @@ def section(found: xr.Dataset, table: Callable[..., str], figure: Callable[[go.F
         f"{found.seed.size} copies with input of their own, each with and without stimulation.</p>",
         f'<div class="pair">{pictures}</div>',
         _verdicts(found, table),
-        *(f"<p>{escape(words)}</p>" for words in (_closing(found, i) for i in known) if words),
+        *(f"<p>{escape(words)}</p>" for words in (closing(found, i) for i in known) if words),
     ]
     if known:
         parts.append(figure(rasters(found, known[0]), "gate-rasters"))
@@ -147,7 +150,7 @@ def _verdicts(found: xr.Dataset, table: Callable[..., str]) -> str:
             "amplitude.</p>")
 
 
-def _closing(found: xr.Dataset, program: int) -> str:
+def closing(found: xr.Dataset, program: int) -> str:
     """From which amplitude on the gate closes, in words; nothing where no amplitudes were tried."""
     if not found.sizes["level"]:
         return ""
@@ -190,12 +193,11 @@ def _c_fibres(found: xr.Dataset, table: Callable[..., str], known: Sequence[int]
 
 def _slowly(found: xr.Dataset, table: Callable[..., str]) -> str:
     """Wash-in and habituation of each program."""
-    names = {600.0: "10 min", 3600.0: "1 h", 86400.0: "1 day", 30 * 86400.0: "30 days", 365.25 * 86400.0: "1 year", 5 * 365.25 * 86400.0: "5 years"}
     rows = [[escape(str(found.program.values[i])),
              *(f"{float(f):.0%} <small>({float(low):.0%} to {float(high):.0%})</small>".replace("% <", "%\u00a0<").replace(" to ", "\u00a0to\u00a0")
                for f, low, high in zip(found.slow_factor.values[i], found.slow_lower.values[i], found.slow_upper.values[i], strict=True))]
             for i in range(found.program.size)]
-    head = ("program", *(names.get(float(m), f"{float(m):g} s") for m in found.moment.values))
+    head = ("program", *(MOMENTS.get(float(m), f"{float(m):g} s") for m in found.moment.values))
     return (f'<h3>How much of the inhibition is there in time</h3>{table(head, rows, "dense")}'
             '<p class="small">After switching on for good: wash-in over minutes to days, habituation over years, both of first order, with bounds '
             "over the ranges of their constants, of which most are unverified. The circuit has no such memory; these multiply what it gives.</p>")

@@ -16,6 +16,13 @@ from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, INK, plain, style
 YEAR = 12.0
 COLOURS = (FELT, CATHODE, ANODE, HURTS)
 PART_COLOURS = {"natural course": IDLE, "context": "#d9a441", "neural effect": FELT}
+PLAINLY = {"this person's answer to stimulation": "how much stimulation does for you yourself",
+           "this person's answer to being treated": "how much being treated does for you yourself",
+           "the course without stimulation": "how your pain would go on without it", "what trials leave open": "what studies have not settled",
+           "what coverage and the gate mean for relief": "what the lead reaches, and what that means for relief, which nobody has measured",
+           "loss of the effect": "whether the effect lasts",
+           "error of writing pain down": "that people write the same pain down differently from day to day"}
+"""Where uncertainty comes from (``outcome.DRIVERS``), said to the person themselves."""
 WORDS = {0.0: "before", 0.25: "trial stage", 1.0: "1 month", 3.0: "3 months", 6.0: "6 months", 12.0: "1 year", 24.0: "2 years"}
 
 

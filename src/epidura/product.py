@@ -159,6 +159,9 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         # of the real large fibres of each place, and what enters the dorsal horn per fibre, background included
         "recruited_share": (("program", "place", "target"), "1"),
         "arriving_rate": (("program", "place", "target"), "Hz"),
+        # the same in time, from the start of the run: in pieces of about 0.1 s that begin at `piece`
+        "rate_in_time": (("program", "hypothesis", "place", "projection", "piece", "seed"), "Hz"),
+        "rate_in_time_off": (("projection", "piece", "seed"), "Hz"),
         # with touch alone
         "touch_rate": (("program", "hypothesis", "projection", "seed"), "Hz"),
         "touch_rate_off": (("projection", "seed"), "Hz"),
@@ -195,6 +198,7 @@ DECLARED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "target": (("target",), ""),
         "seed": (("seed",), "1"),
         "frequency": (("frequency",), "Hz"),
+        "piece": (("piece",), "s"),
     },
     "interface": {
         # magnitude at `frequency` between two contacts, on the diagonal from one to the generator's case: tissue alone, with interfaces

@@ -50,7 +50,7 @@ CHECKED = 64
 
 
 def run(case: Case, device: str = "auto", progress: Progress | None = None, cache: bool = True,
-        engine: Engine | None = None, accuracy: str = "standard", check_field: bool = True) -> Result:
+        engine: Engine | None = None, accuracy: str = "standard", check_field: bool = True, solved: LeadField | None = None) -> Result:
     """The chain: from the text of a case to what the person feels.
 
     Args:
@@ -62,6 +62,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         accuracy: of the field: ``fast``, ``standard`` or ``reference``; never part of the case, recorded in the result.
         check_field: solve the field once more, one accuracy coarser, and say how far the two differ on the fibres; not with
             ``fast``, which has no coarser one.
+        solved: lead field of this case, where it is there already; then ``accuracy`` and ``cache`` say nothing of it.
 
     Raises:
         BadInput: with path, what was got and what is allowed.
@@ -76,10 +77,10 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
             made.require(program, where=f"programs[{i}]")  # before anything is computed
     with _timed("canal", timings):
         progress("canal", 0.0)
-        canal = build_canal(case.anatomy, case.leads, accuracy=accuracy)
+        canal = build_canal(case.anatomy, case.leads, accuracy=accuracy) if solved is None else solved.canal
     with _timed("field", timings):
         progress("electric field", 0.0)
-        lead_field = solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
+        lead_field = solved or solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
     electronics = Electronics() if made is None else made.electronics()
     if made is not None:
         refuse(case, made, lead_field)

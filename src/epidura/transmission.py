@@ -48,6 +48,9 @@ C_COMPONENT = (0.1, 1.0)
 MOMENTS = (600.0, 3600.0, 86400.0, 30 * 86400.0, 365.25 * 86400.0, 5 * 365.25 * 86400.0)
 """s after switching on for good, at which the slow states are told: ten minutes, an hour, a day, a month, a year, five years."""
 
+BIN = 0.1
+"""Length of the pieces in which firing is told in time, s."""
+
 WORDS = {"none": "nothing beyond the fibres that fire", "asynchronous-fibres": "irregular firing of large fibres below perception",
          "direct-interneuron": "inhibitory neurons driven by the field"}
 """What each hypothesis adds, in words."""
@@ -545,6 +548,7 @@ def _product(runs: _Runs, preset: pain_state.Preset, places: Sequence[Place], le
         "rate_at_frequency_all": every,
         **_in_time(programs),
         **_rasters(runs, known, mains, fired, order, len(programs)),
+        **_courses(runs, known, fired, order, *shape),
         **_winding(runs, known, wound, wound_order, len(programs)),
     }
     coordinates = {
@@ -553,7 +557,7 @@ def _product(runs: _Runs, preset: pain_state.Preset, places: Sequence[Place], le
         "served": np.array([place.served for place in places], float),
         "cell": list(cells), "projection": [cells[k] for k in leaving], "seed": list(runs.seeds), "target": ["local", "surround"],
         "frequency": np.array(gate.frequencies, float), "population": list(wiring.cells),
-        "moment": np.array(MOMENTS),
+        "moment": np.array(MOMENTS), "piece": _pieces(runs.end)[:-1],
     }
     notes = [note for found in arrivals.values() for one in found[:1] for note in one.notes]
     notes += [left_out] if left_out else []
@@ -583,6 +587,30 @@ def _rasters(runs: _Runs, known: Sequence[int], mains: dict[int, int], fired: Fi
         for n, train in enumerate(of_copy):
             times[k, n, : train.size] = 1e-3 * train
     return {"spike_time": times}
+
+
+def _pieces(end: float) -> Floats:
+    """(pieces + 1,) s: ends of equal pieces of a run, about ``BIN`` long."""
+    return np.linspace(0.0, end, max(1, round(end / BIN)) + 1)
+
+
+def _courses(runs: _Runs, known: Sequence[int], fired: Fired, order: dict[tuple[Any, ...], Any], programs: int, hypotheses: int,
+             places: int) -> dict[str, Any]:
+    """Firing of projection neurons in time, copy by copy."""
+    ends, cells = _pieces(runs.end), runs.wiring.projection
+    spans, width = list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)), float(ends[1])
+    on = np.full((programs, hypotheses, places, len(cells), len(spans), runs.gate.seeds), np.nan)
+
+    def course(copy: int, name: str) -> Floats:
+        return np.full(len(spans), np.nan) if np.isfinite(fired.spikes.failed[copy]) else fired.within(copy, name, spans) / width
+
+    off = np.array([[course(copy, name) for copy in order["off",]] for name in cells]).transpose(0, 2, 1)
+    for i in known:
+        for p in range(places):
+            for h, hypothesis in enumerate(runs.gate.hypotheses):
+                for c, name in enumerate(cells):
+                    on[i, h, p, c] = np.array([course(copy, name) for copy in order["on", i, p, hypothesis]]).T
+    return {"rate_in_time": on, "rate_in_time_off": off}
 
 
 def _winding(runs: _Runs, known: Sequence[int], wound: Fired | None, order: dict[tuple[Any, ...], Any], programs: int) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def routes(service: Service) -> APIRouter:
     @api.post("/case/read")
     def read(body: TextBody, who: Who) -> dict[str, Any]:
         """A case from the text of its file."""
-        return {"case": written(case.read(body.text))}
+        return {"case": written(case.read(body.text + "\n"))}  # never the path of a file of this machine
 
     @api.post("/case/write")
     def write(body: CaseBody, who: Who) -> dict[str, str]:

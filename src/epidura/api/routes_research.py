@@ -49,6 +49,20 @@ OPEN: dict[str, tuple[str, ...]] = {
 COMPLICATION = ("kind", "subkind", "severity", "outcome", "device", "procedure", "anticipated", "deficiency")
 """Of ``complication.recorded``: its choices from lists."""
 
+ADDED = {"patient.registered": ("birth_decade",), "instrument.answered": ("instrument",)}
+"""Kind -> fields that are made of others which stay."""
+
+LEFT_OUT = (
+    {"what": "names, dates of birth, addresses, phones, identifiers of people",
+     "why": "they say who somebody is; of the year of birth the decade is told"},
+    {"what": "calendar days", "why": "a day can be found again elsewhere; what is told is the number of days since a patient's first event"},
+    {"what": "free words: notes, reasons, questions, descriptions", "why": "anybody may be named in them"},
+    {"what": "serial numbers, lots, models and names of leads, generators and programs", "why": "they lead to a person through an implant register"},
+    {"what": "people of the team, and who wrote what", "why": "they are persons, too"},
+    {"what": "answers to single questions of instruments", "why": "the score is told; texts of instruments belong to others"},
+    {"what": "events that were struck out, and what was corrected", "why": "what counts is what was put right"})
+"""What a researcher does not see, and why, for the page."""
+
 Pseudonym = Annotated[str, Path(pattern="^P-[0-9A-F]{10}$", examples=["P-0123456789"])]
 
 
@@ -79,6 +93,12 @@ def routes(service: Service) -> APIRouter:
         start = date.fromisoformat(told[0]["on"])
         items = [each for each in (_shown(event, start) for event in _corrected(told)) if each["version"] > after]
         return {"pseudonym": pseudonym} | page(items[:limit], limit, "version")
+
+    @api.get("/research/fields")
+    def fields(who: Who) -> dict[str, Any]:
+        """What leaves the clinic, field by field, and what does not and why."""
+        kinds = [{"kind": kind, "fields": sorted({*names, *ADDED.get(kind, ())})} for kind, names in OPEN.items()]
+        return {"kinds": [*kinds, {"kind": "complication.recorded", "fields": sorted(COMPLICATION)}], "left_out": list(LEFT_OUT)}
 
     return api
 

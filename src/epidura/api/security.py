@@ -85,6 +85,7 @@ RULES: dict[tuple[str, str], frozenset[str]] = {
     ("PUT", f"{V1}/instruments/{{kind}}/text/{{language}}"): ADMINISTRATOR,
     ("GET", f"{V1}/research/patients"): RESEARCHER,
     ("GET", f"{V1}/research/patients/{{pseudonym}}/timeline"): RESEARCHER,
+    ("GET", f"{V1}/research/fields"): RESEARCHER,
     ("GET", f"{V1}/jurisdictions"): READERS,
     ("GET", f"{V1}/indications"): READERS,
     ("GET", f"{V1}/areas"): READERS | PATIENT,

@@ -119,8 +119,8 @@ export class Latest {
  */
 export async function work(path, body, { progress = () => {}, signal, raw } = {}) {
   for (let attempt = 0; ; attempt++) {
-    const job = await post(path, body, { signal });
     try {
+      const job = await post(path, body, { signal });
       await follow(job.id, progress, signal);
       return await ask("GET", `/jobs/${job.id}/result`, { signal, raw });
     } catch (failure) {
