@@ -85,7 +85,8 @@ def lists() -> dict[str, list[dict[str, Any]]]:
         return list(found.values())
 
     def questions(group: str) -> list[dict[str, Any]]:
-        return [{**each, "id": each["id"].removeprefix(f"{group}-")} for each in of("selection_criteria", "id", "question", group=group)]
+        return [{**each, "id": each["id"].removeprefix(f"{group}-"), "name": each["name"].removeprefix("Free of ").rstrip("?")}
+                for each in of("selection_criteria", "id", "question", group=group)]
 
     schedule = [{"id": row["visit"], "name": row["name"]} for row in table("follow_up") if row["schedule"] == "routine"]
     return {
@@ -245,7 +246,8 @@ def timeline(record: Record, patient: str, after: int = 0) -> list[dict[str, Any
             "words": words(each["kind"], each["body"]), "why": each["body"].get("why", ""), "sealed": each["sealed"],
             "corrected": None if correction is None else {
                 "version": correction["version"], "on": correction["on"], "actor": correction["actor"], "why": correction["body"].get("why", ""),
-                "words": words(each["kind"], correction["body"]["instead"]) if correction["body"].get("instead") else ""}})
+                "words": words(each["kind"], correction["body"]["instead"]) if correction["body"].get("instead") else "",
+                "instead": correction["body"].get("instead")}})
     return found
 
 

@@ -80,8 +80,9 @@ def routes(service: Service) -> APIRouter:
 
     @api.get("/event-kinds")
     def kinds(who: Who) -> dict[str, Any]:
-        """Kinds of events, and what each is."""
-        return {"items": [{"kind": kind, "what": patient_view.schema_of(kind).get("description", "")} for kind in events.kinds()]}
+        """Kinds of events, what each is, and the schema of each: a page that has them opens its forms while the server is away."""
+        return {"items": [{"kind": kind, "what": (schema := patient_view.schema_of(kind)).get("description", ""), "schema": schema}
+                          for kind in events.kinds()]}
 
     @api.get("/event-kinds/{kind}/schema")
     def schema(kind: Annotated[str, InPath(max_length=40, examples=["trial.begun"])], who: Who) -> dict[str, Any]:
