@@ -5,7 +5,7 @@
 //
 // Hints of a field: label, help, unit, scale (what is shown / what is sent: 100 for a share shown in %), list (name of a list of choices, or the list),
 // more (behind a summary, whose words are the `rest` of the object), hide, value (default), rows, lines, fields (of an object), order, widget (name of one of `widgets`), depends (a sibling that
-// chooses among `list` by its key `by`), key and item (headings of a mapping).
+// chooses among `list` by its key `by`), key and item (headings of a mapping), others (what a button fills in where nothing was said).
 
 import { el, fill, fresh } from "./dom.js";
 import { area, choice, number, select, text } from "./fields.js";
@@ -64,8 +64,8 @@ export class Form {
     if (schema.type === "object") return this.#mapping(name, schema, hint, value, list);
     if (schema.format === "quantity") return this.#quantity(name, schema, hint, value, needed);
     if (schema.format === "date") return leaf(text(label(name, hint), { type: "date", value: value ?? "", help, required: needed }), needed);
-    if (hint.rows || (schema.maxLength ?? 0) > 1000) return leaf(area(label(name, hint), { value: value ?? "", help, rows: hint.rows ?? 2, maxlength: schema.maxLength }), needed);
-    const field = text(label(name, hint), { value: value ?? "", help, required: needed, maxlength: schema.maxLength });
+    if (hint.rows || (schema.maxLength ?? 0) > 1000) return leaf(area(label(name, hint), { value: value ?? hint.value ?? schema.default ?? "", help, rows: hint.rows ?? 2, maxlength: schema.maxLength }), needed);
+    const field = text(label(name, hint), { value: value ?? hint.value ?? schema.default ?? "", help, required: needed, maxlength: schema.maxLength });
     if (list) suggest(field, list);
     return leaf(field, needed);
   }
@@ -177,6 +177,7 @@ export class Form {
     if (list) { parts = list.map((one) => inner(one.id, one.name, (value ?? {})[one.id])); body.append(...parts.map((part) => part.node)); }
     else for (const [key, one] of Object.entries(value ?? {})) free(key, one);
     const node = el("fieldset", { class: "group wide" }, el("legend", {}, label(name, hint)), hint.help && el("p", { class: "help" }, hint.help), body,
+      list && hint.others && el("button", { type: "button", onclick: () => { for (const part of parts) if (part.get() === undefined) part.node.value = hint.others; node.dispatchEvent(new Event("change", { bubbles: true })); } }, `All others: ${hint.others}`),
       !list && el("button", { type: "button", onclick: () => free("", undefined).input.focus() }, hint.add ?? "Add"), problem);
     return { name, node, clear: () => { fill(problem); parts.forEach((part) => part.clear()); }, check: () => parts.map((part) => part.check()).every(Boolean),
       get: () => { const all = Object.fromEntries(parts.map((part) => [part.key(), part.get()]).filter(([key, one]) => key && one !== undefined)); return Object.keys(all).length ? all : undefined; },
@@ -189,7 +190,7 @@ export class Form {
     const parts = [], hidden = {};
     for (const name of order) {
       const raw = schema.properties[name], hint = { ...fields[name] };
-      const start = name in value ? value[name] : raw.format === "date" && name === "on" && hint.value === undefined ? today() : hint.value;
+      const start = value[name] !== undefined && value[name] !== null ? value[name] : raw.format === "date" && name === "on" && hint.value === undefined ? today() : hint.value;
       if (hint.hide) { if (value[name] !== undefined) hidden[name] = value[name]; continue; }
       if (raw.description && hint.help === undefined && !hint.label) hint.help = raw.description;
       const part = this.#build(name, raw, hint, hint.whole ? value : start, (schema.required ?? []).includes(name) || hint.needed);
@@ -251,8 +252,12 @@ export function ticks(title, options, value, { help = "", asked = false, none = 
   const state = asked ? choice("", [{ value: "", label: "not asked yet" }, { value: "none", label: none }, { value: "some", label: "these:" }], { value: value === undefined || value === null ? "" : chosen.size ? "some" : "none" }) : null;
   state?.querySelector("legend").remove();
   const node = el("fieldset", { class: "group ticks" }, el("legend", {}, title), help && el("p", { class: "help" }, help), state, el("div", { class: "tick-list" }, boxes.map((one) => one.node)), problem);
-  if (state) state.setAttribute("aria-label", title);
-  node.addEventListener("change", (event) => { if (state && event.target.type === "checkbox" && event.target.checked) state.value = "some"; });
+  if (state) {
+    const list = node.querySelector(".tick-list"), show = () => { list.hidden = state.value !== "some"; };
+    state.setAttribute("aria-label", title);
+    state.addEventListener("change", show);
+    show();
+  }
   const picked = () => boxes.filter(({ box }) => box.checked).map(({ box }) => box.value);
   return { node, get: () => { const all = picked(); if (state) return state.value === "" || state.value === null ? undefined : state.value === "none" ? [] : all; return all.length ? all : undefined; },
     wrong: (_, words) => { fill(problem, words); return true; }, clear: () => fill(problem), check: () => { if (needed && !picked().length && !state) { fill(problem, "choose at least one"); return false; } return true; } };

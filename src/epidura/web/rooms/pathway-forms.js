@@ -9,6 +9,7 @@ import { KINDS, lack, mends, ownLists, today } from "./pathway-kinds.js";
 import { WIDGETS } from "./pathway-widgets.js";
 
 const moment = (stamp) => new Date(stamp).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const finished = (kind, value) => KINDS[kind].finish?.(value) ?? value;
 const tag = (revision) => `"${revision}"`;
 
 /** The form of a kind in a page of its own. `shared`: {lists, kinds, drawing, waveforms}; `refresh()` reads the patient again and gives it. */
@@ -16,7 +17,7 @@ export function eventForm(bench, shared, view, kind, refresh) {
   const about = KINDS[kind], name = `pathway.${view.id}.${kind}`, before = kept(name);
   return sheet(bench, shared, view, {
     title: about.act || about.name, kind, name, about: about.about, value: before?.value ?? about.prefill?.(view, bench.me) ?? {}, before, refresh,
-    body: (form) => [{ kind, ...form.value }], words: `${about.name} of ${view.pseudonym}`, after: `#/pathway/${view.id}/${about.section}`,
+    body: (form) => [{ kind, ...finished(kind, form.value) }], words: `${about.name} of ${view.pseudonym}`, after: `#/pathway/${view.id}/${about.section}`,
   });
 }
 
@@ -33,7 +34,7 @@ export function correctionForm(bench, shared, view, version, refresh) {
     title: `Correct: ${KINDS[entry.kind].name} of ${day(entry.on)}`, kind: entry.kind, name, about: "The old entry stays in the record and can be read there; what counts from now on is this.", value: before?.value ?? value, before, refresh,
     extra: [strike, why], keepMore: () => ({ why: why.value, strike: strike.value }), checkMore: () => { why.wrong(why.value.trim() ? "" : "this is needed"); return Boolean(why.value.trim()); }, skip: () => strike.value,
     wrongMore: (path, words) => { if (path !== "why") return false; why.wrong(words); return true; },
-    body: (form) => [{ kind: "record.corrected", on: today(), version, why: why.value.trim(), instead: strike.value ? null : form.value }], words: `Correction of ${view.pseudonym}`, after: `#/pathway/${view.id}`, verb: "Correct",
+    body: (form) => [{ kind: "record.corrected", on: today(), version, why: why.value.trim(), instead: strike.value ? null : finished(entry.kind, form.value) }], words: `Correction of ${view.pseudonym}`, after: `#/pathway/${view.id}`, verb: "Correct",
   });
   node.classList.toggle("struck", strike.value);
   return node;

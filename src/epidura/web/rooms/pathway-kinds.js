@@ -11,7 +11,7 @@ const identity = {
 };
 const moments = (view) => [...new Set(["baseline", "trial", ...view.visits.map((one) => one.visit)])].map((id) => ({ id, name: id }));
 
-/** kind -> {name, act, section, about, order, fields, prefill(view, me)} */
+/** kind -> {name, act, section, about, order, fields, prefill(view, me), finish(value): what is sent} */
 export const KINDS = {
   "patient.registered": { name: "Entered the record", act: "Refer a patient", section: "overview" },
   "patient.identified": { name: "Identity", act: "Correct or complete the identity", section: "overview", order: ["identity", "sex", "language"],
@@ -33,7 +33,8 @@ export const KINDS = {
           least_costly: { label: "Least costly of equally suitable systems" }, research: { label: "Clinical trial in which stimulation is given", more: true }, trial_success: { label: "Verdict of the trial stage", more: true },
           tried: { label: "Treatments so far", add: "Add a treatment", item: { order: ["kind", "what", "effect", "begin", "end", "note"], fields: { kind: { label: "Kind of treatment" }, what: { label: "What", help: "such as pregabalin 600 mg a day" }, begin: { label: "From" }, end: { label: "Until", help: "empty while it goes on" }, effect: { label: "Effect on the pain" }, note: { label: "Note" } } } },
           team: { label: "Team", add: "Add a member", help: "Two professions or more; signatures are given afterwards.", item: { order: ["name", "role", "experienced", "agrees", "reason"], fields: { name: { label: "Name" }, role: { label: "Profession" }, experienced: { label: "Experienced in stimulation" }, agrees: { label: "Agrees with a trial" }, reason: { label: "Reason", help: "needed for a no" } } } },
-          screens: { label: "Screening scores for neuropathic pain", list: "screens", item: { unit: "points" } }, psychosocial: { label: "Psychosocial factors: how strong is …", list: "psychosocial", item: {} }, contraindications: { label: "Contraindications: is there …", list: "contraindications", item: {} } } } },
+          screens: { label: "Screening scores for neuropathic pain", list: "screens", item: { unit: "points" } }, psychosocial: { label: "Psychosocial factors: how strong is …", list: "psychosocial", item: {}, others: "none" }, contraindications: { label: "Contraindications: is there …", list: "contraindications", item: {}, others: "no" } } } },
+    finish: (value) => ({ ...value, findings: { ...value.findings, assessed: value.on } }),
     prefill: (view) => (view.state.assessment ? { jurisdiction: view.state.assessment.jurisdiction, findings: { ...view.state.assessment.findings, assessed: undefined } }
       : { findings: { indication: view.state.indication, pain_nrs: view.state.referral_nrs ?? undefined, age: view.state.birth_year ? Number(view.today.slice(0, 4)) - view.state.birth_year : undefined } }) },
   "team.signed": { name: "Signature", act: "Sign for the team", section: "selection", fields: { on: { label: "Signed on" }, member: { label: "Member of the team", order: ["name", "role", "agrees", "reason", "experienced"], fields: {
@@ -51,7 +52,7 @@ export const KINDS = {
       side: { label: "Side of the leads" }, leads: { label: "Leads", unit: "of 4 at most" }, generator_site: { label: "Site of the generator" }, imaging: { label: "Imaging, and what it showed", rows: 2 }, case: { hide: true } } },
       drugs: { label: "Drugs on clotting", widget: "clotting", whole: true }, hold: { widget: "nothing" },
       anaesthesia: { label: "Anaesthesia", order: ["kind", "by", "fasting", "feedback", "drugs"], fields: { kind: { label: "Kind" }, by: { label: "Responsible" }, fasting: { label: "Fasting is confirmed" }, feedback: { label: "The patient can tell what is felt" }, drugs: { label: "Drugs planned" } } },
-      allergies: { label: "Allergies", fields: { answers: { label: "Known allergy to …", list: "substances", item: {} }, reactions: { label: "What happened", key: "Substance", itemLabel: "Reaction", add: "Add a reaction" } } } },
+      allergies: { label: "Allergies", fields: { answers: { label: "Known allergy to …", list: "substances", item: {}, others: "no" }, reactions: { label: "What happened", key: "Substance", itemLabel: "Reaction", add: "Add a reaction" } } } },
     prefill: (view) => ({ planning: {}, ...view.state.plans?.[stageOf(view)], on: undefined, why: undefined, stage: stageOf(view) }) },
   "infection.checked": { name: "Bundle against infection", act: "Tick the bundle against infection", section: "procedure", order: ["on", "stage", "bundle"], fields: { on: { label: "On" }, stage, bundle: { label: "Measures", fields: { ticks: { widget: "measures" } } } },
     prefill: (view) => ({ stage: stageOf(view), bundle: { ticks: view.state.bundles?.[stageOf(view)]?.ticks ?? {} } }) },
@@ -98,6 +99,8 @@ export const KINDS = {
   "system.explanted": { name: "Explant", act: "Record the explant", section: "explant", fields: { on: { label: "Taken out on" }, reason: { label: "Reason" }, complete: { label: "Everything was taken out" } } },
   "record.corrected": { name: "Correction", act: "", section: "overview" },
 };
+
+for (const one of Object.values(KINDS)) one.fields = { ...one.fields, why: { label: "Remark", rows: 1, ...one.fields?.why } };
 
 /** What is usually next at a stage, first things first; everything else that is possible stands under "more". */
 export const USUAL = {

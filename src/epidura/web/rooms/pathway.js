@@ -8,7 +8,7 @@ import { kept, keep } from "../lib/keep.js";
 import "../parts/body-map.js";
 import { correctionForm, eventForm, referForm } from "./pathway-forms.js";
 import { KINDS, SECTIONS } from "./pathway-kinds.js";
-import { DRAW, head } from "./pathway-patient.js";
+import { DRAW, head, timeline } from "./pathway-patient.js";
 import { summary } from "./pathway-summary.js";
 
 let basics = null;
@@ -41,16 +41,20 @@ export default async function pathway(main, bench) {
   let view = await read();
   document.title = `${view.pseudonym} – Epidura`;
   if (section === "summary") { fill(main, summary(bench, shared, view)); return null; }
-  const top = el("div", {}), body = el("div", { class: "stack" });
+  const top = el("div", {}), body = el("div", { class: "stack" }), aside = el("aside", { class: "card", "aria-label": "latest entries" });
   const writing = section === "record" && KINDS[what]?.act && shared.kinds[what] ? what : null, correcting = section === "correct" && /^\d+$/.test(what ?? "") ? Number(what) : null;
   const here = writing ? KINDS[writing].section : correcting ? "overview" : SECTIONS[section] ? section : "overview";
-  const paint = () => { fill(top, head(view, here)); if (!writing && !correcting) fill(body, DRAW[here](bench, shared, view)); };
+  const paint = () => { fill(top, head(view, here)); if (!writing && !correcting) fill(body, DRAW[here](bench, shared, view)); else fill(aside, el("h2", {}, "Latest entries"), timeline(view, 8)); };
   const refresh = async () => { view = await read(); paint(); return view; };
   fill(main, el("div", { class: "stack" }, top, body));
   paint();
-  if (writing) fill(body, eventForm(bench, shared, view, writing, refresh));
-  if (correcting) fill(body, correctionForm(bench, shared, view, correcting, refresh));
-  if (writing || correcting) { const title = body.querySelector("h2"); title.tabIndex = -1; title.focus({ preventScroll: true }); body.scrollIntoView({ block: "nearest" }); }
+  if (writing || correcting) {
+    const form = writing ? eventForm(bench, shared, view, writing, refresh) : correctionForm(bench, shared, view, correcting, refresh), title = form.querySelector("h2");
+    fill(body, el("div", { class: "two beside-form" }, form, aside));
+    title.tabIndex = -1;
+    title.focus({ preventScroll: true });
+    if (form.getBoundingClientRect().top > innerHeight / 2) form.scrollIntoView({ block: "start" });
+  }
   const mine = ({ detail }) => { if (detail.entry.path.includes(id)) refresh().catch((failure) => complain(null, failure)); };
   const count = () => { if (!writing && !correcting) paint(); };
   bench.outbox.addEventListener("sent", mine);
