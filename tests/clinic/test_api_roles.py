@@ -76,7 +76,8 @@ def test_every_route_as_every_role(tmp_path: Path, role: str) -> None:
                 assert answer.status_code < 500, what
                 if answer.status_code in (401, 403):
                     raise AssertionError(what)
-            row, = clinic.seen()[before:]
+            *named, row = clinic.seen()[before:]
+            assert {each["patient"] for each in named} == ({own, other} if short == "/pathway/patients" and role in roles else set()), what
             assert (row["route"], row["method"], row["status"], row["role"]) == (path, method, answer.status_code, role)
             if "{patient}" in path:
                 assert row["patient"] == patient

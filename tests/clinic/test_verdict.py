@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epidura.clinic import verdict as vd
+from epidura.clinic.pathway import trial_of
 from epidura.errors import BadInput
 from epidura.recipe import read_recipe
 from epidura.stages import QUANTITIES, rule
@@ -226,3 +227,10 @@ def test_months_end_where_the_month_ends():
 def test_bad_visits_are_refused(done, more, words):
     with pytest.raises(BadInput, match=words):
         vd.due(FIRST, done, date(2026, 6, 1), **more)
+
+
+def test_a_diary_that_has_the_first_day_of_the_trial_is_judged_beside_the_pain_that_was_asked_for():
+    state = {"stage": "trial running", "trial": {"begun": "2026-03-01", "rule": "relief-50", "days": 3, "baseline_nrs": 8.0}}
+    found = trial_of(state, [{"day": f"2026-03-0{k}", "average": 4.0} for k in (1, 2, 3)])
+    assert (len(found.before), len(found.during)) == (1, 3)
+    assert vd.judge(found).calculated_relief == pytest.approx(0.5)

@@ -142,12 +142,12 @@ def routes(service: Service) -> APIRouter:
     def next_kinds(patient: PatientId, who: Who, kind: Annotated[str | None, Query(max_length=40)] = None) -> dict[str, Any]:
         """Kinds of events that the stage allows; with `kind`, what that one lacks as far as it hangs on the patient's state alone."""
         found = record.state(patient)
-        allowed = [each for each in events.kinds() if each in pathway.next_kinds(found) or not _staged(each)]
+        allowed = [each for each in events.kinds() if each in pathway.next_kinds(found) or not staged(each)]
         told: dict[str, Any] = {"stage": found["stage"], "kinds": [each for each in allowed if each not in ("patient.registered", "patient.erased")]}
         if kind is not None:
             if kind not in events.kinds():
                 raise Fault(422, "kind", "there is no event of this kind", got=kind, allowed=", ".join(events.kinds()))
-            told["missing"] = list(_lacks(found, kind, service.today()))
+            told["missing"] = list(lacking(found, kind, service.today()))
         return told
 
     @api.get("/patients/{patient}/checklist")
@@ -272,12 +272,12 @@ def _day(day: date, answers: DiaryDay) -> Any:
     return read_recipe(events.Diary, {"on": day, **answers.model_dump(exclude_unset=True)})
 
 
-def _staged(kind: str) -> bool:
+def staged(kind: str) -> bool:
     """Whether the stage says if a kind may be."""
     return any(kind in pathway.next_kinds({"stage": stage}) for stage in STAGES) or kind == "patient.registered"
 
 
-def _lacks(state: State, kind: str, today: date) -> tuple[str, ...]:
+def lacking(state: State, kind: str, today: date) -> tuple[str, ...]:
     """What a kind lacks, of what does not hang on what the event itself says."""
     guess: dict[str, Any] = {"stage": "implant" if state["stage"] == "trial succeeded" or state["stage"] in pathway.IMPLANTED else "trial",
                              "lead": "", "slot": "", "part": "", "decision": "selected", "reason": "loss of effect"}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from epidura.clinic import verdict
@@ -167,7 +167,8 @@ def trial_of(state: State, diary: Iterable[Mapping[str, Any]]) -> verdict.Trial 
     begun, ended = trial["begun"], trial.get("ended") or "9999-12-31"
     before = [each for each in days if each["day"] < begun]
     if not before:
-        baseline = {"day": begun, "average": trial["baseline_nrs"], "activity": trial.get("baseline_activity"),
+        eve = (date.fromisoformat(begun) - timedelta(days=1)).isoformat()  # the diary may have the day on which the trial begins
+        baseline = {"day": eve, "average": trial["baseline_nrs"], "activity": trial.get("baseline_activity"),
                     "medication": trial.get("baseline_medication")}
         before = [baseline]
     during = [each for each in days if begun <= each["day"] <= ended]

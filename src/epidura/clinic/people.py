@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
@@ -496,10 +496,16 @@ class People:
 
     def saw(self, person: str, role: str, address: str, method: str, route: str, patient: str, status: int) -> None:
         """One row of the access log, which takes nothing back."""
+        self.saw_each(person, role, address, method, route, [patient], status)
+
+    def saw_each(self, person: str, role: str, address: str, method: str, route: str, patients: Sequence[str], status: int = 200) -> None:
+        """A row for each of several patients who were seen at once, in one transaction."""
+        if not patients:
+            return
+        shared = {"at": stamp(self.now()), "person": person[:64], "role": role[:16], "address": address[:64], "method": method[:8],
+                  "route": route[:200], "status": status}
         with self._writer.begin() as connection:
-            connection.execute(schema.access.insert().values(
-                at=stamp(self.now()), person=person[:64], role=role[:16], address=address[:64], method=method[:8], route=route[:200],
-                patient=patient[:32], status=status))
+            connection.execute(schema.access.insert(), [{**shared, "patient": patient[:32]} for patient in patients])
 
     def seen(self, patient: str | None = None, person: str | None = None, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         """Rows of the access log after one, of a patient or by a person."""

@@ -113,7 +113,8 @@ export class Outbox extends EventTarget {
         const [first] = this.waiting;
         try {
           const answer = await ask(first.method, first.path, first);
-          this.#line(this.waiting.slice(1));
+          const changed = answer?.version === answer?.revision ? answer?.revision : 0; // what follows was entered after this own change and has seen it; nobody wrote after it
+          this.#line(this.waiting.slice(1).map((one) => (changed && one.etag && one.etag === first.etag && one.path === first.path ? { ...one, etag: `"${changed}"` } : one)));
           this.dispatchEvent(new CustomEvent("sent", { detail: { entry: first, answer } }));
         } catch (failure) {
           if (!(failure instanceof Refused) || failure.status === 401 || failure.status >= 500 || failure.status === 429) return;
