@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -421,6 +422,36 @@ def test_the_access_log_takes_nothing_back(house: House) -> None:
     for deed in (delete(schema.access), schema.access.update().values(person="q"), text("INSERT OR REPLACE INTO access SELECT * FROM access")):
         with pytest.raises(DBAPIError, match="append-only"), house.record.engine.begin() as connection:
             connection.execute(deed)
+
+
+def test_rows_of_the_access_log_that_come_together_share_a_write_and_fail_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = place.create()
+    people = People(record.engine, hasher=QUICK)
+    line, errors, batches = people._visits, list[str](), list[int]()
+    own = line._work
+    monkeypatch.setattr(line, "_work", lambda visits: (batches.append(len(visits)), own(visits)))
+
+    def visit(number: int) -> None:
+        try:
+            people.saw("p", "nurse", "10.0.0.1", "GET", f"/{number}", "", None if number == 2 else 200)  # type: ignore[arg-type]
+        except DBAPIError as error:
+            errors.append(type(error).__name__)
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(5)]
+    line._led = True  # as if somebody were writing: all of them wait in line
+    for number, each in enumerate(threads):
+        each.start()
+        while len(line._waiting) <= number:
+            time.sleep(0.001)
+    line._waiting[0].woken.set()
+    for each in threads:
+        each.join(timeout=60)
+    assert batches == [5]
+    assert errors == ["IntegrityError"]
+    assert [row["route"] for row in people.seen()] == ["/0", "/1", "/3", "/4"]
+    people.saw("p", "nurse", "10.0.0.1", "GET", "/5", "", 200)  # nobody is left in line
+    assert batches == [5, 1]
+    record.close()
 
 
 def test_few_passwords_are_hashed_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,14 +257,14 @@ def together(record: Record, *commits: Callable[[], Committed]) -> list[Committe
             found[number] = error
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(len(commits))]
-    with record._line:
-        assert not record._led
-        record._led = True  # as if somebody were writing: all of them wait in line
+    line = record._line
+    assert not line._led
+    line._led = True  # as if somebody were writing: all of them wait in line
     for number, each in enumerate(threads):
         each.start()
-        while len(record._waiting) <= number:
+        while len(line._waiting) <= number:
             time.sleep(0.001)
-    record._waiting[0].woken.set()
+    line._waiting[0].woken.set()
     for each in threads:
         each.join(timeout=60)
     return found
@@ -280,7 +280,7 @@ def test_commits_of_one_batch_see_each_other(record, monkeypatch):
 
     batches: list[int] = []
     own = record._write
-    monkeypatch.setattr(record, "_write", lambda jobs: (batches.append(len(jobs)), own(jobs)))
+    monkeypatch.setattr(record._line, "_work", lambda jobs: (batches.append(len(jobs)), own(jobs)))
     found = together(
         record, what(diary(3), diary(4, note=WORDS), request="k"), what(diary(3), diary(4, note=WORDS), request="k"), what(diary(5), request="k"),
         what(ev.Noted(on=START, text="x"), seen=seen), what(ev.Noted(on=START, text="y"), seen=seen), what(diary(3, 7.0)),

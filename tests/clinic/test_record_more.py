@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, date, datetime
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from epidura.clinic import events
 from epidura.clinic.pathway import Happened, Refused, blank, fold
 from epidura.clinic.record import Record, Unknown, new_id
-from epidura.errors import BadInput
+from epidura.clinic.store.engine import WRITE
+from epidura.clinic.store.line import Line
+from epidura.errors import BadInput, Failed
 
 DAY = date(2026, 1, 5)
 
@@ -39,6 +43,62 @@ def test_one_write_of_several_patients_is_all_or_nothing(record):
     assert (verified.events, verified.breaks) == (3, ())
     with pytest.raises(BadInput, match="erasure"):
         record.commit_all([("import", one, [events.Erased(on=DAY, authority="court")])])
+
+
+def test_a_writer_that_is_stopped_holds_up_nobody():
+    """Those it wrote for are told, and the next in line goes on."""
+    done: list[list[str]] = []
+
+    def work(jobs: list[str]) -> None:
+        if "stop" in jobs:
+            raise KeyboardInterrupt
+        done.append(jobs)
+
+    line, told = Line(work), dict[str, str]()
+
+    def client(job: str) -> None:
+        try:
+            line.do(job)
+            told[job] = "done"
+        except (Failed, KeyboardInterrupt) as error:
+            told[job] = type(error).__name__
+
+    line._led = True
+    threads = [threading.Thread(target=client, args=(job,)) for job in ("stop", "with it")]
+    for number, each in enumerate(threads):
+        each.start()
+        while len(line._waiting) <= number:
+            time.sleep(0.001)
+    line._waiting[0].woken.set()
+    for each in threads:
+        each.join(timeout=60)
+    assert told == {"stop": "KeyboardInterrupt", "with it": "Failed"}
+    client("after")
+    assert (told["after"], done) == ("done", [["after"]])
+
+
+def test_who_writes_to_sqlite_waits_in_this_process(tmp_path):
+    """SQLite would be asked again and again, after up to 0.1 s: who waits goes on as soon as the other is done."""
+    record = Record.create(tmp_path / "clinic.sqlite")
+    writer, waited = record.engine.execution_options(**{WRITE: True}), list[float]()
+
+    def wait() -> None:
+        with writer.begin():
+            waited.append(time.perf_counter())
+
+    for _ in range(5):
+        thread = threading.Thread(target=wait)
+        with writer.begin():
+            thread.start()
+            time.sleep(0.3)
+        end = time.perf_counter()
+        thread.join()
+        waited[-1] -= end
+    assert min(waited) < 0.02
+    with pytest.raises(ZeroDivisionError), writer.begin():  # whatever ends a write lets the next one in
+        raise ZeroDivisionError
+    wait()
+    record.close()
 
 
 def test_an_area_may_be_of_one_side():

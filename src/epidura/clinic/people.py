@@ -20,12 +20,13 @@ from typing import Any, Literal, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from epidura.clinic import events
 from epidura.clinic.store import schema
 from epidura.clinic.store.engine import WRITE
+from epidura.clinic.store.line import Line
 from epidura.clinic.store.log import stamp
 from epidura.errors import BadInput
 
@@ -155,6 +156,7 @@ class People:
         self._hasher, self._hashing = hasher or PasswordHasher(), threading.BoundedSemaphore(AT_ONCE)
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
         self._moments = Moments(clock, self._latest(), ticks)
+        self._visits = Line(self._write_visits)
 
     def _latest(self) -> datetime | None:
         """The largest moment in the record."""
@@ -382,8 +384,8 @@ class People:
         """
         table, key = schema.session, _digest(token)
         with self.engine.connect() as connection:
-            row = connection.execute(select(table).where(table.c.token == key)).first()
-            owner = None if row is None else connection.execute(select(schema.person).where(schema.person.c.id == row.person)).first()
+            row = connection.execute(_SESSION, {"key": key}).first()
+            owner = None if row is None else connection.execute(_PERSON, {"whose": row.person}).first()
         if row is None or owner is None or not owner.active:
             raise NotIn("session", "nobody is logged in", hint="log in")
         person, now = _person(owner._mapping), stamp(self.now())
@@ -495,8 +497,24 @@ class People:
     # who looked at what
 
     def saw(self, person: str, role: str, address: str, method: str, route: str, patient: str, status: int) -> None:
-        """One row of the access log, which takes nothing back."""
-        self.saw_each(person, role, address, method, route, [patient], status)
+        """One row of the access log, which takes nothing back; on the disk when this returns. Rows that come together share the wait for it."""
+        visit = _Visit({"person": person[:64], "role": role[:16], "address": address[:64], "method": method[:8], "route": route[:200],
+                        "patient": patient[:32], "status": status})
+        self._visits.do(visit)
+        if visit.error is not None:
+            raise visit.error
+
+    def _write_visits(self, visits: list[_Visit]) -> None:
+        try:
+            with self._writer.begin() as connection:
+                at = stamp(self.now())
+                connection.execute(_VISIT, [{"at": at, **each.row} for each in visits])
+        except Exception as error:
+            if len(visits) == 1:
+                visits[0].error = error
+                return
+            for each in visits:  # each stands or falls alone
+                self._write_visits([each])
 
     def saw_each(self, person: str, role: str, address: str, method: str, route: str, patients: Sequence[str], status: int = 200) -> None:
         """A row for each of several patients who were seen at once, in one transaction."""
@@ -517,6 +535,20 @@ class People:
             query = query.where(table.c.person == person)
         with self.engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+
+@dataclass
+class _Visit:
+    """A row of the access log that is to be written, and why it was not."""
+
+    row: dict[str, Any]
+    error: Exception | None = None
+
+
+_VISIT = schema.access.insert()
+_SESSION = select(schema.session).where(schema.session.c.token == bindparam("key"))
+_PERSON = select(schema.person).where(schema.person.c.id == bindparam("whose"))
+# of every request: made once
 
 
 def _administrators(connection: Connection) -> list[str]:

@@ -16,9 +16,8 @@ import json
 import os
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -32,13 +31,11 @@ from epidura.clinic.events import Corrected, Erased, Event
 from epidura.clinic.pathway import Happened, State
 from epidura.clinic.store import log, schema
 from epidura.clinic.store.engine import WRITE, BadStore, check, connect, migrate, private, url_of
+from epidura.clinic.store.line import BATCH, Line
 from epidura.clinic.store.log import Draft, Stored, Verified
 from epidura.clinic.store.vault import Vault, make_key, opened, read_key, sealed
 from epidura.errors import BadInput, Failed
 from epidura.recipe import kind_of
-
-BATCH = 64
-"""Commits that share a disk write at most."""
 
 CLINIC = ""
 """Stands for the clinic where an event is about no patient."""
@@ -89,8 +86,6 @@ class _Job:
     seen: int | None = None
     request: str | None = None
     fingerprint: str = ""
-    woken: threading.Event = field(default_factory=threading.Event)
-    written: bool = False
     result: Committed | None = None
     error: BaseException | None = None
 
@@ -195,8 +190,7 @@ class Record:
     def __init__(self, engine: Engine, vault: Vault, clock: Callable[[], datetime] = events.now, erasures: Path | None = None):
         self.engine, self.vault, self.clock, self.erasures = engine, vault, clock, erasures
         self._writer = engine.execution_options(**{WRITE: True})
-        self._waiting: deque[_Job] = deque()
-        self._turn, self._line, self._led = threading.Lock(), threading.Lock(), False
+        self._turn, self._line = threading.Lock(), Line(self._write)
         check(engine)
 
     @classmethod
@@ -302,28 +296,7 @@ class Record:
             raise _disk(error) from error
 
     def _do(self, job: _Job) -> Committed:
-        """In the order of arrival: whoever comes first writes for all who wait by then, and hands on to the next in line."""
-        with self._line:
-            self._waiting.append(job)
-            first, self._led = not self._led, True
-        if not first:
-            job.woken.wait()
-        if not job.written:  # at the head of the line
-            with self._line:
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            try:
-                with self._turn:
-                    self._write(batch)
-            finally:
-                for each in batch:
-                    if not each.written:
-                        each.error, each.written = Failed("store: the writer was stopped, nothing was written; try again"), True
-                        each.woken.set()
-                with self._line:
-                    if self._waiting:
-                        self._waiting[0].woken.set()
-                    else:
-                        self._led = False
+        self._line.do(job)
         if job.error is not None:
             raise job.error
         assert job.result is not None
@@ -331,9 +304,8 @@ class Record:
 
     def _write(self, jobs: list[_Job]) -> None:
         """Write some commits in one transaction; each stands or falls alone."""
-        failure: BaseException | None = None
         try:
-            with self._writer.begin() as connection:
+            with self._turn, self._writer.begin() as connection:
                 batch = _Batch(connection, self.vault)
                 batch.look(jobs)
                 for job in jobs:
@@ -345,7 +317,7 @@ class Record:
                     except Exception as error:
                         job.error = error
                 batch.flush()
-        except BaseException as error:  # nothing of the batch is on the disk
+        except Exception as error:  # nothing of the batch is on the disk
             if len(jobs) > 1 and isinstance(error, IntegrityError | DataError):  # what the database does not take is of one
                 for job in jobs:
                     self._write([job])
@@ -353,11 +325,6 @@ class Record:
             failure = Conflict("record", f"another writer was first: {error.orig}") if isinstance(error, IntegrityError) else _disk(error)
             for job in jobs:
                 job.result, job.error = None, failure
-        for job in jobs:
-            job.written = True
-            job.woken.set()
-        if failure is not None and not isinstance(failure, Exception):
-            raise failure
 
     def _one(self, batch: _Batch, job: _Job) -> Committed:
         if job.request is not None and batch.came(job.request):

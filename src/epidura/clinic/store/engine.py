@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,19 @@ def connect(where: str | Path, *, key: str = "", timeout: float = 30.0) -> Engin
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    turn = threading.Lock()  # SQLite's own lock is waited for by asking again after up to 0.1 s, and who comes last may go first
+
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITE) else "BEGIN")
+        writes = connection.get_execution_options().get(WRITE)
+        if writes and "turn" not in connection.info and turn.acquire(timeout=timeout):
+            connection.info["turn"] = turn
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    @event.listens_for(engine, "checkin")
+    def _back(_: Any, kept: Any) -> None:
+        if kept.info.pop("turn", None) is not None:
+            turn.release()
 
     return engine
 
