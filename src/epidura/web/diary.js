@@ -57,10 +57,15 @@ async function back() {
   await connect();
 }
 
-let busy = null;
-/** Looks who is in, uses a link, fetches what is new, sends what is kept. One at a time. */
+let busy = null, again = false;
+/** Looks who is in, uses a link, fetches what is new, sends what is kept. One at a time; what is asked for meanwhile is done afterwards. */
 function connect() {
-  busy ??= talk().catch((failure) => { if (!(failure instanceof Offline || failure instanceof Refused)) console.error(failure); }).finally(() => { busy = null; status(); });
+  if (busy) { again = true; return busy; }
+  busy = talk().catch((failure) => { if (!(failure instanceof Offline || failure instanceof Refused)) console.error(failure); }).finally(() => {
+    busy = null;
+    status();
+    if (again) { again = false; connect(); }
+  });
   return busy;
 }
 
