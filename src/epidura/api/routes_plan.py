@@ -36,7 +36,7 @@ from epidura.lead import Lead
 from epidura.lead.base import KIND_OF_TYPE
 from epidura.level_advice import advise, at_level, nearest_vertebra, tip_for
 from epidura.patient import Patient
-from epidura.product import LeadField
+from epidura.product import Contact, LeadField, Shaft, Span
 from epidura.tables import UNVERIFIED, Number, table
 
 RULES: dict[tuple[str, str], frozenset[str]] = {
@@ -174,7 +174,7 @@ def routes(service: Service) -> APIRouter:
             "low": found.low * 1e3, "high": found.high * 1e3, "heights": len(found.z), "edges": list(found.edges),
             "leads": [_told_lead(anatomy, shaft, lead, found.low) for shaft, lead in zip(found.placed.shafts, leads, strict=True)],
             "segment": level.cord.level, "vertebra": level.vertebra,
-            "vertebrae": _spans(level.cord.vertebrae, found.low, found.high), "segments": _spans(level.cord.segments, found.low, found.high),
+            "vertebrae": _spans(level.cord.vertebrae), "segments": _spans(level.cord.segments),
             "warnings": [*level.warnings, *found.placed.warnings], "numbers": _unverified(numbers)}
         header |= _whole(body.case)
         arrays = [part for one in found.surfaces for part in (one.points * 1e3, one.triangles)]
@@ -294,16 +294,16 @@ def _taken(written_case: dict[str, Any], target: str) -> dict[str, Any]:
     return {**written_case, "anatomy": named, "leads": [first, *written_case["leads"][1:]]}
 
 
-def _told_lead(anatomy: Anatomy, shaft: Any, lead: Lead, low: float) -> dict[str, Any]:
+def _told_lead(anatomy: Anatomy, shaft: Shaft, lead: Lead, low: float) -> dict[str, Any]:
     """A placed lead for the view from behind, mm."""
     bottom = max(low, shaft.z_end) if shaft.z_end is not None else low
     z = np.array([bottom, shaft.z_tip]) if shaft.parallel else np.linspace(bottom, shaft.z_tip, 12)
     vertebra, offset = nearest_vertebra(anatomy, shaft.z_tip)
     half = shaft.radius if shaft.half_width is None else shaft.half_width
 
-    def middle(contact: Any) -> float:
+    def middle(contact: Contact) -> float:
         at = 0.5 * (contact.z0 + contact.z1)
-        across = 0.0 if contact.left is None else 0.5 * (contact.left + contact.right)
+        across = 0.0 if contact.left is None or contact.right is None else 0.5 * (contact.left + contact.right)
         return float((shaft.centre(np.array([at]))[0, 0] + across) * 1e3)
 
     course = np.round(np.column_stack([shaft.centre(z)[:, 0], z]) * 1e3, 3).tolist()
@@ -311,13 +311,12 @@ def _told_lead(anatomy: Anatomy, shaft: Any, lead: Lead, low: float) -> dict[str
             "half": half * 1e3, "paddle": shaft.half_width is not None, "tip_vertebra": vertebra, "tip_offset": round(offset * 1e3, 3),
             "tip": shaft.z_tip * 1e3, "beside": lead.beside,
             "contacts": [{"number": c.number, "z0": c.z0 * 1e3, "z1": c.z1 * 1e3, "x": middle(c),
-                          "half": (half if c.left is None else 0.5 * (c.right - c.left)) * 1e3} for c in shaft.contacts],
+                          "half": (half if c.left is None or c.right is None else 0.5 * (c.right - c.left)) * 1e3} for c in shaft.contacts],
             "notes": list(lead.shape().notes), "numbers": _unverified(lead.shape().numbers)}
 
 
-def _spans(spans: Sequence[Any], low: float, high: float) -> list[dict[str, Any]]:
-    return [{"name": span.name, "low": round(span.z0 * 1e3, 3), "high": round(span.z1 * 1e3, 3)} for span in spans
-            if span.z1 > low and span.z0 < high]
+def _spans(spans: Sequence[Span]) -> list[dict[str, Any]]:
+    return [{"name": span.name, "low": round(span.z0 * 1e3, 3), "high": round(span.z1 * 1e3, 3)} for span in spans]
 
 
 def _unverified(numbers: Sequence[Number]) -> list[dict[str, Any]]:
