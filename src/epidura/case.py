@@ -177,7 +177,12 @@ def _from_mapping(value: dict[str, Any]) -> Case:
 
 def to_text(case: Case) -> str:
     """The case as YAML; ``read`` gives an equal case back."""
-    kept = {k: v for k, v in case.model_dump(mode="json").items() if v not in (None, "")}
+    return text_of(case.model_dump(mode="json"))
+
+
+def text_of(written: dict[str, Any]) -> str:
+    """A case that is written as a mapping, as YAML; nothing is checked."""
+    kept = {k: v for k, v in written.items() if v not in (None, "")}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110)
 
 

@@ -24,7 +24,7 @@ from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.numerics import device as devices
 from epidura.numerics.locate import SpineSampler, spline_along
 from epidura.numerics.multigrid import solve_multigrid
-from epidura.numerics.schwarz import NotConverged, Touch, solve_touches
+from epidura.numerics.schwarz import NotConverged, Touch, Watch, solve_touches
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
@@ -46,7 +46,7 @@ differences within 1e-4 of the converged ones in two canals (docs/field.md)."""
 _CONSERVED = 1e-6  # largest relative difference of the current that was asked for and the one that flows; of an iteration 10 x its tolerance
 
 
-def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu") -> LeadField:
+def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", watch: Watch | None = None) -> LeadField:
     """Solve, or read from ``cache``, the lead field of every contact of a canal.
 
     V = 0 ten metres away; contacts are equipotential, contacts without current float. ``notes``: nodes (of the section),
@@ -58,6 +58,8 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu") ->
         cache: folder that holds ``fields/<key>/``; nothing is kept without. A kept field serves any device.
         device: ``cpu`` or ``cuda``, for a canal that is solved directly (``direct``); the iteration runs on the processor. ``auto`` is
             the cpu: the GPU kernels give the same field in emulation, but have not been timed on a GPU.
+        watch: called before each part of a solve and after each step of an iteration. What it raises ends the solve and comes out here;
+            nothing is kept of it.
 
     Raises:
         BadInput: an unknown device, or cuda where there is none.
@@ -80,7 +82,7 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu") ->
     folder = None if cache is None else Path(cache) / "fields" / field_key(canal)
     kept = None if folder is None else _read(folder, section, canal)
     if kept is None:
-        impedance, knots, coefficients, notes = _solve(canal, section, chosen)
+        impedance, knots, coefficients, notes = _solve(canal, section, chosen, watch)
         kept = impedance, knots - _origin(canal), coefficients, notes
         if folder is not None:
             _write(folder, *kept)
@@ -222,8 +224,8 @@ class _Sample:
 _Kept = tuple[Floats, Floats, NDArray[np.floating], dict[str, float]]
 
 
-def _solve(canal: Canal, section: Section, device: devices.Device | None = None) -> _Kept:
-    return _direct(canal, section, device) if direct(canal) else _iterated(canal, section)
+def _solve(canal: Canal, section: Section, device: devices.Device | None = None, watch: Watch | None = None) -> _Kept:
+    return _direct(canal, section, device, watch) if direct(canal) else _iterated(canal, section, watch)
 
 
 def axis_of(canal: Canal) -> Floats:
@@ -253,11 +255,12 @@ def _tips(canal: Canal) -> list[float]:
     return [z for shaft in canal.shafts for z in (shaft.z_tip, shaft.z_end) if z is not None and len(canal.edges)]
 
 
-def _direct(canal: Canal, section: Section, device: devices.Device | None) -> _Kept:
+def _direct(canal: Canal, section: Section, device: devices.Device | None, watch: Watch | None = None) -> _Kept:
     z = axis_of(canal)
     bands = [(ring, _on(z, c.z0), _on(z, c.z1)) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
     try:
-        solution = solve_contacts(section, z, [t.transverse for t in canal.tissues], [t.longitudinal for t in canal.tissues], bands, device=device)
+        solution = solve_contacts(section, z, [t.transverse for t in canal.tissues], [t.longitudinal for t in canal.tissues], bands, device=device,
+                                  watch=watch)
     except MemoryError as failure:
         if device is None:
             raise
@@ -268,17 +271,17 @@ def _direct(canal: Canal, section: Section, device: devices.Device | None) -> _K
     return solution.impedance, knots, coefficients, _notes(section, z, solution.modal.sweep.unknowns, solution.iterations, residual)
 
 
-def _iterated(canal: Canal, section: Section) -> _Kept:
+def _iterated(canal: Canal, section: Section, watch: Watch | None = None) -> _Kept:
     z = axis_of(canal)
     touches = [_touch(section, ring, shaft, c, z) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
     spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy]
     stalled: dict[str, float] = {}
     try:
-        solved = solve_touches(spine, z, touches, tolerance)
+        solved = solve_touches(spine, z, touches, tolerance, watch=watch)
     except NotConverged as first:
         stalled = {"fallback": 1.0, "stalled_at": first.residual, "stalled_after": float(first.steps)}
         try:
-            solved = solve_multigrid(spine, z, touches, tolerance)
+            solved = solve_multigrid(spine, z, touches, tolerance, watch=watch)
         except ValueError as second:
             raise Failed(f"field: {first}; multigrid instead: {second}") from None
     except ValueError as failure:

@@ -19,11 +19,16 @@ from typing import Any
 from epidura.canal import build_canal
 from epidura.case import Case
 from epidura.field import solve_field
+from epidura.numerics.schwarz import Watch
 from epidura.product import Canal, LeadField
 from epidura.study import cache_folder
 
 MOST = 4
 """Products of one kind that are kept; a field of a canal that varies along the spine takes up to 200 MB. Choice of this project."""
+
+
+MESHED = 0.05
+"""Share of the time of a field that its mesh takes, for who watches: measured, a round figure."""
 
 
 def case_key(case: Case, *parts: str) -> str:
@@ -70,6 +75,10 @@ class Bench:
         with self._lock:
             return key in self._kept.get(kind, ())
 
+    def field_ready(self, case: Case, accuracy: str = "standard") -> bool:
+        """Whether the lead field of a case is at hand without solving or reading anything."""
+        return self.has("field", f"{accuracy} {case_key(case, 'anatomy', 'leads')}")
+
     def canal(self, case: Case, accuracy: str = "standard") -> Canal:
         """The canal of a case with its leads, meshed.
 
@@ -80,12 +89,21 @@ class Bench:
                                  lambda: build_canal(case.anatomy, case.leads, accuracy=accuracy))
         return found
 
-    def lead_field(self, case: Case, accuracy: str = "standard") -> LeadField:
+    def lead_field(self, case: Case, accuracy: str = "standard", watch: Watch | None = None) -> LeadField:
         """The lead field of a case.
+
+        Args:
+            watch: told in words what is done and which share of it; what it raises ends the work, and nothing is kept.
 
         Raises:
             BadInput: as ``build_canal`` and ``solve_field``.
         """
-        found: LeadField = self.keep("field", f"{accuracy} {case_key(case, 'anatomy', 'leads')}", lambda: solve_field(
-            self.canal(case, accuracy), cache=cache_folder() if self.disk else None))
+        def make() -> LeadField:
+            if watch is not None:
+                watch("meshing the canal", 0.0)
+            canal = self.canal(case, accuracy)
+            return solve_field(canal, cache=cache_folder() if self.disk else None,
+                               watch=None if watch is None else lambda words, share: watch(words, MESHED + (1 - MESHED) * share))
+
+        found: LeadField = self.keep("field", f"{accuracy} {case_key(case, 'anatomy', 'leads')}", make)
         return found

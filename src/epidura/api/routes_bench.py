@@ -13,7 +13,7 @@ from fastapi import Path as InPath
 from pydantic import Field, WithJsonSchema
 from starlette.responses import StreamingResponse
 
-from epidura import bodymap, case
+from epidura import bodymap, case, maps
 from epidura.api.errors import Fault, of_input, unexpected
 from epidura.api.jobs import Job
 from epidura.api.routes_people import Body
@@ -21,6 +21,7 @@ from epidura.api.security import EVERYBODY, READERS, V1, Who
 from epidura.api.service import Service
 from epidura.case import Case
 from epidura.errors import BadInput, Failed
+from epidura.recipe import load
 from epidura.tables import UNVERIFIED, table
 
 RULES: dict[tuple[str, str], frozenset[str]] = {
@@ -55,12 +56,12 @@ class TextBody(Body):
 
 
 def case_of(written: dict[str, Any]) -> Case:
-    """The case that a page sent.
+    """The case that a page sent; label maps are named as they were uploaded, and no other file is read.
 
     Raises:
         BadInput: with the path in the case.
     """
-    return case.read(written)
+    return case.read(maps.opened(written))
 
 
 def told(job: Job) -> dict[str, Any]:
@@ -119,12 +120,13 @@ def routes(service: Service) -> APIRouter:
     @api.post("/case/read")
     def read(body: TextBody, who: Who) -> dict[str, Any]:
         """A case from the text of its file."""
-        return {"case": written(case.read(body.text + "\n"))}  # never the path of a file of this machine
+        # a text of one line would be taken as the name of a file
+        return {"case": written(case_of(load(body.text + "\n", "case", Case)))}
 
     @api.post("/case/write")
     def write(body: CaseBody, who: Who) -> dict[str, str]:
         """The text of a case file."""
-        return {"text": case.to_text(case_of(body.case))}
+        return {"text": case.text_of(written(case_of(body.case)))}
 
     @api.get("/jobs/{job}")
     def state(job: JobId, who: Who) -> dict[str, Any]:
@@ -175,5 +177,5 @@ def routes(service: Service) -> APIRouter:
 
 
 def written(found: Case) -> dict[str, Any]:
-    """A case as its file says it."""
-    return found.model_dump(mode="json")
+    """A case as its file says it, label maps by the names of their uploads."""
+    return maps.closed(found.model_dump(mode="json"))

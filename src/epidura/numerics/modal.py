@@ -50,10 +50,12 @@ class Modes:
         axial_stiffness, axial_mass: (nz, nz) dense, of the axis; both ends are grounded.
         padded: length of a vector along z.
         bands: contacts to be held at one potential; None: none.
+        watch: told the share of the modes that is factorised, from several threads; may raise to end the work.
     """
 
     def __init__(
-        self, plan: Plan, stiffness: Floats, mass: Floats, axial_stiffness: Floats, axial_mass: Floats, padded: int, bands: Bands | None = None
+        self, plan: Plan, stiffness: Floats, mass: Floats, axial_stiffness: Floats, axial_mass: Floats, padded: int, bands: Bands | None = None,
+        watch: Callable[[float], None] | None = None,
     ):
         self.plan = plan
         nz = len(axial_mass)
@@ -72,12 +74,12 @@ class Modes:
         self._panels = simd.zeros(self.batches * plan.groups * LANES, np.float32).reshape(self.batches, -1)
         self._inverse = simd.zeros(self.batches * plan.size * LANES, np.float32).reshape(self.batches, -1)  # of the pivots
         self._last_panel = int(np.searchsorted(plan.column, plan.size - plan.last))
-        block = self._factorise(stiffness, mass)
+        block = self._factorise(stiffness, mass, watch)
         self.surface: _Surface | None = None
         if bands is not None:
             self.surface = _surface(block, shapes[:, : self.count], weights[:, : self.count], bands)
 
-    def _factorise(self, stiffness: Floats, mass: Floats) -> Floats:
+    def _factorise(self, stiffness: Floats, mass: Floats, watch: Callable[[float], None] | None) -> Floats:
         """Factors of all modes; the Schur complements on the rings, (modes, r, r)."""
         p = self.plan
         block = np.empty((self.count, p.last, p.last))
@@ -86,6 +88,8 @@ class Modes:
         def some(start: int) -> None:
             factor = Factor(p)
             for b in range(start, self.batches, count):
+                if watch is not None:
+                    watch(b / self.batches)
                 for half in range(2):
                     modes = np.minimum(np.arange(b * LANES + half * _HALF, b * LANES + (half + 1) * _HALF), self.count - 1)
                     factor.factorise(stiffness, mass, np.ascontiguousarray(self.eigenvalues[modes]))

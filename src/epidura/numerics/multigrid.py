@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
-from epidura.numerics.schwarz import NotConverged, Solved, Touch, galerkin, problem
+from epidura.numerics.schwarz import ASSEMBLED, PREPARED, SOLVED, NotConverged, Solved, Touch, Watch, galerkin, problem, silent
 from epidura.numerics.spine import Layout, Operator, Part, Spine
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,8 @@ assembled (16 bytes each, twice), then all levels with interpolations (3.5 times
 _CUTS = np.array([[0, 3, 5], [3, 1, 4], [5, 4, 2], [3, 4, 5]])  # of a triangle of six nodes
 
 
-def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int | None = None) -> Solved:
+def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int | None = None,
+                    watch: Watch | None = None) -> Solved:
     """As ``schwarz.solve_touches``, by other means: for what that one cannot do.
 
     Measured, both from scratch: 28 steps against 31 and 1.4 times the processor time (0.19 million unknowns, full rings of bone and disc,
@@ -57,6 +58,7 @@ def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance
         z: (nz,) nodes of the quadratic axis; stations and contact edges are ends of elements.
         tolerance: of the residual, relative, in the norm of the preconditioner.
         limit: most steps; None: ``LIMIT``.
+        watch: as in ``schwarz.solve_touches``; called after each step, too.
 
     Raises:
         NotConverged: not in ``limit`` steps.
@@ -64,10 +66,13 @@ def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance
     """
     import pyamg  # loads for a second
 
+    say: Watch = watch or silent
+    say("multigrid: assembling the matrix", 0.0)
     operator, mask = problem(spine, z, touches)
     layout = operator.layout
     _fits(needed(layout, len(z), len(touches)), available())
     matrix, number = linear_matrix(operator, mask)
+    say("multigrid: preparing the iteration", ASSEMBLED)
     levels = pyamg.ruge_stuben_solver(matrix, strength=STRENGTH, max_coarse=COARSEST)
     cycle = levels.aspreconditioner(cycle="V").matvec
     count, inner = len(touches), len(z) - 2
@@ -90,9 +95,16 @@ def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance
         unit = np.zeros((TURN, matrix.shape[0]))
         some = np.arange(low, min(low + TURN, count))
         unit[some - low, some] = 1.0  # the unknowns of the contacts come first
-        x, steps, left = _conjugate(lambda v: gather(operator.apply(spread(v))), cycle, unit, len(some), tolerance, LIMIT if limit is None else limit)
+
+        def step(number: int, left: float, low: int = low) -> None:
+            share = (low + TURN * min(max(np.log(left) / np.log(tolerance), 0.0), 1.0)) / (TURN * -(-count // TURN))
+            say(f"multigrid, step {number}: residual {left:.0e} of {tolerance:.0e}", PREPARED + (SOLVED - PREPARED) * share)
+
+        x, steps, left = _conjugate(lambda v: gather(operator.apply(spread(v))), cycle, unit, len(some), tolerance, LIMIT if limit is None else limit,
+                                    None if watch is None else step)
         found[some] = x[: len(some)]
         iterations, residual = max(iterations, steps), max(residual, left)
+    say("multigrid: putting the contacts together", SOLVED)
     values = np.concatenate([spread(found[low : low + TURN])[:, :, : len(z)] for low in range(0, count, TURN)], axis=1)
     return galerkin(operator, mask, touches, values, iterations, residual)
 
@@ -166,7 +178,8 @@ def _plane(operator: Operator, part: Part, cut: Ints) -> tuple[Floats, Floats]:
 
 
 def _conjugate(
-    product: Callable[[Floats], Floats], cycle: Callable[[Floats], Floats], load: Floats, used: int, tolerance: float, limit: int
+    product: Callable[[Floats], Floats], cycle: Callable[[Floats], Floats], load: Floats, used: int, tolerance: float, limit: int,
+    step_done: Callable[[int, float], None] | None = None,
 ) -> tuple[Floats, int, float]:
     """Conjugate gradients for each of the first ``used`` loads (k, unknowns) by itself, one product for all: solutions, steps, residual."""
     x, r = np.zeros_like(load), load.copy()
@@ -186,6 +199,8 @@ def _conjugate(
         r[:used] -= step[:, None] * q[:used]
         new = smooth()
         left = float(np.sqrt(np.maximum(new, 0.0) / start).max())
+        if step_done is not None:
+            step_done(steps, left)
         if left < tolerance:
             return x, steps, left
         p[:used] = s[:used] + (new / rho)[:, None] * p[:used]

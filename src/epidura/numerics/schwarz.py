@@ -12,7 +12,7 @@ all of them (Galerkin), so that reciprocity and the energy identity hold to roun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,12 @@ SLIGHT = 0.05
 
 FADE = 10e-3
 """Distance from the contacts at which the average over z counts half, m."""
+
+Watch = Callable[[str, float], None]
+"""Told in words what is done now and which share of the whole is done, 0 to 1; may raise to end the work."""
+
+ASSEMBLED, PREPARED, SOLVED = 0.01, 0.5, 0.97
+"""Shares of the time of a solve up to the end of its parts, for who watches: measured, in round figures."""
 
 BLOCK = 16
 """Contacts solved together; more are solved in turns, to bound the memory."""
@@ -86,32 +92,52 @@ class Solved:
         return out
 
 
-def solve_touches(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int = 100) -> Solved:
+def solve_touches(
+    spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int = 100, watch: Watch | None = None
+) -> Solved:
     """Potentials and impedances of equipotential contacts, 1 A out of one at a time, the others floating.
 
     Args:
         z: (nz,) nodes of the quadratic axis; stations and contact edges are ends of elements.
         tolerance: of the residual, relative, in the norm of the preconditioner.
+        watch: called before each part and after each step of the conjugate gradients; what it raises ends the work.
 
     Raises:
         NotConverged: conjugate gradients that do not converge in ``limit`` steps.
         ValueError: contacts that are not on the mesh.
     """
+    say: Watch = watch or silent
+    say("assembling the matrix", 0.0)
     operator, mask = problem(spine, z, touches)
+    say("preparing the iteration", ASSEMBLED)
     first, final = min(t.z0 for t in touches), max(t.z1 for t in touches)
-    precondition = Schwarz(operator, Bands(mask), (first, final))
+
+    def factorised(share: float) -> None:
+        say("factorising the modes along the spine", ASSEMBLED + 0.9 * (PREPARED - ASSEMBLED) * share)
+
+    precondition = Schwarz(operator, Bands(mask), (first, final), None if watch is None else factorised)
     count = len(touches)
     iterations, residual = 0, 0.0
     blocks = [list(range(low, min(low + BLOCK, count))) for low in range(0, count, BLOCK)]
     found = []
-    for some in blocks:
-        x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit)
+    for i, some in enumerate(blocks):
+        def step(number: int, left: float, i: int = i) -> None:
+            # the residual falls by about the same factor in every step
+            share = (i + min(max(np.log(left) / np.log(tolerance), 0.0), 1.0)) / len(blocks)
+            say(f"conjugate gradients, step {number}: residual {left:.0e} of {tolerance:.0e}", PREPARED + (SOLVED - PREPARED) * share)
+
+        x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit, None if watch is None else step)
         found.append(x[:, : len(some), : len(z)])
         iterations, residual = max(iterations, steps), max(residual, left)
+    say("putting the contacts together", SOLVED)
     del precondition, x
     values = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
     del found
     return galerkin(operator, mask, touches, values, iterations, residual)
+
+
+def silent(words: str, share: float) -> None:
+    """Nobody watches."""
 
 
 def problem(spine: Spine, z: Floats, touches: Sequence[Touch]) -> tuple[Operator, NDArray[np.bool_]]:
@@ -179,9 +205,10 @@ class Schwarz:
         operator: the matrix.
         bands: contacts.
         focus: stretch of z around which the average is taken, m.
+        watch: told the share of the modes that is factorised, from several threads; may raise to end the work.
     """
 
-    def __init__(self, operator: Operator, bands: Bands | None, focus: tuple[float, float]):
+    def __init__(self, operator: Operator, bands: Bands | None, focus: tuple[float, float], watch: Callable[[float], None] | None = None):
         self.operator = operator
         spine, layout = operator.spine, operator.layout
         ends = operator.z[::2]
@@ -196,7 +223,7 @@ class Schwarz:
         bend = 0.0 if spine.bend is None else float(share @ spine.bend)
         k, m, _ = plane_matrices(layout, spine.section, points, transverse, longitudinal, None, bend)
         stiffness, mass = axis_matrices(operator.z)
-        self.whole = Modes(layout.plan, k, m, stiffness, mass, operator.padded, bands)
+        self.whole = Modes(layout.plan, k, m, stiffness, mass, operator.padded, bands, watch)
         self.mask = None if bands is None else bands.mask
         held, lowest, highest = self._along(near > 0.1)
         own = k[np.repeat(np.arange(layout.size), np.diff(layout.indptr)) == layout.indices]
@@ -261,7 +288,8 @@ def _average(sigma: Floats, weight: Floats) -> Floats:
 
 
 def _conjugate(
-    operator: Operator, precondition: Schwarz, mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int
+    operator: Operator, precondition: Schwarz, mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int,
+    step_done: Callable[[int, float], None] | None = None,
 ) -> tuple[Floats, int, float]:
     """Block conjugate gradients for 1 A out of each of the contacts ``some``: solutions, steps, relative residual."""
     k = -(-len(some) // 4) * 4  # kernels take four right-hand sides at a time
@@ -303,6 +331,8 @@ def _conjugate(
         merge()
         steps += 1
         left = float(np.sqrt(np.maximum(np.diag(gram(r, direction()))[:used], 0.0) / start).max())
+        if step_done is not None:
+            step_done(steps, left)
         if left < tolerance:
             break
         back = np.zeros((k, k))

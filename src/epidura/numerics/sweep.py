@@ -9,7 +9,7 @@ Units: metres, S/m, ampere, volt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -169,6 +169,7 @@ def solve_contacts(
     contacts: Sequence[tuple[int, float, float]],
     solver: str = "ldlt",
     device: Device | None = None,
+    watch: Callable[[str, float], None] | None = None,
 ) -> Solution:
     """Potentials and impedances of equipotential contacts, 1 A out of one at a time.
 
@@ -176,11 +177,17 @@ def solve_contacts(
         contacts: (index of the ring, z0, z1) in m; z0 and z1 must be nodes of the axis.
         solver: ``ldlt`` (batched, threads) or ``splu`` (SuperLU, the reference).
         device: a graphics processor for the modes of ``ldlt``, see ``modes_cuda``.
+        watch: told in words what is done now and which share of the whole is done, before each part; may raise to end the work.
 
     Raises:
         ValueError: a contact whose edges are not on the axis or whose ring does not exist.
         MemoryError: the device has too little.
     """
+    def say(words: str, share: float) -> None:
+        if watch is not None:
+            watch(words, share)
+
+    say("modes along the spine", 0.0)
     system = sweep(section, z, transverse, longitudinal)
     bands = [_band(section, system.z, contact) for contact in contacts]
     used = sorted({ring for ring, _, _ in contacts})
@@ -188,11 +195,14 @@ def solve_contacts(
     offset = dict(zip(used, np.concatenate(([0], np.cumsum([len(section.rings[r]) for r in used])))[:-1], strict=True))
     spans = [slice(int(offset[r]), int(offset[r]) + len(section.rings[r])) for r, _, _ in contacts]
     plane = _solver(system, ring_nodes, solver, device)
+    say("factorising the modes", 0.1)
     block = plane.ring_blocks()
+    say("currents of the contacts", 0.5)
     currents, impedance, iterations, spread = _contact_currents(system, block, [b[0] for b in bands], spans)
     loads = np.zeros((len(system.eigenvalues), len(ring_nodes), len(contacts)))
     for (along, _), span, current in zip(bands, spans, currents, strict=True):
         loads[:, span] += np.einsum("aj,car->jrc", system.shapes[along], current, optimize=True)
+    say("potentials of the modes", 0.6)
     modal = Modal(system, plane.solve_ring(loads))
     return Solution(modal, impedance, tuple(currents), tuple(bands), iterations, spread)
 
