@@ -148,35 +148,40 @@ class Group:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A search: some fibres, given by their indices, of a program's groups with the course of each pattern."""
+class Task:
+    """A search: some fibres, given by their indices, of a program's groups with the course of each pattern; ``learner`` may know that course."""
 
     groups: Sequence[Group]
     courses: Sequence[Course]
     shortest: float
     wanted: NDArray[np.bool_]
     words: str
+    learner: Learner | None = None
 
 
-def _search(tasks: Sequence[_Task], engine: Engine, progress: Progress) -> list[Floats]:
+def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Floats]:
     """(3, fibres) threshold and bracket of each task, A; nan for fibres that were not wanted."""
     results = [np.full((3, task.wanted.size), np.nan) for task in tasks]
     parts = []
     for task, result in zip(tasks, results, strict=True):
-        learner = Learner.of(task.shortest)
+        learner = task.learner or Learner.of(task.shortest)
         for group in task.groups:
             chosen = np.flatnonzero(task.wanted[group.members])
             parts += [(task, result, learner, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
     # the dearest first, so that no thread is left with a long one at the end
     parts.sort(key=lambda part: -part[0].courses[0].end * part[3].nodes * part[4].size)
 
-    def work(part: tuple[_Task, Floats, Learner, Group, NDArray[np.intp]]) -> None:
+    def work(part: tuple[Task, Floats, Learner, Group, NDArray[np.intp]]) -> None:
         task, result, learner, group, chosen = part
         result[:, group.members[chosen]] = group.thresholds(task.courses, engine, chosen, learner)
 
     with ThreadPoolExecutor(max(1, engine.threads)) as pool:
-        for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
-            progress(part[0].words, done / len(parts))
+        try:
+            for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
+                progress(part[0].words, done / len(parts))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever cancels does not wait for what nobody wants
+            raise
     return results
 
 
@@ -210,15 +215,15 @@ def recruit(lead_field: LeadField, populations: Sequence[Population] | Populatio
     seen = [patterns(program, lead_field, electronics, f"programs[{p}].") for p, program in enumerate(programs)]
     groups = [list(grouped(lead_field, fibres, models, program.contacts, mixing)) for program, (mixing, _) in zip(programs, seen, strict=True)]
     everyone = np.ones(len(fibres.diameter), bool)
-    tasks = [_Task(groups[p], seen[p][1], program.waveform.pulse().shortest, everyone, f"fibres, program {program.name}")
+    tasks = [Task(groups[p], seen[p][1], program.waveform.pulse().shortest, everyone, f"fibres, program {program.name}")
              for p, program in enumerate(programs)]
-    found = np.stack(_search(tasks, engine, progress), axis=1)
+    found = np.stack(search(tasks, engine, progress), axis=1)
     nodes = np.empty(found.shape[1:], int)
     for p, of_program in enumerate(groups):
         for group in of_program:
             nodes[p, group.members] = group.nodes
     ohm = np.array([volts_per_ampere(program, lead_field, electronics) for program in programs])
-    return _product(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress), ohm)
+    return assemble(fibres, nodes, programs, found, rules, _strength_duration(groups, fibres, programs, found, rules, engine, progress), ohm)
 
 
 def map_thresholds(lead_field: LeadField, populations: Sequence[Population], programs: Sequence[Program], rules: Rules | None = None,
@@ -236,44 +241,79 @@ def map_thresholds(lead_field: LeadField, populations: Sequence[Population], pro
     for p, program in enumerate(programs):
         mixing, courses = patterns(program, lead_field, electronics, f"programs[{p}].")
         groups = list(grouped(lead_field, fibres, models, program.contacts, mixing))
-        tasks.append(_Task(groups, courses, program.waveform.pulse().shortest, everyone, program.name))
-    found = [result[0] for result in _search(tasks, engine, lambda words, share: None)]
-    names = _dermatomes(fibres)
-    felt = np.array([_dermatome_thresholds(fibres, each, rules, names) for each in found]).reshape(len(programs), len(names), 2)
+        tasks.append(Task(groups, courses, program.waveform.pulse().shortest, everyone, program.name))
+    found = [result[0] for result in search(tasks, engine, lambda words, share: None)]
+    names = dermatomes_of(fibres)
+    felt = np.array([felt_from(fibres, each, rules, names) for each in found]).reshape(len(programs), len(names), 2)
     low = felt.reshape(len(programs), -1).min(axis=1, initial=np.inf)
-    return names, felt, np.array([_discomfort(fibres, each, float(p), rules) for each, p in zip(found, low, strict=True)])
+    return names, felt, np.array([discomfort_of(fibres, each, float(p), rules) for each, p in zip(found, low, strict=True)])
 
 
-def _dermatomes(fibres: Fibres) -> list[str]:
+def dermatomes_of(fibres: Fibres) -> list[str]:
     """Dermatomes of the dorsal columns, rostral first."""
     names = dict.fromkeys(fibres.segment[fibres.population == "dorsal-column"])
     return sorted(names, key=lambda name: ("CTLS".index(name[0]), int(name[1:])))
 
 
-def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], mixing: Floats) -> Iterator[Group]:
+@dataclass(frozen=True)
+class Nodes:
+    """Which nodes of each fibre a program takes, counted from the start of its path.
+
+    Attributes:
+        first: (f,) number of the first one.
+        count: (f,) how many.
+        internode: (f,) m.
+    """
+
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    internode: Floats
+
+    def start(self, fibres: Fibres) -> Floats:
+        """(f,) of the first node along its path, m."""
+        return np.asarray((self.first + fibres.phase) * self.internode)
+
+
+def nodes_of(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float]) -> Nodes:
+    """The nodes from ``REACH`` below to ``REACH`` above the contacts with a fraction other than 0 in ``driven``, prolonged to one of ``RUNGS``."""
+    active = [c for c in lead_field.canal.contacts if driven.get(c.number, 0.0) != 0.0]
+    low, high = min(c.z0 for c in active) - REACH, max(c.z1 for c in active) + REACH
+    internode = np.empty(len(fibres.diameter))
+    for kind, model in models.items():
+        of_kind = fibres.population == kind
+        internode[of_kind] = model.internode(fibres.diameter[of_kind])
+    course = lead_field.canal.course
+    # paths climb from their first to their last point
+    begin, end = np.array([np.interp((low, high), path[:, 2], arc(path, course)) for path in fibres.paths]).T
+    first = np.maximum(np.floor(begin / internode - fibres.phase), 0.0).astype(np.int64)
+    nodes = np.ceil((end - (first + fibres.phase) * internode) / internode) + 1
+    return Nodes(first, RUNGS[np.minimum(np.searchsorted(RUNGS, nodes), RUNGS.size - 1)], internode)
+
+
+def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], mixing: Floats,
+            known: Callable[[NDArray[np.intp], Nodes], Floats] | None = None) -> Iterator[Group]:
     """Fibres that go through the kernel together, over the stretch that the contacts with a fraction other than 0 in ``driven`` can excite.
 
     Where the nodes lie does not depend on the program: the nodes of a fibre are counted from the start of its path, and
     a program takes those from ``REACH`` below its contacts to ``REACH`` above them.
+
+    Args:
+        known: gives (contacts, members, compartments) V/A of some fibres along their nodes where that was sampled before.
     """
-    active = [c for c in lead_field.canal.contacts if driven.get(c.number, 0.0) != 0.0]
-    low, high = min(c.z0 for c in active) - REACH, max(c.z1 for c in active) + REACH
-    internode, axons = np.empty(len(fibres.diameter)), np.empty(len(fibres.diameter), object)
+    taken = nodes_of(lead_field, fibres, models, driven)
+    start, course = taken.start(fibres), lead_field.canal.course
+    axons = np.empty(len(fibres.diameter), object)
     for kind, model in models.items():
-        of_kind = fibres.population == kind
-        internode[of_kind] = model.internode(fibres.diameter[of_kind])
-        axons[of_kind] = model
-    course = lead_field.canal.course
-    # paths climb from their first to their last point
-    begin, end = np.array([np.interp((low, high), path[:, 2], arc(path, course)) for path in fibres.paths]).T
-    first = (np.maximum(np.floor(begin / internode - fibres.phase), 0.0) + fibres.phase) * internode
-    nodes = RUNGS[np.minimum(np.searchsorted(RUNGS, np.ceil((end - first) / internode) + 1), RUNGS.size - 1)]
+        axons[fibres.population == kind] = model
     for model in dict.fromkeys(models.values()):
-        for count in np.unique(nodes[axons == model]):
-            members = np.flatnonzero((axons == model) & (nodes == count))
-            at = model.compartments(fibres.diameter[members], int(count)) + first[members, None]
-            points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
-            per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
+        for count in np.unique(taken.count[axons == model]):
+            members = np.flatnonzero((axons == model) & (taken.count == count))
+            if known is not None:
+                per_contact = known(members, taken)
+            else:
+                at = model.compartments(fibres.diameter[members], int(count)) + start[members, None]
+                points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
+                per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
             potentials = np.moveaxis(np.tensordot(mixing, per_contact, axes=1), 0, 1)
             yield Group(model, members, int(count), fibres.diameter[members], potentials)
 
@@ -296,7 +336,7 @@ def share_threshold(thresholds: Floats, weights: Floats, share: float) -> float:
     return float(np.interp(share, rank[reached], thresholds[order][reached]))
 
 
-def _dermatome_thresholds(fibres: Fibres, thresholds: Floats, rules: Rules, names: Sequence[str]) -> Floats:
+def felt_from(fibres: Fibres, thresholds: Floats, rules: Rules, names: Sequence[str]) -> Floats:
     """(dermatomes, sides) amplitude from which each is felt, A."""
     column = fibres.population == "dorsal-column"
     result = np.full((len(names), 2), np.inf)
@@ -308,7 +348,7 @@ def _dermatome_thresholds(fibres: Fibres, thresholds: Floats, rules: Rules, name
     return result
 
 
-def _discomfort(fibres: Fibres, thresholds: Floats, perception: float, rules: Rules) -> float:
+def discomfort_of(fibres: Fibres, thresholds: Floats, perception: float, rules: Rules) -> float:
     """Amplitude at which the first root has its share of fibres firing, A."""
     root = fibres.population == "dorsal-root"
     if not root.any():
@@ -351,7 +391,7 @@ def _strength_duration(groups: Sequence[Sequence[Group]], fibres: Fibres, progra
     names = sorted(set(fibres.segment[column]))
     for p, program in enumerate(programs):
         own = found[0, p]
-        perception = _dermatome_thresholds(fibres, own, rules, names).min(initial=np.inf)
+        perception = felt_from(fibres, own, rules, names).min(initial=np.inf)
         pulse = program.waveform
         if not isinstance(pulse, Pulses) or pulse.carrier or pulse.passive or program.sources != "independent" or not np.isfinite(perception):
             continue
@@ -360,11 +400,11 @@ def _strength_duration(groups: Sequence[Sequence[Group]], fibres: Fibres, progra
         for factor in NEAR:
             near = column & (own <= factor * perception) & np.isfinite(own)
             courses = [_with_width(pulse, PULSE_WIDTHS[w]) for w in left]
-            tasks = [_Task(groups[p], (course,), course.shortest, near & ~known, f"strength and duration, program {program.name}")
+            tasks = [Task(groups[p], (course,), course.shortest, near & ~known, f"strength and duration, program {program.name}")
                      for course in courses]
-            for w, thresholds in zip(left, _search(tasks, engine, progress), strict=True):
+            for w, thresholds in zip(left, search(tasks, engine, progress), strict=True):
                 at_width[w, near & ~known] = thresholds[0, near & ~known]
-                result[p, w] = _dermatome_thresholds(fibres, at_width[w], rules, names).min(initial=np.inf)
+                result[p, w] = felt_from(fibres, at_width[w], rules, names).min(initial=np.inf)
             known = near
             # a fibre beyond the factor would need a larger gain than any seen to come down to the new threshold
             left = [w for w in left if factor * perception * (at_width[w, known] / own[known]).min() < result[p, w]]
@@ -389,14 +429,14 @@ def fit_weiss(widths: Floats, thresholds: Floats) -> tuple[float, float]:
     return float(slope), float(intercept / slope)
 
 
-def _product(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program], found: Floats, rules: Rules,
+def assemble(fibres: Fibres, nodes: NDArray[np.int_], programs: Sequence[Program], found: Floats, rules: Rules,
              strength: Floats, ohm: Floats) -> xr.Dataset:
     """Everything that follows from the thresholds, as the declared dataset."""
-    names = _dermatomes(fibres)
+    names = dermatomes_of(fibres)
     kinds = list(dict.fromkeys(fibres.population))
-    dermatome = np.stack([_dermatome_thresholds(fibres, found[0, p], rules, names) for p in range(len(programs))])
+    dermatome = np.stack([felt_from(fibres, found[0, p], rules, names) for p in range(len(programs))])
     perception = dermatome.reshape(len(programs), -1).min(axis=1, initial=np.inf)
-    discomfort = np.array([_discomfort(fibres, found[0, p], perception[p], rules) for p in range(len(programs))])
+    discomfort = np.array([discomfort_of(fibres, found[0, p], perception[p], rules) for p in range(len(programs))])
     programmed = np.array([resolve_amplitude(*each) for each in zip(programs, perception, discomfort, ohm, strict=True)])
     top = np.nanmax([1.6 * perception, 1.15 * discomfort, 1.1 * programmed], axis=0)
     top = np.where(np.isfinite(top), top, np.where(np.isfinite(perception), 2 * perception, 20e-3))
