@@ -77,7 +77,7 @@ export class BodyMap extends HTMLElement {
     const box = (...inside) => svg("svg", { viewBox: "0 0 22 12", width: 22, height: 12, "aria-hidden": "true" }, ...inside);
     return el("div", { class: "legend" },
       el("span", {}, box(svg("rect", { width: 22, height: 12, class: "felt-full" })), " felt"),
-      el("span", {}, box(svg("rect", { width: 22, height: 12, class: "region" }), svg("rect", { width: 22, height: 12, class: "pain on", fill: `url(#${hatch})` })), " painful"),
+      el("span", {}, box(svg("rect", { width: 22, height: 12, class: "region" }), svg("rect", { width: 22, height: 12, class: "pain on", fill: `url(#${hatch})` })), " painful dermatome"),
       this.#pick && el("span", {}, box(svg("rect", { width: 22, height: 12, class: "region" }), svg("rect", { width: 22, height: 12, class: "picked on", fill: `url(#${dots})` })), ` marked: ${this.#pick}`));
   }
 
