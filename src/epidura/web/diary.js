@@ -20,7 +20,7 @@ const named = (one) => (one === ago(0) ? t("today").toLowerCase() : one === ago(
 let keep, form, day = ago(0), patient = null, state = "starting", pending = "", drawing = null, slots = [], server = [], entries = [], mending = null, done = null, foreign = 0, drawn = "";
 // state: starting, in, offline (nobody was asked yet), out (may not send), nobody (no diary on this phone)
 
-const notices = el("div", { class: "notices" }), chip = el("p", { class: "chip", role: "status" }), week = el("div", {}), place = el("main", { id: "main" }), below = el("div", { class: "below" });
+const notices = el("div", { class: "notices" }), chip = el("p", { class: "chip", role: "status" }), week = el("div", {}), place = el("main", { id: "main" }), hint = el("p", { class: "help", role: "status" }), below = el("div", { class: "below" });
 
 const other = el("input", { type: "date", onchange: () => { if (other.value && other.value <= ago(0)) show(other.value); } });
 const strip = el("div", {}, week, el("label", { class: "other" }, el("span", {}, t("other")), other));
@@ -181,6 +181,10 @@ async function fetched() {
   await keep.setAbout("slots", slots);
   if (map) { drawing = { views: map.views }; await keep.setAbout("drawing", drawing); }
   form.ready({ drawing, slots, before: before() });
+  if (known(day) && form.node.isConnected && !done && !mending) { // filled in before, perhaps on another phone
+    if (Object.keys(form.answers).length) fill(hint, t("replaced"));
+    else { await show(day, false); return; }
+  }
   strips();
 }
 
@@ -297,13 +301,14 @@ async function show(one, focus = true) {
 function screen(there) {
   drawn = ago(0);
   const problem = el("div", { class: "problem", role: "alert" });
+  fill(hint, there ? t("replaced") : t("optional"));
   const save = el("button", { type: "submit", class: "main" }, t("save", { day: named(day) }));
   fill(place, strip, el("form", { class: "day", onsubmit: async (event) => {
     event.preventDefault();
     if (!form.enough) { fill(problem, t("empty")); return; }
     save.disabled = true;
     try { await saved(); } catch (failure) { fill(problem, String(failure.message ?? failure)); console.error(failure); } finally { save.disabled = false; }
-  } }, el("h2", { tabindex: -1 }, spelt(day)), el("p", { class: "help" }, there ? t("replaced") : t("optional")), form.node, el("div", { class: "send" }, problem, save)));
+  } }, el("h2", { tabindex: -1 }, spelt(day)), hint, form.node, el("div", { class: "send" }, problem, save)));
   strips();
 }
 
