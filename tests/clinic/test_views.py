@@ -64,8 +64,23 @@ def test_who_is_late_and_who_is_due():
                                                           for name, state in (("N", "affected"), ("M", "checked"))})])
     told = [(int(each.patient, 16), each.alarm, each.days) for each in found.late]
     closes = next(visit.closes for visit in verdict.due(date(2025, 1, 10), {}, TODAY) if visit.visit == "month-12")
-    assert told == [(0, "visit overdue", (TODAY - closes).days), (3, "trial too long", 12), (7, "recall open", 10)]
+    assert told == [(0, "visit overdue", (TODAY - closes).days), (3, "trial too long", 12), (3, "diary missing", 19),
+                    (4, "diary missing", 5), (7, "recall open", 10)]
     assert [(int(each.patient, 16), each.visit, each.opens) for each in found.due] == [(2, "1 month", "2026-11-20")]
+
+
+def test_a_diary_that_stopped_and_a_trial_that_nobody_judged_are_alarms():
+    def trial(**more):
+        return one("trial running", None, trial={"begun": "2026-11-14", "days": 14, "baseline_nrs": 7}, **more)
+
+    ended = {"begun": "2026-11-06", "days": 7, "baseline_nrs": 7}
+    found = seen([
+        trial(diary={"first": "2026-11-14", "last": "2026-11-17", "entries": 4}), trial(diary={"first": "2026-11-14", "last": "2026-11-18", "entries": 5}),
+        trial(diary={"first": "2026-09-17", "last": "2026-10-18", "entries": 9}),  # of the time before the trial
+        one("trial ended", None, trial=ended | {"ended": "2026-11-19"}), one("trial ended", None, trial=ended | {"ended": "2026-11-20"}),
+        one("trial succeeded", None, trial=ended | {"ended": "2026-11-13", "succeeded": True})])
+    assert [(int(each.patient, 16), each.alarm, each.since, each.days) for each in found.late] == [
+        (2, "diary missing", "2026-11-14", 6), (0, "diary missing", "2026-11-17", 3), (3, "decision waiting", "2026-11-19", 1)]
 
 
 def test_loss_of_effect_is_an_alarm_with_the_open_steps():

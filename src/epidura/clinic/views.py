@@ -37,7 +37,7 @@ from epidura.tables import UNVERIFIED, table
 MONTHS = (1, 3, 6, 12)
 """Visits whose outcomes are shown."""
 YEAR = 365.25
-ALARMS = ("visit overdue", "trial too long", "effect lost", "recall open")
+ALARMS = ("visit overdue", "trial too long", "diary missing", "decision waiting", "effect lost", "recall open")
 
 
 @cache
@@ -353,6 +353,11 @@ def _alarms(one: _One, today: date, late: list[Late]) -> None:
         planned = date.fromisoformat(state["trial"]["begun"]) + timedelta(days=int(state["trial"].get("days", 7)))
         if today > planned:
             late.append(_late(one, "trial too long", f"planned for {state['trial'].get('days', 7)} days, to {planned}", planned, today))
+        told = max(state["trial"]["begun"], state.get("diary", {}).get("last", ""))
+        if (today - date.fromisoformat(told)).days > benchmark("diary, days without an entry"):
+            late.append(_late(one, "diary missing", f"no day of the diary after {told}", date.fromisoformat(told), today))
+    if state["stage"] == "trial ended" and (ended := date.fromisoformat(state["trial"]["ended"])) < today:
+        late.append(_late(one, "decision waiting", f"the trial ended on {ended} and was not judged", ended, today))
     if one.implanted is not None and state["stage"] != "explanted":
         alert = _lost(one)
         if alert is not None and alert.since is not None:

@@ -20,7 +20,10 @@ const named = (one) => (one === ago(0) ? t("today").toLowerCase() : one === ago(
 let keep, form, day = ago(0), patient = null, state = "starting", pending = "", drawing = null, slots = [], server = [], entries = [], mending = null, done = null, foreign = 0, drawn = "";
 // state: starting, in, offline (nobody was asked yet), out (may not send), nobody (no diary on this phone)
 
-const notices = el("div", { class: "notices" }), chip = el("p", { class: "chip", role: "status" }), strip = el("div", {}), place = el("main", { id: "main" }), below = el("div", { class: "below" });
+const notices = el("div", { class: "notices" }), chip = el("p", { class: "chip", role: "status" }), week = el("div", {}), place = el("main", { id: "main" }), hint = el("p", { class: "help", role: "status" }), below = el("div", { class: "below" });
+
+const other = el("input", { type: "date", onchange: () => { if (other.value && other.value <= ago(0)) show(other.value); } });
+const strip = el("div", {}, week, el("label", { class: "other" }, el("span", {}, t("other")), other));
 
 // ---- coming in
 
@@ -49,8 +52,10 @@ async function begin() {
   await connect();
 }
 
+let looked = 0;
 async function back() {
-  if (state === "starting" || busy) return;
+  if (state === "starting" || busy || Date.now() - looked < 2000) return; // focus and visibility come together
+  looked = Date.now();
   await reread();
   if (drawn !== ago(0) && form.node.isConnected) await show(drawn === day && !form.enough ? ago(0) : day, false); // midnight went by
   else strips();
@@ -176,6 +181,10 @@ async function fetched() {
   await keep.setAbout("slots", slots);
   if (map) { drawing = { views: map.views }; await keep.setAbout("drawing", drawing); }
   form.ready({ drawing, slots, before: before() });
+  if (known(day) && form.node.isConnected && !done && !mending) { // filled in before, perhaps on another phone
+    if (Object.keys(form.answers).length) fill(hint, t("replaced"));
+    else { await show(day, false); return; }
+  }
   strips();
 }
 
@@ -216,31 +225,40 @@ function page(title, words, ...more) {
   fill(below);
 }
 
+/** Fills a node that is read aloud, if what it says is new. */
+function anew(node, words) {
+  const next = fill(node.cloneNode(false), words);
+  if (next.textContent !== node.textContent) fill(node, words);
+}
+
 function status() {
   const waiting = new Set(entries.filter((one) => one.state === "kept").map((one) => one.day)).size;
   const away = net.offline || state === "offline", refused = new Set(entries.filter((one) => one.state === "refused").map((one) => one.day)).size;
-  fill(chip, [away && el("span", { class: "tag warn" }, t("offline")), waiting ? el("span", { class: "tag warn" }, t("toSend", { n: howMany(waiting) })) : refused ? el("span", { class: "tag bad" }, t("notAccepted", { n: howMany(refused) }))
+  anew(chip, [away && el("span", { class: "tag warn" }, t("offline")), waiting ? el("span", { class: "tag warn" }, t("toSend", { n: howMany(waiting) })) : refused ? el("span", { class: "tag bad" }, t("notAccepted", { n: howMany(refused) }))
     : !away && state === "in" && el("span", { class: "tag good" }, entries.length || server.length ? t("allSent") : t("nothingYet"))]);
   if (!done) return;
-  fill(done.words, wordsOf(done.key));
+  anew(done.words, [wordsOf(done.key)]);
   done.card.hidden = refusedNow(done.key); // what was refused stands below, with the reason
 }
 
 /** What the strip, the list of refused days and the chart show; the form is left as it is. */
 function strips() {
-  const days = Array.from({ length: SHOWN }, (_, k) => ago(SHOWN - 1 - k)), focused = strip.contains(document.activeElement) ? document.activeElement.dataset?.day : null;
+  const days = Array.from({ length: SHOWN }, (_, k) => ago(SHOWN - 1 - k)), focused = week.contains(document.activeElement) ? document.activeElement.dataset?.day : null;
   const signs = { sent: "✓", kept: "…", refused: "!", empty: "" };
-  fill(strip, el("section", { class: "days", "aria-label": t("days") }, days.map((one) => {
+  other.max = ago(0);
+  if (other !== document.activeElement) other.value = day;
+  fill(week, el("section", { class: "days", "aria-label": t("days") }, days.map((one) => {
     const mark = markOf(one);
     return el("button", { type: "button", "data-day": one, class: mark, "aria-pressed": String(one === day && !done), "aria-label": `${named(one)}: ${t(`${mark}Mark`)}`, onclick: () => show(one) },
       el("span", { class: "weekday" }, spelt(one, { weekday: "short" })), el("span", { class: "number" }, Number(one.slice(8))), el("span", { class: "sign" }, signs[mark]));
-  })), el("label", { class: "other" }, el("span", {}, t("other")), el("input", { type: "date", max: ago(0), value: day, onchange: ({ target }) => { if (target.value && target.value <= ago(0)) show(target.value); } })));
-  if (focused) strip.querySelector(`[data-day="${focused}"]`)?.focus();
-  const refused = entries.filter((one) => one.state === "refused");
+  })));
+  if (focused) week.querySelector(`[data-day="${focused}"]`)?.focus();
+  const refused = entries.filter((one) => one.state === "refused"), open = [...below.querySelectorAll("details[open] > summary")].map((one) => one.textContent);
   fill(below, refused.map((one) => el("section", { class: "card notice bad", role: "alert" }, el("h2", {}, t("refused", { day: spelt(one.day) })), el("p", {}, one.problem), one.hint && el("p", {}, one.hint),
     el("div", { class: "answers" }, el("button", { type: "button", onclick: () => mend(one) }, t("mend")), el("button", { type: "button", class: "danger", onclick: async () => { if (!confirm(t("dropSure"))) return; await keep.remove([one.order]); await reread(); strips(); } }, t("drop"))))),
   chart(Array.from({ length: CHARTED }, (_, k) => ago(CHARTED - 1 - k)), new Map(Array.from({ length: CHARTED }, (_, k) => [ago(k), known(ago(k))]).filter(([, answers]) => answers)), (one) => spelt(one, { weekday: "short", day: "numeric", month: "short" })),
   about());
+  for (const one of below.querySelectorAll("details > summary")) one.parentElement.open = open.includes(one.textContent); // a page that talks to the server closes nothing
   if (state === "out") below.prepend(el("div", { class: "notice warn", role: "status" }, t("out")));
   if (foreign) below.append(el("p", { class: "help" }, t("foreignLine", { n: howMany(foreign) })));
   status();
@@ -283,13 +301,14 @@ async function show(one, focus = true) {
 function screen(there) {
   drawn = ago(0);
   const problem = el("div", { class: "problem", role: "alert" });
+  fill(hint, there ? t("replaced") : t("optional"));
   const save = el("button", { type: "submit", class: "main" }, t("save", { day: named(day) }));
   fill(place, strip, el("form", { class: "day", onsubmit: async (event) => {
     event.preventDefault();
     if (!form.enough) { fill(problem, t("empty")); return; }
     save.disabled = true;
     try { await saved(); } catch (failure) { fill(problem, String(failure.message ?? failure)); console.error(failure); } finally { save.disabled = false; }
-  } }, el("h2", { tabindex: -1 }, spelt(day)), el("p", { class: "help" }, there ? t("replaced") : t("optional")), form.node, el("div", { class: "send" }, problem, save)));
+  } }, el("h2", { tabindex: -1 }, spelt(day)), hint, form.node, el("div", { class: "send" }, problem, save)));
   strips();
 }
 

@@ -29,7 +29,7 @@ function styles() {
 
 const patientLink = (id, pseudonym) => el("a", { href: `#/pathway/${id}`, class: "whole" }, pseudonym);
 const whole = (words) => el("span", { class: "whole" }, words);
-const table = (head, rows, { numbers = [], caption = "" } = {}) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", {}, el("caption", { class: "sr" }, caption),
+const table = (head, rows, { numbers = [], caption = "", wide = false } = {}) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", { class: wide ? "wide" : null }, el("caption", { class: "sr" }, caption),
   el("thead", {}, el("tr", {}, head.map((one, k) => el("th", { scope: "col", class: numbers.includes(k) ? "n" : null }, one)))),
   el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, k) => el("td", { class: numbers.includes(k) ? "n" : null }, cell)))))));
 
@@ -62,7 +62,7 @@ async function today(place) {
       sum(found.died, "died"), sum(found.erased, "erased"), el("p", { class: "help" }, `On ${day(found.today)}. ${alarms.length ? alarms.join(", ") : "Nobody is late"}.`)),
     el("div", { class: "grid halves" }, where(found), el("div", { class: "stack" },
       el("section", { class: "card" }, head("Who is late", csv("late.csv", ["what", "patient", "details", "since", "days"], found.late.map((one) => [one.alarm, one.pseudonym, one.words, one.since, one.days]))),
-        listed(["What", "Patient", "", "Since", "Days"], found.late.map((one) => [el("span", { class: "tag warn" }, one.alarm), patientLink(one.patient, one.pseudonym), one.words, whole(day(one.since)), num(one.days)]), { numbers: [4], caption: "who is late" }, "Nobody is late.")),
+        listed(["What", "Patient", "", "Since", "Days"], found.late.map((one) => [el("span", { class: "tag warn" }, one.alarm), patientLink(one.patient, one.pseudonym), one.words, whole(day(one.since)), num(one.days)]), { numbers: [4], caption: "who is late", wide: true }, "Nobody is late.")),
       el("section", { class: "card" }, head("Visits that are due", csv("due.csv", ["patient", "visit", "from", "to"], found.due.map((one) => [one.pseudonym, one.visit, one.opens, one.closes]))),
         listed(["Patient", "Visit", "From", "To"], found.due.map((one) => [patientLink(one.patient, one.pseudonym), one.visit, whole(day(one.opens)), whole(day(one.closes))]), { caption: "visits that are due" }, "No visit is due.")))));
 }
@@ -104,7 +104,7 @@ function published(rows, name) {
   if (!rows.length) return null;
   return el("details", {}, el("summary", {}, `Published figures beside it (${rows.length})`), table(["Of", "Value", "Interval or range", "People", "What", "Source"], rows.map((one) => [
     one.name, [one.value === null ? "–" : num(one.value, unitOf(one)), mark({ unverified: one.unverified, evidence: one.unverified ? "recall" : "", name: one.name, source: one.source, note: "from memory or a judgement" })],
-    one.low === null || one.high === null ? "" : `${num(one.low)} to ${num(one.high, unitOf(one))}`, one.n === null ? "" : num(one.n, "", 1, 7), one.words, one.source]), { numbers: [1, 2, 3], caption: `published figures: ${name}` }));
+    one.low === null || one.high === null ? "" : `${num(one.low)} to ${num(one.high, unitOf(one))}`, one.n === null ? "" : num(one.n, "", 1, 7), one.words, one.source]), { numbers: [1, 2, 3], wide: true, caption: `published figures: ${name}` }));
 }
 
 const months = (count) => `${count} month${count === 1 ? "" : "s"}`;
@@ -118,8 +118,8 @@ async function outcomes(place) {
     el("section", { class: "card" }, head("Pain at the visits", csv("outcomes.csv", ["months", "expected", "seen", "half of the pain gone", "of", "30 % gone", "half gone, of all expected", "of all", "mean change of NRS", "low", "high"],
       seen.map((each) => [each.months, each.expected, each.seen, each.responder50.k, each.responder50.n, each.responder30.k, each.responder50_of_all.k, each.responder50_of_all.n, each.change, each.change_low, each.change_high]))),
     drawing(drawn.responders),
-    table(["After", "Expected", "Seen", "Half of the pain gone, of those seen", "30 % gone, of those seen", "Half gone, of all expected", "Change of NRS"], seen.map((each) => [whole(months(each.months)), each.expected, each.seen, share(each.responder50), share(each.responder30), share(each.responder50_of_all),
-      each.change === null ? "–" : [whole(each.change.toFixed(1)), " ", el("span", { class: "help whole" }, `(${each.change_low.toFixed(1)} to ${each.change_high.toFixed(1)})`)]]), { numbers: [1, 2], caption: "pain at the visits" }),
+    table(["After", "Seen, of expected", "Half of the pain gone, of those seen", "30 % gone, of those seen", "Half gone, of all expected", "Change of NRS"], seen.map((each) => [whole(months(each.months)), whole(`${each.seen} of ${each.expected}`), share(each.responder50), share(each.responder30), share(each.responder50_of_all),
+      each.change === null ? "–" : [whole(each.change.toFixed(1)), " ", el("span", { class: "help whole" }, `(${each.change_low.toFixed(1)} to ${each.change_high.toFixed(1)})`)]]), { caption: "pain at the visits" }),
     el("p", { class: "help" }, "Intervals: 95 %, Wilson for shares, Student for the mean. Of all expected, those not seen or without a system any more count as no responders."),
     published(seen.flatMap((each) => each.published.map((row) => ({ ...row, name: `${each.months} mo: ${row.name}` }))), "outcomes")),
     el("section", { class: "card" }, el("h2", {}, "Share that still has the system"), one.n ? [el("p", {}, `${one.explants} of ${one.n} systems were taken out${one.explants ? `: ${Object.entries(one.reasons).sort((a, b) => b[1] - a[1]).map(([why, count]) => `${why} ${count}`).join(", ")}` : ""}.`), drawing(drawn.explants),
@@ -131,7 +131,7 @@ async function outcomes(place) {
         const beside = each.published;
         return [each.kind.replaceAll("-", " "), share(each.share), each.events, beside ? [[beside.value === null ? "" : num(beside.value), beside.low !== null && beside.high !== null ? `(${num(beside.low)} to ${num(beside.high)})` : ""].filter(Boolean).join(" "), " %, ", beside.source,
           mark({ unverified: beside.unverified, evidence: beside.unverified ? "recall" : "", name: each.kind, source: beside.source })] : "–", each.words.join("; ")];
-      }), { numbers: [2], caption: "complications" }, "None is on record."))),
+      }), { numbers: [2], caption: "complications", wide: true }, "None is on record."))),
   el("ul", { class: "help notes" }, found.notes.map((note) => el("li", {}, note))));
   await Promise.all([responders(drawn.responders, seen), one.n && explants(drawn.explants, one), run.points.length && infections(drawn.infections, run)]);
 }
@@ -144,10 +144,10 @@ function responders(node, all) {
     return { x: shown.map(([x]) => x), y: shown.map(([, each]) => each.percent), mode: room() ? "markers+text" : "markers", type: "scatter", name: words, marker: { color: COLOURS[k], size: 10, symbol }, error_y: bars(shown.map(([, each]) => each), COLOURS[k]),
       text: shown.map(([, each]) => `${each.k}/${each.n}`), textposition: "middle right", textfont: { size: 11 }, hovertemplate: "%{text}: %{y:.0f} %<extra></extra>" };
   };
-  const spots = all.flatMap((each, place) => each.published.filter((row) => row.words.startsWith("responder50") && row.value !== null).map((row) => [place - 0.28, row]));
-  return chart(node, [series("responder50", "half of the pain gone", 0, -0.06, "circle"), series("responder30", "30 % of the pain gone", 2, 0.22, "square"),
+  const spots = all.flatMap((each, place) => each.published.filter((row) => row.words.startsWith("responder50") && row.value !== null).map((row) => [place - 0.36, row]));
+  return chart(node, [series("responder50", "half of the pain gone", 0, -0.14, "circle"), series("responder30", "30 % of the pain gone", 2, 0.26, "square"),
     { x: spots.map(([x]) => x), y: spots.map(([, row]) => row.value), mode: "markers", type: "scatter", name: "published, half of the pain gone", marker: { color: PUBLISHED, size: 9, symbol: "diamond-open", line: { width: 1.6 } }, text: spots.map(([, row]) => `${row.name}, ${row.words}`), hovertemplate: "%{text}: %{y:.0f} %<extra></extra>" }],
-  { height: 340, xaxis: { tickvals: all.map((_, k) => k), ticktext: all.map((each) => months(each.months)), range: [-0.5, all.length - 0.4], zeroline: false }, yaxis: { title: { text: "% of those seen" }, range: [0, 100] } },
+  { height: 340, xaxis: { tickvals: all.map((_, k) => k), ticktext: all.map((each) => months(each.months)), range: [-0.5, all.length - 0.35], zeroline: false }, yaxis: { title: { text: "% of those seen" }, range: [0, 100] } },
   `Responders of those seen. ${all.map((each) => `After ${months(each.months)}: ${each.responder50.k} of ${each.responder50.n} with half of the pain gone, ${each.responder30.k} with 30 %.`).join(" ")}`, QUIET);
 }
 
@@ -160,7 +160,7 @@ function explants(node, one) {
     { x: [0, ...one.months, last], y: [100, ...one.share, one.share.at(-1) ?? 100], mode: "lines", type: "scatter", line: { shape: "hv", color: COLOURS[0], width: 2.5 }, name: "this clinic (Kaplan-Meier)", hovertemplate: "%{y:.1f} %<extra></extra>" },
     { x: shown.map((each) => each.month), y: shown.map((each) => each.percent), mode: room() ? "markers+text" : "markers", type: "scatter", name: "with 95 % interval, and people at risk", marker: { color: COLOURS[0], size: 9 }, error_y: bars(shown, COLOURS[0]), text: shown.map((each) => `${each.at_risk} at risk`), textposition: "bottom right", textfont: { size: 11 } },
     { x: theirs.map(([month]) => month), y: theirs.map(([, each]) => each.value), mode: "markers", type: "scatter", name: "published", marker: { color: PUBLISHED, size: 9, symbol: "diamond-open", line: { width: 1.6 } }, text: theirs.map(([, each]) => `${each.name}, ${each.source}`), hovertemplate: "%{text}: %{y:.1f} %<extra></extra>" }],
-  { height: 340, xaxis: { title: { text: "months after the implant" }, range: [0, 1.09 * last], dtick: last > 40 ? 12 : 6 }, yaxis: { title: { text: "% with the system" }, range: [Math.max(0, 10 * Math.floor(low / 10) - 10), 101] }, legend: { orientation: "h", y: -0.32 } },
+  { height: 340, xaxis: { title: { text: "months after the implant" }, range: [0, 1.18 * last], dtick: last > 40 ? 12 : 6 }, yaxis: { title: { text: "% with the system" }, range: [Math.max(0, 10 * Math.floor(low / 10) - 10), 101] }, legend: { orientation: "h", y: -0.32 } },
   `Share that still has the system. ${one.at.filter((each) => each.share !== null).map((each) => `After ${months(each.month)}: ${each.share.toFixed(1)} %, ${each.at_risk} at risk.`).join(" ")}`, QUIET);
 }
 
@@ -218,7 +218,7 @@ async function recalls(place, bench) {
     fill(result, el("section", { class: "card", "aria-live": "polite" }, head("Patients", csv("affected.csv", ["patient", "part", "manufacturer", "model", "serial", "lot", "implanted", "sure", "why"], found.items.map((one) => [one.pseudonym, one.part, one.device.manufacturer, one.device.model, one.device.serial, one.device.lot, one.device.implanted, one.sure ? "yes" : "look it up", one.why]))),
       el("p", {}, found.items.length ? `${sure} for sure, ${found.items.length - sure} to be looked up by hand. Generators that were exchanged before are not looked at.` : "No part on record is of this notice. Generators that were exchanged before are not looked at."),
       found.items.length ? listed(["Patient", "Part", "Model", "Serial, lot", "Implanted", "", ""], found.items.map((one) => [patientLink(one.patient, one.pseudonym), one.part, `${one.device.manufacturer} ${one.device.model}`, one.device.serial || one.device.lot ? [whole(one.device.serial), " ", whole(one.device.lot)] : "not recorded", whole(day(one.device.implanted)),
-        [el("span", { class: `tag ${one.sure ? "bad" : "warn"}` }, one.sure ? "affected" : "look it up"), el("div", { class: "help" }, one.why)], noted(one)]), { caption: "patients of the notice" }) : null));
+        [el("span", { class: `tag ${one.sure ? "bad" : "warn"}` }, one.sure ? "affected" : "look it up"), el("div", { class: "help" }, one.why)], noted(one)]), { caption: "patients of the notice", wide: true }) : null));
   }
   function noted(one) {
     const where = el("div", {});
@@ -258,7 +258,7 @@ async function drugs(place, bench) {
         row ? span(row.stop_before) : "–", row ? span(row.restart_after) : "–", row ? [row.tests, row.conditions && el("div", { class: "help" }, `does not hold for: ${row.conditions}`), el("div", { class: "help" }, `read: ${row.source_read}`)] : "–",
         signature ? [`${signature.name}, ${signature.role}`, el("div", { class: "help" }, `${signature.registration}; ${day(signature.on)}, review by ${day(signature.review_by)}`)] : "–",
         physician ? el("div", { class: "row" }, button(row ? "Change" : "Fill in", () => filling(one, redraw), { "aria-label": `${row ? "Change" : "Fill in"} ${one.drug}` }), row && one.state !== "signed" && button("Sign", () => signing(one, redraw), { kind: "main", "aria-label": `Sign ${one.drug}` })) : ""];
-    }), { caption: "drugs on clotting" }));
+    }), { caption: "drugs on clotting", wide: true }));
   };
   draw();
 }
