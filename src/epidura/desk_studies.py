@@ -134,7 +134,6 @@ class Studies:
 
     def __init__(self, folder: Path):
         self.folder, self._lock = folder, threading.Lock()
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, study: Study, patients: int, workers: int, owner: str, name: str = "") -> Note:
         """Start a study.
@@ -207,7 +206,6 @@ class Studies:
             if self._lives(self.note(name)):
                 raise Busy("this study is running")
             shutil.rmtree(self.folder / name)
-            self._children.pop(name, None)
 
     def names(self) -> list[str]:
         """Of all studies."""
@@ -303,13 +301,11 @@ class Studies:
         home = self.folder / note.id
         for left in ("progress.json", "log.txt"):
             (home / left).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "epidura.cli", "cohort", "asked.yaml", "--patients", str(note.patients), "--workers", str(note.workers),
-                   "--resume", "--out", "results", "--progress", "progress.json", "--json"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         with (home / "log.txt").open("wb") as log:
-            process = subprocess.Popen(command, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment,
+            process = subprocess.Popen(command(note), cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment,
                                        start_new_session=True)
-        self._children[note.id] = process
+        threading.Thread(target=process.wait, daemon=True).start()  # so that its end is noticed
         made = Note(**{**asdict(note), "process": process.pid, "born": _born(process.pid), "asked": False})
         self._write(made)
         return made
@@ -321,9 +317,6 @@ class Studies:
         os.replace(part, path)
 
     def _lives(self, note: Note) -> bool:
-        child = self._children.get(note.id)
-        if child is not None and child.pid == note.process and child.poll() is not None:
-            return False
         return note.process > 0 and alive(note.process, note.born)
 
     def _state(self, note: Note) -> str:
@@ -349,6 +342,12 @@ class Studies:
             return str(found["words"]), float(found["share"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return "reading the study", 0.0
+
+
+def command(note: Note) -> list[str]:
+    """What runs a study, in its folder."""
+    return [sys.executable, "-m", "epidura.cli", "cohort", "asked.yaml", "--patients", str(note.patients), "--workers", str(note.workers),
+            "--resume", "--out", "results", "--progress", "progress.json", "--json"]
 
 
 def cores() -> int:

@@ -8,21 +8,23 @@ import { keep, kept } from "../lib/keep.js";
 
 const words = (name) => name.replaceAll(".", " ").replaceAll("_mA", " (mA)").replaceAll("_mm", " (mm)").replaceAll("_", " ").replaceAll("nrs", "NRS");
 const plain = (value) => (value === null ? "" : Array.isArray(value) ? value.map(plain).join(", ") : typeof value === "object" ? Object.entries(value).map(([key, one]) => `${words(key)} ${plain(one)}`).join(", ") : value === true ? "yes" : value === false ? "no" : typeof value === "number" ? num(value, "", 1, 6) : String(value).replaceAll("-", " "));
+const said = (name, value) => (name === "birth_decade" ? `${value}s` : name === "instrument" ? value.toUpperCase() : name === "birth_year" ? value : plain(value));
 
 export default async function (main, bench) {
   if (!document.querySelector("link[data-room=research]")) document.head.append(el("link", { rel: "stylesheet", href: "/web/rooms/research.css", "data-room": "research" }));
   const [chosen] = bench.parts, latest = new Latest(), wrong = el("div");
-  const [{ patients, stages }, fields] = await Promise.all([everybody(), get("/research/fields")]);
+  const [{ patients, stages }, fields, { items }] = await Promise.all([everybody(), get("/research/fields"), get("/indications")]);
+  const names = new Map(items.map((one) => [one.indication, one.name])), indication = (one) => names.get(one.indication) ?? one.indication;
   const state = { find: kept("research.find", ""), stage: kept("research.stage", "") };
   const rows = el("tbody"), count = el("span", { class: "help", role: "status" }), detail = el("div", { class: "stack" });
   const find = text("Find", { value: state.find, help: "in pseudonym and indication", oninput: () => { state.find = find.value; keep("research.find", state.find); table(); } });
   const stage = select("Stage", [{ value: "", label: "any" }, ...stages], { value: state.stage, onchange: () => { state.stage = stage.value; keep("research.stage", state.stage); table(); } });
-  const some = () => patients.filter((one) => (!state.stage || one.stage === state.stage) && `${one.pseudonym} ${one.indication.replaceAll("-", " ")}`.toLowerCase().includes(state.find.trim().toLowerCase()));
+  const some = () => patients.filter((one) => (!state.stage || one.stage === state.stage) && `${one.pseudonym} ${indication(one)}`.toLowerCase().includes(state.find.trim().toLowerCase()));
 
   function table() {
     const now = some();
     fill(count, `${now.length} of ${patients.length} patients`);
-    fill(rows, now.map((one) => el("tr", { class: one.pseudonym === chosen ? "chosen" : "" }, el("th", { scope: "row" }, el("a", { href: `#/research/${one.pseudonym}`, "aria-current": one.pseudonym === chosen ? "page" : null }, one.pseudonym)), el("td", {}, one.stage), el("td", {}, one.indication.replaceAll("-", " ") || "–"))));
+    fill(rows, now.map((one) => el("tr", { class: one.pseudonym === chosen ? "chosen" : "" }, el("th", { scope: "row" }, el("a", { href: `#/research/${one.pseudonym}`, "aria-current": one.pseudonym === chosen ? "page" : null }, one.pseudonym)), el("td", {}, one.stage), el("td", {}, indication(one) || "–"))));
   }
 
   const all = button("All timelines, CSV", async () => {
@@ -84,7 +86,7 @@ async function open(detail, pseudonym, signal) {
   const marks = events.filter((one) => /^(lead\.implanted|lead\.removed|trial\.begun|trial\.ended|trial\.judged|generator\.implanted|generator\.removed|revision\.recorded|system\.explanted|complication\.recorded)$/.test(one.kind));
   const node = el("div", { class: "plot" }), body = el("tbody"), steps = [...new Set(marks.map((one) => one.kind))];
   const quiet = check("Show diary days", { checked: !events.some((one) => one.kind !== "diary.recorded"), onchange: () => list() });
-  const list = () => fill(body, events.filter((one) => quiet.value || one.kind !== "diary.recorded").map((one) => el("tr", {}, el("td", { class: "n" }, one.day), el("th", { scope: "row" }, words(one.kind)), el("td", {}, Object.entries(one.fields).map(([name, value], k) => [k ? "; " : "", el("span", { class: "help" }, `${words(name)} `), plain(value)])))));
+  const list = () => fill(body, events.filter((one) => quiet.value || one.kind !== "diary.recorded").map((one) => el("tr", {}, el("td", { class: "n" }, one.day), el("th", { scope: "row" }, words(one.kind)), el("td", {}, Object.entries(one.fields).map(([name, value], k) => [k ? "; " : "", el("span", { class: "help" }, `${words(name)} `), said(name, value)]), !Object.keys(one.fields).length && el("span", { class: "help" }, "its day alone")))));
   list();
   fill(detail, el("section", { class: "card" }, el("div", { class: "spread" }, el("h2", {}, pseudonym), button("This timeline, CSV", () => save(`${pseudonym}.csv`, [HEAD, ...events.map((one) => row(pseudonym, one))]))),
     el("p", { class: "help" }, `${events.length} events over ${events.at(-1).day - events[0].day} days; day 0 is the first one.`), diaries.length + visits.length + marks.length > 0 && node,
