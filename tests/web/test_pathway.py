@@ -113,6 +113,26 @@ def test_two_people_on_one_record_and_a_correction(desk: Desk, browser: Browser,
     expect(timeline.get_by_text("from the nurse")).to_be_visible()
     expect(timeline.get_by_text("from the physician")).to_be_visible()
 
+    # what was written while the server could not be reached, and somebody else wrote too: it is said, and can be opened again
+    page.context.set_offline(True)
+    page.get_by_text("Everything else that can be recorded").click()
+    page.get_by_role("link", name="Write a note").click()
+    page.get_by_label("Note", exact=True).fill("while away")
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(page.get_by_text("Waiting for the server")).to_be_visible()
+    etag = other.request.get(f"/api/v1/patients/{patient}").headers["etag"]
+    assert other.request.post(f"/api/v1/patients/{patient}/events", data={"events": [{**note, "text": "meanwhile"}]}, headers=headers | {
+        "If-Match": etag, "Idempotency-Key": "a-second-note"}).ok
+    page.context.set_offline(False)
+    expect(page.get_by_role("main").get_by_text("Not written:")).to_be_visible()
+    page.get_by_role("button", name="Open it again").click()
+    expect(page.get_by_label("Note", exact=True)).to_have_value("while away")
+    hands.write(page)
+    expect(timeline.get_by_text("while away")).to_be_visible()
+    expect(timeline.get_by_text("meanwhile")).to_be_visible()
+    assert all("somebody else changed" in each for each in desk.complaints)
+    desk.complaints.clear()
+
     # what the server refuses stands at its field; a correction leaves the old entry to be read
     timeline.get_by_role("link", name=re.compile("Correct Referral")).click()
     pain = page.get_by_label("Average pain")
