@@ -1,6 +1,6 @@
 // One patient: where on the pathway, what is next, and a section for each part of it.
 
-import { del, get, post, put } from "../lib/api.js";
+import { del, get, post, put, work } from "../lib/api.js";
 import { day, el, fill, num } from "../lib/dom.js";
 import { button, choice, complain, text } from "../lib/fields.js";
 import { pretty } from "../lib/form.js";
@@ -196,12 +196,25 @@ function programs(bench, shared, view) {
     return el("article", { class: "program" }, el("div", { class: "spread" }, el("h3", {}, `Program ${one.slot}`, here ? el("span", { class: "tag good" }, "in force") : null), el("span", { class: "help" }, `${day(one.first)} ${one.last ? `to ${day(one.last)}` : "until now"}`)),
       el("p", {}, one.words), facts(["First felt at", num(one.perception_mA, "mA")], ["Uncomfortable at", num(one.discomfort_mA, "mA")], ["Left at", num(one.set_mA, "mA")], ["Tingles in", one.covered.map((id) => areaName(shared.drawing, id)).join(", ")]),
       told ? compared(told) : null,
-      here && bench.draft ? el("div", { class: "row noprint" }, button("Open in the workbench", async () => {
+      here && bench.draft ? el("div", { class: "row noprint" }, simulation(bench, view, one.slot, where), button("Open in the workbench", async () => {
         const draft = await get(`/patients/${view.id}/case?slot=${encodeURIComponent(one.slot)}`);
         bench.draft.open(draft.case, view.id);
         bench.say(el("span", {}, `Program ${one.slot} is open. Assumed, because the record does not say: `, draft.assumed.join("; ")), "", 20);
         bench.go("#/program");
       }, { where })) : null, where);
+  });
+}
+
+/** A run of the program as it is set, whose prediction is kept beside what was felt. */
+function simulation(bench, view, slot, where) {
+  return button(view.compared[slot]?.current ? "Simulate again" : "Simulate it", async () => {
+    const stop = new AbortController(), bar = el("progress", { max: 1, value: 0, "aria-label": "simulation" }), words = el("span", { role: "status" }, "waiting");
+    fill(where, el("div", { class: "notice" }, words, bar, el("button", { type: "button", onclick: () => stop.abort() }, "Cancel")));
+    try {
+      await work(`/patients/${view.id}/simulation`, { slot }, { signal: stop.signal, progress: (text, share) => { fill(words, text); bar.value = share ?? 0; } });
+      bench.say("The prediction stands beside what was felt.", "good");
+      await bench.refresh();
+    } finally { fill(where); }
   });
 }
 
