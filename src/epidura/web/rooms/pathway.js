@@ -46,7 +46,7 @@ export default async function pathway(main, bench) {
   const writing = section === "record" && KINDS[what]?.act && shared.kinds[what] ? what : null, correcting = section === "correct" && /^\d+$/.test(what ?? "") ? Number(what) : null;
   const here = writing ? KINDS[writing].section : correcting ? "overview" : SECTIONS[section] ? section : "overview";
   const refresh = async () => { view = await read(); paint(); return view; };
-  const paint = () => { fill(top, head(view, here)); if (!writing && !correcting) fill(body, DRAW[here]({ ...bench, refresh }, shared, view)); else fill(aside, el("h2", {}, "Latest entries"), timeline(view, 8)); };
+  const paint = () => { fill(top, head(view, here)); const tab = top.querySelector(".sections [aria-current]"); if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - 40; if (!writing && !correcting) fill(body, DRAW[here]({ ...bench, refresh }, shared, view)); else fill(aside, el("h2", {}, "Latest entries"), timeline(view, 8)); };
   fill(main, el("div", { class: "stack" }, top, body));
   paint();
   if (writing || correcting) {
