@@ -154,6 +154,15 @@ def prepare(page: Page, stage: str = "trial", on: int = 40) -> None:
     write(page)
 
 
+def note(page: Page, text: str) -> None:
+    """Write a note; whether it was taken is for the caller to see."""
+    section(page, "Overview")
+    page.get_by_text("Everything else that can be recorded").click()
+    page.get_by_role("link", name="Write a note").click()
+    page.get_by_label("Note", exact=True).fill(text)
+    page.get_by_role("button", name="Write", exact=True).click()
+
+
 def lead(page: Page, on: int = 30, serial: str = "L-2026-17") -> None:
     form = begin(page, "Procedure", "Record a lead")
     enter(form, Placed_on=ago(on), Model="octrode", Vertebra_at_the_tip="T8", Serial_number=serial, Lot="LOT-7")

@@ -45,6 +45,8 @@ def test_one_patient_from_referral_to_explant(desk: Desk, browser: Browser, page
     expect(page.get_by_role("alert").filter(has_text="Offline")).to_be_visible()
     expect(section.get_by_text("Waiting for the server")).to_be_visible()
     expect(section.get_by_text(re.compile(r"^Lead placed of"))).to_be_visible()
+    hands.note(page, "written while the server was away")
+    expect(section.get_by_text("Note of")).to_be_visible()
     form = hands.begin(page, "Procedure", "Record a consent")
     hands.enter(form, Version_of_the_text="4.0")
     desk.start()
@@ -52,6 +54,8 @@ def test_one_patient_from_referral_to_explant(desk: Desk, browser: Browser, page
     page.reload()  # and a half-filled form is still there
     expect(page.get_by_label("Version of the text")).to_have_value("4.0")
     page.get_by_role("button", name="Cancel").click()
+    hands.section(page, "Overview")
+    expect(section.get_by_text("written while the server was away")).to_have_count(1)
     hands.section(page, "Trial")
     expect(section.get_by_role("cell", name="L-2026-17")).to_have_count(1)
 
@@ -112,6 +116,23 @@ def test_two_people_on_one_record_and_a_correction(desk: Desk, browser: Browser,
     timeline = page.get_by_role("region", name="Timeline")
     expect(timeline.get_by_text("from the nurse")).to_be_visible()
     expect(timeline.get_by_text("from the physician")).to_be_visible()
+
+    # what was written while the server could not be reached, and somebody else wrote too: it is said, and can be opened again
+    page.context.set_offline(True)
+    hands.note(page, "while away")
+    expect(page.get_by_text("Waiting for the server")).to_be_visible()
+    etag = other.request.get(f"/api/v1/patients/{patient}").headers["etag"]
+    assert other.request.post(f"/api/v1/patients/{patient}/events", data={"events": [{**note, "text": "meanwhile"}]}, headers=headers | {
+        "If-Match": etag, "Idempotency-Key": "a-second-note"}).ok
+    page.context.set_offline(False)
+    expect(page.get_by_role("main").get_by_text("Not written:")).to_be_visible()
+    page.get_by_role("button", name="Open it again").click()
+    expect(page.get_by_label("Note", exact=True)).to_have_value("while away")
+    hands.write(page)
+    expect(timeline.get_by_text("while away")).to_be_visible()
+    expect(timeline.get_by_text("meanwhile")).to_be_visible()
+    assert all("somebody else changed" in each for each in desk.complaints)
+    desk.complaints.clear()
 
     # what the server refuses stands at its field; a correction leaves the old entry to be read
     timeline.get_by_role("link", name=re.compile("Correct Referral")).click()

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from clinic.api_clinic import SECRETS, Clinic, wrong
 
-from epidura import patient_view
+from epidura import compare, patient_view
 from epidura.clinic import events as E
-from epidura.clinic.record import pseudonym
+from epidura.clinic import synthetic
+from epidura.clinic.pathway import STAGES
+from epidura.clinic.record import Committed, Record, pseudonym
 
 
 @pytest.fixture
@@ -115,6 +117,57 @@ def test_a_kind_or_a_program_that_is_not_there_is_said(clinic: Clinic) -> None:
     patient, nurse = clinic.patient(), clinic.browser("nurse")
     assert "visit.recorded" in wrong(nurse.get("/event-kinds/visit.record/schema"), 404)["hint"]
     assert wrong(nurse.get(f"/patients/{patient}/case?slot=A"), 422)["where"] == "slot"
+
+
+@pytest.fixture(scope="module")
+def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """A clinic with somebody at every stage."""
+    clinic = Clinic(tmp_path_factory.mktemp("living"))
+    synthetic.populate(clinic.record, patients=60, years=1)
+    yield clinic
+    clinic.record.close()
+
+
+def test_everybody_has_a_page_at_every_stage(living: Clinic) -> None:
+    seen = set()
+    for each in living.record.patients(limit=200):
+        found = patient_view.view(living.record, each["id"], living.clock.at.date())
+        seen.add(found["stage"])
+        assert sum(step["state"] == "now" for step in found["steps"]) == (found["stage"] != "registered"), found["stage"]
+        assert all(one["words"] for one in found["timeline"] if not one["sealed"])
+        if found["state"].get("trial"):
+            assert "specificity 8 %" in found["verdict"]["caveat"]["words"]
+        if found["state"].get("programs"):
+            assert [one["slot"] for one in found["programs"] if one["last"] is None] == list(found["state"]["programs"])
+    assert set(STAGES) - seen <= {"revised", "explanted"}  # which take more than this year
+
+
+def test_a_program_opens_as_a_case_and_its_simulation_stands_beside_what_was_felt(living: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = next(one for one, state in living.record.states() if state.get("programs") and state["stage"] == "follow-up")
+    nurse = living.browser("nurse")
+    draft = nurse.get(f"/patients/{patient}/case?slot=A").json()
+    assert draft["case"]["programs"]
+    assert any("parametric default" in words for words in draft["assumed"])
+    assert wrong(nurse.post(f"/patients/{patient}/simulation", {"slot": "Z"}), 422)["where"] == "slot"
+
+    def simulate(record: Record, actor: str, patient: str, slot: str, **run: object) -> Committed:
+        """What it predicts is tested in tests/clinic/test_compare.py; here nothing is computed."""
+        case = compare.case_of(record, patient, slot)
+        return record.commit(actor, patient, [E.Linked.model_validate({"on": record.clock().date(), "slot": slot, "case": {"text": case.text},
+                                                                        "predicted": {"perception_mA": 2.5}, "why": "assumed: the canal"})])
+
+    monkeypatch.setattr(compare, "simulate", simulate)
+    job = nurse.post(f"/patients/{patient}/simulation", {"slot": "A"})
+    assert job.status_code == 202
+    while (now := nurse.get(f"/jobs/{job.json()['id']}").json())["state"] in ("waiting", "running"):
+        pass
+    assert now["state"] == "done", now
+    found = nurse.get(f"/patients/{patient}/pathway").json()
+    line = next(each for each in found["compared"]["A"]["lines"] if each["quantity"] == "perception_mA")
+    assert line["predicted"] == 2.5
+    assert line["observed"] == found["state"]["programs"]["A"]["perception_mA"]
+    assert found["compared"]["A"]["assumed"] == ["the canal"]
+    assert found["timeline"][-1]["who"] == "A nurse"
 
 
 def test_programs_end_where_the_next_begins() -> None:

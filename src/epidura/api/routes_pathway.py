@@ -7,11 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
+from pydantic import Field
 
 from epidura import compare, patient_view
 from epidura.api.errors import Fault
-from epidura.api.routes_bench import written
+from epidura.api.jobs import Progress
+from epidura.api.routes_bench import told, written
 from epidura.api.routes_patients import due_visits, lacking, staged
+from epidura.api.routes_people import Body
 from epidura.api.security import PHYSICIANS_KINDS, READERS, TEAM, V1, Who
 from epidura.api.service import AfterId, PatientId, Service
 from epidura.clinic import events, pathway
@@ -29,10 +32,17 @@ RULES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", f"{V1}/event-kinds/{{kind}}/schema"): READERS,
     ("GET", f"{V1}/patients/{{patient}}/pathway"): TEAM,
     ("GET", f"{V1}/patients/{{patient}}/case"): TEAM,
+    ("POST", f"{V1}/patients/{{patient}}/simulation"): TEAM,
 }
 
 BY_HAND = frozenset({"patient.registered", "patient.erased", "record.corrected"})
 """Kinds that have a form of their own somewhere else."""
+
+
+class Slot(Body):
+    """A program of the device."""
+
+    slot: str = Field(min_length=1, max_length=200)
 
 
 def routes(service: Service) -> APIRouter:
@@ -113,6 +123,18 @@ def routes(service: Service) -> APIRouter:
         """A program of the patient as a case to simulate; what is on record, and what had to be assumed."""
         draft = compare.case_of(record, patient, slot)
         return {"case": written(draft.case), "known": list(draft.known), "assumed": list(draft.assumed)}
+
+    @api.post("/patients/{patient}/simulation", status_code=202)
+    def simulate(patient: PatientId, body: Slot, who: Who) -> dict[str, Any]:
+        """Simulate a program of the patient as it is set, and keep what is predicted beside what was felt (`case.linked`); long work."""
+        compare.case_of(record, patient, body.slot)  # refused now, not later
+        actor = who.person.id
+
+        def work(progress: Progress) -> dict[str, Any]:
+            done = compare.simulate(record, actor, patient, body.slot, progress=progress, check_field=False)
+            return {"version": done.version, "revision": done.revision}
+
+        return told(service.jobs.start(actor, work, f"simulation {patient}"))
 
     return api
 

@@ -10,6 +10,9 @@ const MARKS = { average: (x, y) => svg("circle", { cx: x, cy: y, r: 4 }), worst:
   plain: (x, y) => svg("circle", { cx: x, cy: y, r: 3.5 }) };
 const W = 760, L = 44, R = 12;
 
+/** What may be wider than the page scrolls by itself, by keyboard too. */
+export const wide = (title, ...inside) => el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": title }, inside);
+
 /** Days with a label: about `most` of them, evenly. */
 function ticks(first, last, most) {
   const step = [1, 2, 7, 14, 30, 61, 91, 182, 365].find((one) => (last - first) / one <= most) ?? 730, found = [];
@@ -25,7 +28,7 @@ export function diaryChart(view) {
   const lanes = view.programs.filter((one) => at(one.first) <= last && (!one.last || at(one.last) >= first));
   const slots = [...new Set(lanes.map((one) => one.slot))];
   const H = 210, top = 12, base = top + H, lane = 30, whole = base + 34 + (slots.length ? 20 + slots.length * lane : 0);
-  const wide = (W - L - R) / (last - first + 1), x = (n) => L + (n - first + 0.5) * wide, y = (v) => base - (v / 10) * H;
+  const step = (W - L - R) / (last - first + 1), x = (n) => L + (n - first + 0.5) * step, y = (v) => base - (v / 10) * H;
   const hatch = fresh("lane");
   const line = (name) => {
     const points = days.filter((one) => one[name] !== null && one[name] !== undefined).map((one) => [x(at(one.day)), y(one[name]), one]);
@@ -37,20 +40,20 @@ export function diaryChart(view) {
     [0, 2, 4, 6, 8, 10].map((v) => [svg("line", { x1: L, x2: W - R, y1: y(v), y2: y(v), class: "grid-line" }), svg("text", { x: L - 8, y: y(v) + 4, class: "end" }, v)]),
     svg("text", { x: 12, y: top + H / 2, class: "mid", transform: `rotate(-90 12 ${top + H / 2})` }, "pain, 0 to 10"),
     svg("line", { x1: L, x2: W - R, y1: y(trial.baseline_nrs), y2: y(trial.baseline_nrs), class: "baseline" }), svg("text", { x: W - R, y: y(trial.baseline_nrs) - 5, class: "end" }, `before: ${trial.baseline_nrs}`),
-    at(trial.begun) > first && svg("g", {}, svg("line", { x1: x(at(trial.begun)) - wide / 2, x2: x(at(trial.begun)) - wide / 2, y1: top, y2: base, class: "begin" }), svg("text", { x: x(at(trial.begun)) - wide / 2 + 4, y: top + 10 }, "trial begins")),
+    at(trial.begun) > first && svg("g", {}, svg("line", { x1: x(at(trial.begun)) - step / 2, x2: x(at(trial.begun)) - step / 2, y1: top, y2: base, class: "begin" }), svg("text", { x: x(at(trial.begun)) - step / 2 + 4, y: top + 10 }, "trial begins")),
     ticks(first, last, 9).map((n) => svg("text", { x: x(n), y: base + 18, class: "mid" }, short(iso(n)))),
     line("worst"), line("least"), line("average"),
     slots.length ? svg("text", { x: L, y: base + 42, class: "small" }, "programs in force") : null,
     slots.map((slot, row) => lanes.filter((one) => one.slot === slot).map((one, k) => {
-      const from = Math.max(x(at(one.first)) - wide / 2, L), to = one.last ? x(Math.min(at(one.last), last)) + wide / 2 : W - R, up = base + 48 + row * lane;
+      const from = Math.max(x(at(one.first)) - step / 2, L), to = one.last ? x(Math.min(at(one.last), last)) + step / 2 : W - R, up = base + 48 + row * lane;
       const room = Math.max(3, Math.floor((to - from - 12) / 6.4)), words = `${one.slot}${one.set_mA !== null && one.set_mA !== undefined ? `, ${one.set_mA} mA` : ""}: ${one.words}`;
       return svg("g", { class: "lane" }, svg("rect", { x: from + 1, y: up, width: Math.max(3, to - from - 2), height: lane - 7, rx: 4 }), k % 2 ? svg("rect", { x: from + 1, y: up, width: Math.max(3, to - from - 2), height: lane - 7, rx: 4, fill: `url(#${hatch})`, class: "over" }) : null,
         svg("text", { x: from + 7, y: up + 15, class: "small" }, words.length > room ? `${words.slice(0, room - 1)}…` : words), svg("title", {}, `${words}; from ${day(one.first)}${one.last ? ` to ${day(one.last)}` : ""}`));
     })));
   const key = (name, words) => el("span", { class: "key" }, svg("svg", { viewBox: "0 0 34 14", width: 34, height: 14, class: "chart", "aria-hidden": "true" }, svg("g", { class: `line ${name}` }, svg("path", { d: "M2 7H32" }), MARKS[name](17, 7))), words);
   const has = (name) => days.some((one) => one[name] !== null && one[name] !== undefined);
-  return el("figure", { class: "diary" }, el("div", { class: "keys" }, has("worst") && key("worst", "worst"), has("average") && key("average", "average"), has("least") && key("least", "least")), el("div", { class: "scroll" }, picture),
-    el("details", { class: "noprint" }, el("summary", {}, "As a table"), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["Day", "Worst", "Average", "Least", "Sleep", "Activity", "Painkillers", "Stimulation", "Program"].map((one) => el("th", { scope: "col" }, one)))),
+  return el("figure", { class: "diary" }, el("div", { class: "keys" }, has("worst") && key("worst", "worst"), has("average") && key("average", "average"), has("least") && key("least", "least")), wide("diary", picture),
+    el("details", { class: "noprint" }, el("summary", {}, "As a table"), wide("days of the diary", el("table", {}, el("thead", {}, el("tr", {}, ["Day", "Worst", "Average", "Least", "Sleep", "Activity", "Painkillers", "Stimulation", "Program"].map((one) => el("th", { scope: "col" }, one)))),
       el("tbody", {}, days.map((one) => el("tr", {}, el("td", {}, day(one.day)), ["worst", "average", "least", "sleep", "activity"].map((name) => el("td", {}, num(one[name], "of 10"))), el("td", {}, num(one.medication, "of usual")), el("td", {}, num(one.stimulation_hours, "h")), el("td", {}, one.slot || "–"))))))));
 }
 

@@ -1,11 +1,11 @@
 // One patient: where on the pathway, what is next, and a section for each part of it.
 
-import { del, get, post, put } from "../lib/api.js";
+import { del, get, post, put, work } from "../lib/api.js";
 import { day, el, fill, num } from "../lib/dom.js";
 import { button, choice, complain, text } from "../lib/fields.js";
 import { pretty } from "../lib/form.js";
 import { mark } from "../lib/marks.js";
-import { diaryChart, trend } from "./pathway-charts.js";
+import { diaryChart, trend, wide } from "./pathway-charts.js";
 import { missing, pending } from "./pathway-forms.js";
 import { KINDS, lack, SECTIONS, USUAL } from "./pathway-kinds.js";
 import { areaName, dermatomesOf } from "./pathway-widgets.js";
@@ -90,10 +90,11 @@ function links(bench, view) {
 
 const UNCORRECTED = new Set(["record.corrected", "patient.registered", "patient.erased"]);
 
-function timeline(view, most = 1e9) {
-  const whole = [...view.timeline].reverse().filter((one) => one.kind !== "record.corrected").slice(0, most), count = view.diary.length;
+/** Entries, the latest first: so many, and all of them when asked. */
+function timeline(view, most = 14) {
+  const every = [...view.timeline].reverse().filter((one) => one.kind !== "record.corrected"), whole = every.slice(0, most), count = view.diary.length;
   return [count ? el("p", { class: "help" }, `The diary has ${count} ${count === 1 ? "day" : "days"}, ${day(view.diary[0].day)} to ${day(view.diary.at(-1).day)}; they are drawn under Trial and Follow-up.`) : null,
-    el("ol", { class: "timeline" }, whole.map((one) => el("li", { id: `entry-${one.version}`, class: one.corrected ? "corrected" : "" },
+    el("ol", { class: "timeline" }, whole.map((one, k) => el("li", { id: `entry-${one.version}`, class: [one.corrected && "corrected", whole[k - 1]?.on === one.on && "same"].filter(Boolean).join(" ") },
       el("div", { class: "when" }, day(one.on)),
       el("div", { class: "what" },
         one.corrected ? [el("div", { class: "old" }, el("s", {}, el("strong", {}, KINDS[one.kind]?.name ?? one.kind), one.words && `: ${one.words}`), el("span", { class: "tag warn" }, one.corrected.instead ? "corrected" : "struck out")),
@@ -101,7 +102,8 @@ function timeline(view, most = 1e9) {
           el("div", { class: "help" }, `because ${one.corrected.why}; by ${one.corrected.who}`)]
           : el("div", {}, el("strong", {}, KINDS[one.kind]?.name ?? one.kind), one.words && `: ${one.words}`),
         one.why && one.kind !== "case.linked" ? el("div", { class: "help" }, `remark: ${one.why}`) : null, one.sealed ? el("div", { class: "help" }, "names and free words were erased") : null,
-        el("div", { class: "help by" }, `${one.who}, written ${new Date(one.recorded).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`, UNCORRECTED.has(one.kind) || view.state.erased ? null : [" · ", el("a", { class: "noprint", href: to(view, "correct", one.version), "aria-label": `Correct ${KINDS[one.kind]?.name ?? one.kind} of ${day(one.on)}` }, "correct")])))))];
+        el("div", { class: "help by" }, `${one.who}, written ${new Date(one.recorded).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`, UNCORRECTED.has(one.kind) || view.state.erased ? null : [" · ", el("a", { class: "noprint", href: to(view, "correct", one.version), "aria-label": `Correct ${KINDS[one.kind]?.name ?? one.kind} of ${day(one.on)}` }, "correct")]))))),
+    every.length > most ? el("button", { type: "button", class: "noprint", onclick: (event) => fill(event.target.parentElement, el("h2", { id: "timeline" }, "Timeline"), timeline(view, every.length)) }, `Show all ${every.length} entries`) : null];
 }
 
 function selection(bench, shared, view) {
@@ -109,7 +111,7 @@ function selection(bench, shared, view) {
   const groups = list ? [...new Set(list.items.map((one) => one.group))] : [];
   return [pending(bench, view), el("section", { class: "card" }, el("div", { class: "spread" }, el("h2", {}, "Checklist"), list ? el("a", { class: "button noprint", href: `/api/v1/patients/${view.id}/sign-off`, target: "_blank", rel: "noopener" }, "Sign-off page") : null),
     list ? [el("p", {}, "Rule: ", el("strong", {}, list.name), `, assessed ${day(list.on)}. The team is ${list.team === "demanded" ? "demanded" : "not stated"} by it.`), el("ul", { class: "advice" }, list.advice.map((one) => el("li", {}, one))),
-      el("div", { class: "scroll" }, el("table", { class: "checklist" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "State"), el("th", { scope: "col" }, "Question"), el("th", { scope: "col" }, "What is known"))), groups.map((group) => el("tbody", {}, el("tr", {}, el("th", { colspan: 3, scope: "rowgroup" }, pretty(group))),
+      wide("checklist", el("table", { class: "checklist" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "State"), el("th", { scope: "col" }, "Question"), el("th", { scope: "col" }, "What is known"))), groups.map((group) => el("tbody", {}, el("tr", {}, el("th", { colspan: 3, scope: "rowgroup" }, pretty(group))),
         list.items.filter((one) => one.group === group).map((one) => el("tr", {}, el("td", {}, sign(one.state)), el("td", {}, one.question, one.weight === "hard" ? el("span", { class: "help" }, " hard") : null, one.needed === "implant" ? el("span", { class: "help" }, " before the implant") : null, mark({ ...one, name: one.id, source: one.rule })), el("td", {}, one.why, one.to_do && one.state !== "met" ? el("div", { class: "help" }, one.to_do) : null)))))))] : el("p", { class: "help" }, "No assessment was recorded yet.")),
     el("section", { class: "card" }, el("h2", {}, "Signatures and decision"),
       signatures.length ? el("ul", {}, signatures.map((one) => el("li", {}, el("strong", {}, one.name), `, ${one.role}: `, el("span", { class: `tag ${one.agrees ? "good" : "bad"}` }, one.agrees ? "agrees" : "does not agree"), one.reason ? ` ${one.reason}` : "", ` (${day(one.on)})`))) : el("p", { class: "help" }, "Nobody has signed since the last assessment."),
@@ -136,7 +138,7 @@ function clottingTable(bench, view) {
   const body = el("div", {}), where = el("div", {}), doctor = bench.me.person.role === "physician", taken = new Set([...(view.state.plans?.trial?.drugs ?? []), ...(view.state.plans?.implant?.drugs ?? [])]);
   let whole = false;
   const load = async () => { try { const { items } = await get("/anticoagulants"); paint(items); } catch (failure) { complain(where, failure); } };
-  const paint = (items) => fill(body, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["Drug", "State", "Stop before", "Restart after", "Signed by", ""].map((one) => el("th", { scope: "col" }, one || el("span", { class: "sr" }, "what to do"))))),
+  const paint = (items) => fill(body, wide("drugs on clotting", el("table", {}, el("thead", {}, el("tr", {}, ["Drug", "State", "Stop before", "Restart after", "Signed by", ""].map((one) => el("th", { scope: "col" }, one || el("span", { class: "sr" }, "what to do"))))),
     el("tbody", {}, items.filter((one) => whole || taken.has(one.drug) || one.row).sort((a, b) => taken.has(b.drug) - taken.has(a.drug) || (b.row !== null) - (a.row !== null)).map((one) => line(one))))),
     whole ? null : [items.some((one) => taken.has(one.drug) || one.row) ? null : el("p", {}, "No row was filled in yet, so every drug is locked."), el("button", { type: "button", onclick: () => { whole = true; paint(items); } }, `Show all ${items.length} drugs`)]);
   const line = (one) => {
@@ -182,7 +184,7 @@ function verdictCard(view) {
 
 function leads(view) {
   const all = Object.entries(view.state.leads ?? {});
-  return all.length ? el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["Lead", "Model", "Tip at", "Side", "Serial number", "Lot", "Placed", ...(all.some(([, one]) => one.out) ? ["Removed"] : [])].map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, all.map(([name, one]) => el("tr", {}, el("td", {}, name, " ", el("span", { class: "help" }, one.stage)), el("td", {}, [one.manufacturer, one.model].filter(Boolean).join(" ")), el("td", {}, one.level), el("td", {}, one.side ?? "midline"), el("td", {}, one.serial || "–"), el("td", {}, one.lot || "–"), el("td", {}, day(one.on)), all.some(([, other]) => other.out) ? el("td", {}, one.out ? day(one.out) : "–") : null))))) : el("p", { class: "help" }, "No lead is on record.");
+  return all.length ? wide("leads", el("table", {}, el("thead", {}, el("tr", {}, ["Lead", "Model", "Tip at", "Side", "Serial number", "Lot", "Placed", ...(all.some(([, one]) => one.out) ? ["Removed"] : [])].map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, all.map(([name, one]) => el("tr", {}, el("td", {}, name, " ", el("span", { class: "help" }, one.stage)), el("td", {}, [one.manufacturer, one.model].filter(Boolean).join(" ")), el("td", {}, one.level), el("td", {}, one.side ?? "midline"), el("td", {}, one.serial || "–"), el("td", {}, one.lot || "–"), el("td", {}, day(one.on)), all.some(([, other]) => other.out) ? el("td", {}, one.out ? day(one.out) : "–") : null))))) : el("p", { class: "help" }, "No lead is on record.");
 }
 
 const QUANTITIES = { perception_mA: "first felt at", discomfort_mA: "uncomfortable at", amplitude_mA: "amplitude", covered: "share of the pain covered", relief_1: "relief after 1 month", relief_3: "relief after 3 months", relief_12: "relief after 12 months" };
@@ -194,7 +196,7 @@ function programs(bench, shared, view) {
     return el("article", { class: "program" }, el("div", { class: "spread" }, el("h3", {}, `Program ${one.slot}`, here ? el("span", { class: "tag good" }, "in force") : null), el("span", { class: "help" }, `${day(one.first)} ${one.last ? `to ${day(one.last)}` : "until now"}`)),
       el("p", {}, one.words), facts(["First felt at", num(one.perception_mA, "mA")], ["Uncomfortable at", num(one.discomfort_mA, "mA")], ["Left at", num(one.set_mA, "mA")], ["Tingles in", one.covered.map((id) => areaName(shared.drawing, id)).join(", ")]),
       told ? compared(told) : null,
-      here && bench.draft ? el("div", { class: "row noprint" }, button("Open in the workbench", async () => {
+      here && bench.draft ? el("div", { class: "row noprint" }, simulation(bench, view, one.slot, where), button("Open in the workbench", async () => {
         const draft = await get(`/patients/${view.id}/case?slot=${encodeURIComponent(one.slot)}`);
         bench.draft.open(draft.case, view.id);
         bench.say(el("span", {}, `Program ${one.slot} is open. Assumed, because the record does not say: `, draft.assumed.join("; ")), "", 20);
@@ -203,8 +205,21 @@ function programs(bench, shared, view) {
   });
 }
 
+/** A run of the program as it is set, whose prediction is kept beside what was felt. */
+function simulation(bench, view, slot, where) {
+  return button(view.compared[slot]?.current ? "Simulate again" : "Simulate it", async () => {
+    const stop = new AbortController(), bar = el("progress", { max: 1, value: 0, "aria-label": "simulation" }), words = el("span", { role: "status" }, "waiting");
+    fill(where, el("div", { class: "notice" }, words, bar, el("button", { type: "button", onclick: () => stop.abort() }, "Cancel")));
+    try {
+      await work(`/patients/${view.id}/simulation`, { slot }, { signal: stop.signal, progress: (text, share) => { fill(words, text); bar.value = share ?? 0; } });
+      bench.say("The prediction stands beside what was felt.", "good");
+      await bench.refresh();
+    } finally { fill(where); }
+  });
+}
+
 function compared(told) {
-  return el("details", { open: true }, el("summary", {}, `Observed beside simulated (${day(told.linked)}${told.current ? "" : ", of an earlier program"})`), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["Quantity", "Observed", "Simulated", "Apart by", ""].map((one) => el("th", { scope: "col" }, one || el("span", { class: "sr" }, "remark"))))),
+  return el("details", { open: true }, el("summary", {}, `Observed beside simulated (${day(told.linked)}${told.current ? "" : ", of an earlier program"})`), wide("observed beside simulated", el("table", {}, el("thead", {}, el("tr", {}, ["Quantity", "Observed", "Simulated", "Apart by", ""].map((one) => el("th", { scope: "col" }, one || el("span", { class: "sr" }, "remark"))))),
     el("tbody", {}, told.lines.map((one) => { const share = one.unit === "1", show = (v) => num(v, share ? "%" : one.unit, share ? 100 : 1); return el("tr", {}, el("td", {}, QUANTITIES[one.quantity] ?? pretty(one.quantity)), el("td", {}, show(one.observed)), el("td", {}, show(one.predicted), one.low !== null && one.high !== null ? el("div", { class: "help" }, `${show(one.low)} to ${show(one.high)}`) : null), el("td", {}, one.difference === null ? "–" : show(one.difference)), el("td", { class: "help" }, one.words)); })))),
     told.assumed.length ? el("p", { class: "help" }, `The simulation assumed: ${told.assumed.join("; ")}.`) : null);
 }
@@ -229,9 +244,9 @@ function followup(bench, shared, view) {
     trends.eq5d?.length ? trend("EQ-5D index", trends.eq5d, { range: [0, 1], better: "more is better" }) : null,
     ...kinds.filter((kind) => kind !== "eq-5d-5l" && trends[kind]?.length).map((kind) => { const value = view.scores.findLast((one) => one.instrument === kind).values[0]; return trend(view.scores.find((one) => one.instrument === kind).title, trends[kind], { unit: value.unit === "1" ? "" : value.unit, range: [value.low, value.high], better: value.better === "lower" ? "less is better" : value.better === "higher" ? "more is better" : "" }); })].filter(Boolean);
   return [pending(bench, view), alarm(view), el("section", { class: "card" }, el("h2", {}, "Visits"), acts(bench, view, "followup", ["visit.recorded", "instrument.answered"]),
-    view.visits.length ? el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["Visit", "State", "From", "Until", "Done"].map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, view.visits.map((one) => el("tr", {}, el("td", {}, one.name), el("td", {}, sign(one.state)), el("td", {}, day(one.opens)), el("td", {}, day(one.closes)), el("td", {}, one.done ? day(one.done) : "–")))))) : el("p", { class: "help" }, "Routine visits are counted from the implant.")),
+    view.visits.length ? wide("visits", el("table", {}, el("thead", {}, el("tr", {}, ["Visit", "State", "From", "Until", "Done"].map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, view.visits.map((one) => el("tr", {}, el("td", {}, one.name), el("td", {}, sign(one.state)), el("td", {}, day(one.opens)), el("td", {}, day(one.closes)), el("td", {}, one.done ? day(one.done) : "–")))))) : el("p", { class: "help" }, "Routine visits are counted from the implant.")),
     charts.length ? el("section", { class: "card" }, el("h2", {}, "Trends"), el("div", { class: "trends" }, charts)) : null,
-    view.scores.length ? el("section", { class: "card" }, el("h2", {}, "Questionnaires"), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["Day", "Questionnaire", "When", "Score", "Remarks"].map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, [...view.scores].reverse().map((one) => el("tr", {}, el("td", {}, day(one.on)), el("td", {}, one.title), el("td", {}, one.moment), el("td", {}, one.values.map((value) => el("div", {}, `${value.name}: ${num(value.number, value.unit === "1" ? "" : value.unit)} `, el("span", { class: "help" }, `of ${num(value.low)} to ${num(value.high)}`), value.band ? [" ", value.band.label, mark({ ...value.band, name: value.band.label })] : null))), el("td", {}, one.alerts.map((alert) => el("div", { class: "tag bad" }, alert)), one.missing.length ? `not answered: ${one.missing.join(", ")}` : "", one.notes.map((note) => el("div", { class: "help" }, note)))))))) ) : null,
+    view.scores.length ? el("section", { class: "card" }, el("h2", {}, "Questionnaires"), wide("questionnaires", el("table", {}, el("thead", {}, el("tr", {}, ["Day", "Questionnaire", "When", "Score", "Remarks"].map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, [...view.scores].reverse().map((one) => el("tr", {}, el("td", {}, day(one.on)), el("td", {}, one.title), el("td", {}, one.moment), el("td", {}, one.values.map((value) => el("div", {}, `${value.name}: ${num(value.number, value.unit === "1" ? "" : value.unit)} `, el("span", { class: "help" }, `of ${num(value.low)} to ${num(value.high)}`), value.band ? [" ", value.band.label, mark({ ...value.band, name: value.band.label })] : null))), el("td", {}, one.alerts.map((alert) => el("div", { class: "tag bad" }, alert)), one.missing.length ? `not answered: ${one.missing.join(", ")}` : "", one.notes.map((note) => el("div", { class: "help" }, note)))))))) ) : null,
     view.state.implanted ? el("section", { class: "card" }, el("h2", {}, "Before an explant for loss of effect"), view.alert ? el("p", {}, `Now: ${view.alert.words}.`, mark({ ...view.alert, name: view.alert.rule })) : null, el("ul", { class: "checks" }, view.salvage.map((one) => el("li", {}, one.done ? el("span", { class: "tag good" }, one.done.state) : el("span", { class: "tag" }, "open"), el("span", {}, el("strong", {}, one.name), `: ${one.what}`, mark({ ...one, name: one.name }), one.done ? el("div", { class: "help" }, `${day(one.done.on)}, ${one.done.by}: ${one.done.result}`) : null)))), acts(bench, view, "followup", ["salvage.tried"])) : null];
 }
 

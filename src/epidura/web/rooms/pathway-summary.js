@@ -12,7 +12,7 @@ const some = (all, most, words) => (all.length > most ? [...all.slice(0, most), 
 export function summary(bench, shared, view) {
   const { state, identity, verdict } = view, { trial, generator, explant } = state;
   const now = view.programs.filter((one) => !one.last), allergies = Object.entries((state.plans?.implant ?? state.plans?.trial)?.allergies?.answers ?? {}).filter(([, answer]) => answer === "yes").map(([name]) => name);
-  const drugs = (state.plans?.implant ?? state.plans?.trial)?.drugs, due = view.visits.filter((one) => one.state !== "done").slice(0, 3), visits = Object.entries(state.visits ?? {}).flatMap(([visit, all]) => all.map((one) => ({ visit, ...one }))).sort((a, b) => (a.on < b.on ? 1 : -1));
+  const drugs = (state.plans?.implant ?? state.plans?.trial)?.drugs, due = explant ? [] : view.visits.filter((one) => one.state !== "done").slice(0, 3), visits = Object.entries(state.visits ?? {}).flatMap(([visit, all]) => all.map((one) => ({ visit, ...one }))).sort((a, b) => (a.on < b.on ? 1 : -1));
   return el("article", { class: "summary" },
     el("div", { class: "row noprint" }, el("button", { type: "button", class: "main", onclick: () => print() }, "Print, or keep as PDF"), el("a", { class: "button", href: `#/pathway/${view.id}` }, "Back to the record")),
     el("div", { class: "sheet-page" },

@@ -30,7 +30,7 @@ export function dermatomesOf(drawing, ids) {
 
 function areas({ label, value, hint, form }) {
   const { drawing } = form.options, chosen = new Set(value ?? []);
-  const chips = el("div", { class: "chips", role: "list", "aria-label": label }), near = el("div", { class: "near", "aria-live": "polite" }), problem = shown();
+  const chips = el("div", { class: "chips", "aria-label": label }), near = el("div", { class: "near", "aria-live": "polite" }), problem = shown();
   const map = document.createElement("body-map");
   const which = select("Area", drawing.areas.map((one) => ({ value: one.id, label: one.name }))), side = select("Side", [{ value: "", label: "both sides, or middle" }, "left", "right"]);
   const changed = () => { paint(); node.dispatchEvent(new Event("change", { bubbles: true })); };
@@ -38,6 +38,7 @@ function areas({ label, value, hint, form }) {
   const paint = () => {
     fill(chips, [...chosen].map((id) => el("span", { class: "chip", role: "listitem" }, areaName(drawing, id), el("button", { type: "button", class: "quiet", "aria-label": `remove ${areaName(drawing, id)}`, onclick: () => toggle(id) }, "×"))),
       !chosen.size && el("span", { class: "help" }, "nothing marked yet"));
+    chips.setAttribute("role", chosen.size ? "list" : "group");
     map.marked = dermatomesOf(drawing, chosen);
     for (const one of near.querySelectorAll("button")) one.setAttribute("aria-pressed", String(chosen.has(one.dataset.area)));
   };

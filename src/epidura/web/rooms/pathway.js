@@ -6,6 +6,7 @@ import { complain, select, text } from "../lib/fields.js";
 import { pretty } from "../lib/form.js";
 import { kept, keep } from "../lib/keep.js";
 import "../parts/body-map.js";
+import { wide } from "./pathway-charts.js";
 import { correctionForm, eventForm, referForm } from "./pathway-forms.js";
 import { KINDS, SECTIONS } from "./pathway-kinds.js";
 import { DRAW, head, timeline } from "./pathway-patient.js";
@@ -44,8 +45,8 @@ export default async function pathway(main, bench) {
   const top = el("div", {}), body = el("div", { class: "stack" }), aside = el("aside", { class: "card", "aria-label": "latest entries" });
   const writing = section === "record" && KINDS[what]?.act && shared.kinds[what] ? what : null, correcting = section === "correct" && /^\d+$/.test(what ?? "") ? Number(what) : null;
   const here = writing ? KINDS[writing].section : correcting ? "overview" : SECTIONS[section] ? section : "overview";
-  const paint = () => { fill(top, head(view, here)); if (!writing && !correcting) fill(body, DRAW[here](bench, shared, view)); else fill(aside, el("h2", {}, "Latest entries"), timeline(view, 8)); };
   const refresh = async () => { view = await read(); paint(); return view; };
+  const paint = () => { fill(top, head(view, here)); const tab = top.querySelector(".sections [aria-current]"); if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - 40; if (!writing && !correcting) fill(body, DRAW[here]({ ...bench, refresh }, shared, view)); else fill(aside, el("h2", {}, "Latest entries"), timeline(view, 8)); };
   fill(main, el("div", { class: "stack" }, top, body));
   paint();
   if (writing || correcting) {
@@ -77,7 +78,7 @@ function patients(main, bench, shared) {
       const told = await get(`/pathway/patients?${asked}`);
       if (mine !== turn) return;
       for (const option of stage.input.options) { const [name] = option.textContent.split(" ("); const n = option.value ? told.counts[option.value] ?? 0 : Object.values(told.counts).reduce((a, b) => a + b, 0); option.textContent = `${name} (${n})`; }
-      if (!after) { rows = el("tbody", {}); fill(list, told.items.length ? el("div", { class: "scroll" }, el("table", { class: "patients" }, el("thead", {}, el("tr", {}, ["Patient", "Stage", "Since", "Indication", "To do"].map((one) => el("th", { scope: "col" }, one)))), rows)) : el("p", {}, words.value || stage.value ? "Nobody fits." : "Nobody is in the record yet.")); }
+      if (!after) { rows = el("tbody", {}); fill(list, told.items.length ? wide("patients", el("table", { class: "patients" }, el("thead", {}, el("tr", {}, ["Patient", "Stage", "Since", "Indication", "To do"].map((one) => el("th", { scope: "col" }, one)))), rows)) : el("p", {}, words.value || stage.value ? "Nobody fits." : "Nobody is in the record yet.")); }
       rows.append(...told.items.map((one) => el("tr", {}, el("td", {}, el("a", { href: `#/pathway/${one.id}` }, one.name || (one.erased ? "name erased" : one.pseudonym)), el("div", { class: "help" }, [one.pseudonym, one.birth_date && `born ${day(one.birth_date)}`].filter(Boolean).join(", "))), el("td", {}, one.stage, one.died ? el("span", { class: "tag" }, "died") : null), el("td", {}, day(one.since)), el("td", {}, pretty(one.indication || "–")),
         el("td", {}, one.overdue.map((visit) => el("span", { class: "tag bad" }, `overdue: ${visit}`)), one.due.map((visit) => el("span", { class: "tag warn" }, `due: ${visit}`))))));
       fill(more, told.next ? el("button", { type: "button", onclick: () => look(told.next) }, "More") : null);
