@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "clinic"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from api_clinic import Browser, Clinic
+from phantom import phantom
 from tiny_case import tiny
 
 from epidura import case as cases
@@ -274,23 +275,6 @@ def test_computing_a_field_is_work_that_tells_and_ends(physician: Browser, clini
 
 
 # ---------------------------------------------------------------------------------------------------------------- maps
-
-
-def phantom(path: Path) -> bytes:
-    """Ellipses of cord, fluid and canal around z, 0.5 mm, as ids 1, 2, 3."""
-    import nibabel as nib
-
-    x, y = np.meshgrid((np.arange(48) - 23.5) * 0.5, (np.arange(44) - 21.5) * 0.5, indexing="ij")
-    plane = np.zeros(x.shape, np.uint8)
-    for number, (a, b) in ((3, (10, 8)), (2, (8, 6.5)), (1, (5, 3.5))):
-        plane[(x / a) ** 2 + (y / b) ** 2 < 1] = number
-    ids = np.repeat(plane[:, :, None], 60, axis=2)
-    affine = np.diag([0.5, 0.5, 2.0, 1.0])
-    affine[:3, 3] = -0.5 * 23.5, -0.5 * 21.5, -60
-    image = nib.Nifti1Image(ids, affine)
-    image.header.set_xyzt_units("mm")
-    nib.save(image, path)
-    return path.read_bytes()
 
 
 def test_a_label_map_is_kept_and_drawn(physician: Browser, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ export class Slice {
         return { type: "scatter", mode: "lines", name, x, y, hoverinfo: "skip", line: { color: lead ? "#222" : LINE[name], width: lead ? 1.2 : 1.6, dash: name === "grey-matter" ? "dot" : "solid" }, fill: name.startsWith("contact") ? "toself" : "none", fillcolor: "rgba(40,40,40,.75)" };
       })];
     const [across, up] = this.plane === "axial" ? ["left – right, mm", "back – front, mm"] : ["back – front, mm", "along the spine, mm"];
-    await chart(this.node, traces, { showlegend: false, margin: { l: 50, r: 8, t: 8, b: 42 }, xaxis: { title: { text: across }, constrain: "domain", zeroline: false }, yaxis: { title: { text: up }, zeroline: false, ...(this.plane === "axial" ? { scaleanchor: "x" } : {}) } }, this.#says(values));
+    await chart(this.node, traces, { showlegend: false, margin: { l: 50, r: 8, t: 8, b: 42 }, xaxis: { title: { text: across }, constrain: "domain", zeroline: false }, yaxis: { title: { text: up }, zeroline: false, ...(this.plane === "axial" ? { scaleanchor: "x" } : {}) } }, this.#says(values), { displayModeBar: false });
     this.drawn = this.data;
   }
   #hover() { return `%{z:.3~g} ${WHAT[this.what].unit}<br>(%{x:.1f}, %{y:.1f}) mm<extra></extra>`; }

@@ -145,6 +145,7 @@ export class Space {
       camera: { eye: { x: -0.8, y: -1.55, z: 0.45 }, up: { x: 0, y: 0, z: 1 }, projection: { type: "orthographic" } } } },
     `Spinal canal from ${num(header.low, "mm")} to ${num(header.high, "mm")} around the middle of ${header.vertebra}, seen from behind and the left: cord, dura, bone of the ventral half, ${header.leads.length} ${header.leads.length === 1 ? "lead" : "leads"}.`,
     { modeBarButtonsToRemove: ["tableRotation", "resetCameraLastSave3d", "hoverClosest3d", "pan3d", "orbitRotation"] });
+    this.node.setAttribute("role", "group"); // its canvas can be focused
   }
 }
 

@@ -48,7 +48,7 @@ export default async function plan(main, bench) {
   const models = new Map(start.leads.map((one) => [one.id, one]));
   const off = new AbortController(), on = (target, name, fn) => target.addEventListener(name, fn, { signal: off.signal });
   const wrongs = new Map(); // path in the case -> its field
-  const problem = el("div", { "aria-live": "polite" }), trouble = el("div", {});
+  const problem = el("div", { "aria-live": "polite" }), fileSays = el("div", { "aria-live": "polite" }), trouble = el("div", {});
   let scene = null, fieldAt = null, computing = null, moving = null, wrongAt = "";
 
   // ---------------------------------------------------------------- the bar
@@ -59,13 +59,13 @@ export default async function plan(main, bench) {
     const [chosen] = file.files;
     file.value = "";
     if (!chosen) return;
-    try { draft.open((await post("/case/read", { text: (await chosen.text()).slice(0, 200_000) })).case); bench.say(`Opened ${chosen.name}.`, "good"); } catch (failure) { complain(problem, failure); }
+    try { draft.open((await post("/case/read", { text: (await chosen.text()).slice(0, 200_000) })).case); fill(fileSays); bench.say(`Opened ${chosen.name}.`, "good"); } catch (failure) { complain(fileSays, failure); }
   } });
   const example = select("Start from an example", [{ value: "", label: "choose …" }, ...start.examples.map((one) => ({ value: one.name, label: one.title }))], { onchange: async () => {
     const name = example.value;
     example.value = "";
     if (!name) return;
-    try { draft.open((await get(`/plan/examples/${name}`)).case); bench.say(start.examples.find((one) => one.name === name).about, "", 12); } catch (failure) { complain(problem, failure); }
+    try { draft.open((await get(`/plan/examples/${name}`)).case); bench.say(start.examples.find((one) => one.name === name).about, "", 12); } catch (failure) { complain(fileSays, failure); }
   } });
   const undo = button("Undo", () => draft.undo(), { title: "Ctrl+Z" }), redo = button("Redo", () => draft.redo(), { title: "Ctrl+Shift+Z" });
   const bar = el("div", { class: "plan-bar noprint" }, el("h1", {}, "Plan"), title, undo, redo, button("Open …", () => file.click(), { title: "a case file, YAML" }), file,
@@ -75,7 +75,7 @@ export default async function plan(main, bench) {
       const link = el("a", { href: url, download: `${draft.case.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "case"}.yaml` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    }, { title: "as a case file, YAML", where: problem }), example);
+    }, { title: "as a case file, YAML", where: fileSays }), example);
   on(document, "keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.matches?.("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea")) return;
     event.preventDefault();
@@ -164,7 +164,7 @@ export default async function plan(main, bench) {
         const taken = (await post("/plan/take", { case: draft.case, target: one.target })).case;
         draft.change((copy) => Object.assign(copy, { anatomy: taken.anatomy, leads: taken.leads }), `level of ${one.target}`);
         bench.say(`The middle of the contacts of lead 1 is now at ${one.vertebra}${one.offset === "0 mm" ? ", on the midline" : `, ${one.offset.replace("-", "")} ${one.offset.startsWith("-") ? "left" : "right"} of the midline`}.`, "good");
-      }, { where: problem, "aria-label": `Take it: ${one.target}` })), el("p", { class: "help" }, `for ${one.covers.map(nameOf).join(", ")}${one.difficulty ? ` · ${one.difficulty}` : ""} · ${one.evidence}: `, source(one)),
+      }, { where: fileSays, "aria-label": `Take it: ${one.target}` })), el("p", { class: "help" }, `for ${one.covers.map(nameOf).join(", ")}${one.difficulty ? ` · ${one.difficulty}` : ""} · ${one.evidence}: `, source(one)),
       one.notes && el("p", { class: "help" }, one.notes));
       fill(levels, items.length ? [items.slice(0, 3).map(row), items.length > 3 && el("details", {}, el("summary", {}, `${items.length - 3} more`), items.slice(3).map(row))]
         : el("p", { class: "plan-quiet" }, now.pain.areas.length ? "No published level in our tables speaks of these areas." : "Say where it hurts, and published levels for it appear here."));
@@ -474,7 +474,7 @@ export default async function plan(main, bench) {
   const null_ = () => el("div");
   function showSaid(header) {
     const heading = el("p", {}, `Cord segment at ${header.vertebra}: ${header.segment}.`, mark(header.numbers));
-    fill(filled, heading, header.warnings.length ? el("details", { open: header.warnings.length < 4 || undefined }, el("summary", {}, `${header.warnings.length} to know`), el("ul", { class: "said" }, header.warnings.map((one) => el("li", {}, one)))) : null);
+    fill(filled, heading, header.warnings.length ? el("details", { open: header.warnings.length < 4 || draft.case.anatomy.kind === "labels" || undefined }, el("summary", {}, `${header.warnings.length} to know`), el("ul", { class: "said" }, header.warnings.map((one) => el("li", {}, one)))) : null);
   }
   function clear() {
     if (wrongAt) wrongs.get(wrongAt)?.wrong("");
@@ -505,15 +505,25 @@ export default async function plan(main, bench) {
     moving.refused = failure;
   });
   const tried = (i, { across, along }) => {
-    const copy = structuredClone(draft.case), lead = copy.leads[i], now = scene.header.leads[i], at = now.tip + along;
-    const vertebra = scene.header.vertebrae.reduce((best, one) => (Math.abs((one.low + one.high) / 2 - at) < Math.abs((best.low + best.high) / 2 - at) ? one : best));
+    const copy = structuredClone(draft.case), lead = copy.leads[i], now = scene.header.leads[i], spans = scene.header.vertebrae, middle = (one) => (one.low + one.high) / 2;
+    const from = spans.find((one) => one.name === lead.tip_vertebra), at = (from ? middle(from) + (mm(lead.tip_offset) ?? 0) : now.tip) + along;
+    const vertebra = spans.reduce((best, one) => (Math.abs(middle(one) - at) < Math.abs(middle(best) - at) ? one : best));
     const round = (value) => Number(value.toFixed(3));
     lead.tip_vertebra = vertebra.name;
-    lead.tip_offset = `${round(at - (vertebra.low + vertebra.high) / 2)} mm`;
+    lead.tip_offset = `${round(at - middle(vertebra))} mm`;
     if (!now.beside) lead.lateral = `${round((mm(lead.lateral) ?? 0) + across)} mm`;
     return copy;
   };
-  async function move(i, by) {
+  // steps of the keyboard are taken one after the other, so that none is lost
+  let steps = Promise.resolve(), waiting = 0;
+  function move(i, by) {
+    if (!by.last) { moved(i, by); return; }
+    if (waiting > 20) return;
+    waiting += 1;
+    steps = steps.then(() => moved(i, by)).catch((failure) => complain(problem, failure)).finally(() => { waiting -= 1; });
+  }
+  async function moved(i, by) {
+    if (!scene || !draft.case.leads[i]) return;
     moving = moving?.i === i ? moving : { i, good: null, refused: null };
     const copy = tried(i, by);
     if (!by.last) { preview({ i, copy }); return; }
@@ -555,7 +565,7 @@ export default async function plan(main, bench) {
     show();
     if (drawn() !== last) { last = drawn(); draw(draft.case); }
   });
-  fill(main, bar, el("div", { class: "plan" }, el("div", { class: "stack" }, people, advice), el("div", { class: "stack middle" }, views, el("section", { class: "card", "aria-labelledby": "plan-slices" }, el("h2", { id: "plan-slices" }, "Slices of the field"), noField, slicesBox)), el("div", { class: "stack" }, anatomy, leads, fieldCard)));
+  fill(main, bar, fileSays, el("div", { class: "plan" }, el("div", { class: "stack" }, people, advice), el("div", { class: "stack middle" }, views, el("section", { class: "card", "aria-labelledby": "plan-slices" }, el("h2", { id: "plan-slices" }, "Slices of the field"), noField, slicesBox)), el("div", { class: "stack" }, anatomy, leads, fieldCard)));
   show();
   last = drawn();
   draw(draft.case);
