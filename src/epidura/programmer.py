@@ -80,8 +80,8 @@ LENGTHS = (0.5, 1.0, 1.7, 2.5, 4.0)
 SMOOTHED = 6
 """Nodes to each side that the smoothing takes in."""
 
-QUICK_SEEDS, QUICK_FIBRES = 3, 24
-"""Copies of the circuit and fibres followed in a quick look at the gate; a run of the case has more of both. Choice of this project."""
+QUICK_SEEDS, QUICK_FIBRES, QUICK_PLACES = 3, 24, 2
+"""Copies of the circuit, fibres followed and painful places in a quick look at the gate; a run of the case has more. Choice of this project."""
 
 
 # fibres with the potentials of all contacts
@@ -567,7 +567,7 @@ def gate(case: Case, programmer: Programmer, index: int, amplitudes: Sequence[fl
     chosen, weight = choose(found[0], laid.fibres.weight, levels, QUICK_FIBRES)
     fired = fire(laid.lead_field, laid.populations, program, levels.tolist(), case.firing.duration, programmer.engine, electronics, chosen=chosen,
                  weight=weight, progress=lambda words, share: said("fibres in time", 0.2 + 0.3 * share))
-    quick = case.gate.but(seeds=max(1, min(case.gate.seeds or QUICK_SEEDS, QUICK_SEEDS)), volleys=0, levels=0, frequencies=[], places=3)
+    quick = case.gate.but(seeds=max(1, min(case.gate.seeds or QUICK_SEEDS, QUICK_SEEDS)), volleys=0, levels=0, frequencies=[], places=QUICK_PLACES)
     running = program.model_copy(update={"amplitude": fixed[0].amplitude, "interleaved": tuple(
         train.model_copy(update={"amplitude": own.amplitude}) for train, own in zip(program.interleaved, fixed[1:], strict=True))})
     product = transmission.transmit(case.circuit, quick, recruited, [fired], [running], laid.lead_field.canal, case.patient, column.axon,

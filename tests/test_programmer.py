@@ -1,0 +1,181 @@
+"""The clinician programmer: kept potentials give the numbers of recruit, estimates come close to them, work ends when it is cancelled."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from tiny_case import tiny
+
+from epidura import programmer
+from epidura.canal import build_canal
+from epidura.case import Case, read
+from epidura.errors import BadInput
+from epidura.field import solve_field
+from epidura.product import LeadField
+from epidura.programmer import Programmer
+from epidura.recruitment import recruit
+from epidura.result import Result
+
+PROGRAMS = [
+    {"name": "bipole", "waveform": {"kind": "tonic", "shape": "monophasic"}, "contacts": {"4": -1, "5": 1}},
+    {"name": "guarded", "waveform": {"kind": "tonic", "shape": "monophasic"}, "contacts": {"3": 0.5, "4": -1, "5": 0.5}},
+    {"name": "wide", "waveform": {"kind": "tonic", "shape": "monophasic"}, "contacts": {"1": -1, "8": 1}, "amplitude": "60 % of perception"},
+    {"name": "two trains", "waveform": {"kind": "tonic", "shape": "monophasic", "frequency": "20 Hz"}, "contacts": {"2": -1, "case": 1},
+     "amplitude": "2 mA", "interleaved": [
+         {"waveform": {"kind": "tonic", "shape": "monophasic", "frequency": "40 Hz"}, "contacts": {"6": -1, "7": 1}, "amplitude": "3 mA"}]},
+    {"name": "silent", "waveform": {"kind": "fast-acting"}, "contacts": {"4": -1, "5": 1}},
+]
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return read({**tiny("programs", value=PROGRAMS), "fibres": [{"kind": "dorsal-column", "count": 96}, {"kind": "dorsal-root", "count": 24}],
+                 "gate": {"seeds": 2, "settle": "0.2 s", "duration": "0.5 s"}})
+
+
+@pytest.fixture(scope="module")
+def lead_field(case: Case) -> LeadField:
+    return solve_field(build_canal(case.anatomy, case.leads, accuracy="fast"))
+
+
+@pytest.fixture(scope="module")
+def own(case: Case, lead_field: LeadField) -> Programmer:
+    return Programmer(programmer.lay(lead_field, case.fibres))
+
+
+def test_exact_thresholds_are_those_of_recruit(case: Case, lead_field: LeadField, own: Programmer) -> None:
+    found = recruit(lead_field, case.fibres, case.programs[:4], case.rules)
+    for k, row in enumerate(case.rows[:5]):
+        exact = own.exact(row)
+        np.testing.assert_array_equal(exact[0], found.threshold.values[k])
+        np.testing.assert_array_equal(exact[2], found.threshold_upper.values[k])
+    told = [train for i in range(4) for train in programmer.answer(case, own, i, "exact")["trains"]]
+    keys = {"perception_mA": "perception_threshold", "discomfort_mA": "discomfort_threshold", "amplitude_mA": "programmed_amplitude"}
+    for k, train in enumerate(told):
+        for name, key in keys.items():
+            value = float(found[key][k]) * 1e3
+            assert train[name] == (pytest.approx(value, rel=1e-12) if math.isfinite(value) else None)
+
+
+def test_coverage_at_any_amplitude_is_that_of_a_result(case: Case, lead_field: LeadField, own: Programmer) -> None:
+    found = recruit(lead_field, case.fibres, case.programs[:1], case.rules)
+    result = Result(case, lead_field.canal, lead_field, found)
+    told = programmer.answer(case, own, 0, "exact")["trains"]
+    seen = set()
+    for level in np.linspace(0.2, 1.5, 9) * float(found.discomfort_threshold[0]):
+        felt = {f"{name} {side}" for name, side in result.felt(0, level)}
+        assert set(programmer.covered(case, told, [level * 1e3])["felt"]) == felt
+        seen.add(len(felt))
+    assert len(seen) > 3
+
+
+def test_a_preview_is_within_some_per_cent_and_says_that_it_is_one(case: Case, lead_field: LeadField) -> None:
+    fresh = Programmer(programmer.lay(lead_field, case.fibres))
+    first = programmer.answer(case, fresh, 0, "preview")
+    assert first["quality"] == "preview"
+    programmer.answer(case, fresh, 0, "exact")
+    assert programmer.answer(case, fresh, 0, "preview")["quality"] == "exact"
+    told = programmer.answer(case, fresh, 1, "preview")
+    assert told["quality"] == "preview"
+    exact = programmer.answer(case, fresh, 1, "exact")
+    for name, within in (("perception_mA", 0.1), ("discomfort_mA", 0.2)):
+        assert told["trains"][0][name] == pytest.approx(exact["trains"][0][name], rel=within)
+        assert told["trains"][0][name] != exact["trains"][0][name]
+    guess, known = (np.array(one["trains"][0]["thresholds_mA"], float) for one in (told, exact))
+    assert np.sqrt(np.mean(np.log(guess / known) ** 2)) < 0.1
+
+
+def test_a_search_that_is_cancelled_ends_soon_and_keeps_nothing(case: Case, lead_field: LeadField) -> None:
+    class Enough(Exception):
+        pass
+
+    many = read({**tiny("programs", value=PROGRAMS), "fibres": [{"kind": "dorsal-column", "count": 1200}]})
+    fresh = Programmer(programmer.lay(lead_field, many.fibres))
+    chunks = []
+
+    def stop(words: str, share: float) -> None:
+        chunks.append(share)
+        raise Enough
+
+    start = time.perf_counter()
+    with pytest.raises(Enough):
+        fresh.exact(many.programs[0], progress=stop)
+    cancelled = time.perf_counter() - start
+    assert len(chunks) == 1
+    assert fresh.found(many.programs[0]) is None
+    start = time.perf_counter()
+    fresh.exact(many.programs[0])
+    assert cancelled < 0.7 * (time.perf_counter() - start)  # of 19 chunks two to four were begun
+
+
+def test_figures_are_at_the_amplitude_that_is_asked_for(case: Case, lead_field: LeadField) -> None:
+    one, two = (programmer.figures(case, lead_field, 0, [level]) for level in (1.0, 2.0))
+    assert one is not None
+    assert two is not None
+    assert one["charge_per_phase_uC"] == pytest.approx(0.3, rel=1e-9)  # 1 mA for 300 us
+    assert two["charge_density_uC_cm2"] == pytest.approx(2 * one["charge_density_uC_cm2"])
+    assert two["shannon_k"] == pytest.approx(one["shannon_k"] + math.log10(4))
+    (line,) = [each for each in two["wave"]["lines"] if each["contact"] == 4]
+    assert min(line["mA"]) == pytest.approx(-2.0)
+    assert programmer.figures(case, lead_field, 0, [None]) is None
+    with pytest.raises(BadInput, match="one for each train"):
+        programmer.figures(case, lead_field, 3, [1.0])
+
+
+def test_a_generator_says_what_it_cannot_and_what_is_near(case: Case, lead_field: LeadField) -> None:
+    fast = case.but(generator="proclaim-xr-5", programs=[{"name": "fast", "waveform": {"kind": "high-frequency"}, "contacts": {"4": -1, "5": 1}}])
+    found = programmer.figures(fast, lead_field, 0, [2.0])
+    assert found is not None
+    assert found["violations"]
+    assert all(each["allowed"] and each["source"] for each in found["violations"])
+    assert found["nearest"] is not None
+    assert found["power"] is not None
+
+
+def test_comparison_tells_each_program_at_its_own_amplitude(case: Case, own: Programmer) -> None:
+    shares: list[float] = []
+    found = programmer.compare(case, own, [0, 2], lambda words, share: shares.append(share))
+    assert [each["name"] for each in found] == ["bipole", "wide"]
+    assert shares == sorted(shares)
+    perception = found[1]["perception_mA"][0]
+    assert perception is None or found[1]["levels_mA"][0] == pytest.approx(0.6 * perception)
+    assert found[1]["felt"] == []
+    assert set(found[0]["felt"]) & set(found[0]["pain"])
+    assert not set(found[0]["spill"]) & set(found[0]["pain"])
+    with pytest.raises(BadInput, match="no such program"):
+        programmer.compare(case, own, [9])
+
+
+def test_the_gate_is_told_under_every_hypothesis(case: Case, own: Programmer) -> None:
+    level = programmer.answer(case, own, 4, "exact")["trains"][0]["amplitude_mA"]
+    found = programmer.gate(case, own, 4, [level])
+    assert {row["hypothesis"] for row in found["transmission"]} == {"none", "asynchronous-fibres", "direct-interneuron"}
+    assert all(row["WDR"]["hz_without"] > 0 for row in found["transmission"])
+    assert found["seeds"] == 2
+    with pytest.raises(BadInput, match="not known"):
+        programmer.gate(case, own, 4, [None])
+
+
+def test_every_type_says_its_settings() -> None:
+    found = {each["kind"]: each for each in programmer.kinds()}
+    assert {"tonic", "burst", "high-frequency", "fast-acting"} <= found.keys()
+    for kind, each in found.items():
+        made = read(tiny("programs", value=[{"name": "x", "waveform": {"kind": kind, **each["start"]}, "contacts": {"4": -1, "5": 1}}]))
+        assert made.programs[0].waveform.kind == kind
+        assert all(setting["help"] for setting in each["settings"]), kind
+    assert not found["burst"]["felt"]
+    assert found["burst"]["unverified"]
+    width = next(each for each in found["tonic"]["settings"] if each["name"] == "pulse_width")
+    assert width["default"] == "300 us"
+
+
+def test_leads_are_drawn_as_they_lie() -> None:
+    case = read({**tiny(), "leads": [{"kind": "paddle", "model": "specify-5-6-5", "tip_vertebra": "T8"}]})
+    (lead,) = programmer.layout(case)
+    assert [each["number"] for each in lead["contacts"]] == list(range(1, 17))
+    left, right = lead["contacts"][0], lead["contacts"][15]
+    assert left["x_mm"] < 0 < right["x_mm"]
+    assert lead["contacts"][0]["z_mm"] > lead["contacts"][4]["z_mm"]
