@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from epidura.errors import BadInput
@@ -101,6 +101,7 @@ def test_high_density_is_simulated_as_a_train():
 
 
 @given(st.floats(1e-6, 2e-3), st.floats(0, 1e-3), st.floats(1, 20))
+@example(0.001953125, 1e-9, 1.0)  # a gap that is no longer than the tolerance of edges
 def test_every_tonic_pulse_balances(width, gap, ratio):
     from epidura.units import SI
 

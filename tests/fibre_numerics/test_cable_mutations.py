@@ -282,6 +282,7 @@ def test_without_a_fault_all_checks_pass() -> None:
     assert worst_arrival() < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BRACKET_FAULTS)
 def test_brackets_catch(fault: str, monkeypatch: Patch) -> None:
     BRACKET_FAULTS[fault](monkeypatch)

@@ -157,6 +157,7 @@ def _spread() -> list[tuple[str, float, float, Course, float, float | None]]:
     return found
 
 
+@pytest.mark.slow
 def test_second_order_at_5_us_is_converged() -> None:
     kinds = _spread()
     limit = point_source_thresholds(_second_order(kinds, 1e-6), "float64", 2e-5)

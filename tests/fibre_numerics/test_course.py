@@ -354,6 +354,7 @@ def orders(error: Floats) -> Floats:
     return np.log2(np.abs(error[:-1] / error[1:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diameter", [8.7, 12.8])
 @pytest.mark.parametrize(("of", "steps"), [
     (threshold, (1.25, 0.625, 0.3125, 0.15625)), (velocity, (1.25, 0.625, 0.3125, 0.15625, 0.078125)), (response, (5, 2.5, 1.25, 0.625, 0.3125))])

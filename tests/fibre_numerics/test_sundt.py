@@ -129,6 +129,7 @@ def test_rest_stays_at_minus_60_mv(precision: str, scheme: str) -> None:
     assert np.abs(found[..., 1:] - found[:1, :1, :1, 1:]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_second_order_is_converged() -> None:
     """In 4 mm fibres at 500 us, the same field at 5 and at 20 us."""
     chosen = rows("sundt_thresholds", celsius="35.0", segment_um="10.0", width_us="500.0")

@@ -18,6 +18,7 @@ def test_point_source_in_an_infinite_medium(medium: str) -> None:
     assert models.worst_point(medium) < VALUE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["sign", "unit slip", "swapped axes"])
 def test_point_source_check_catches(fault: str) -> None:
     assert models.worst_point("V_aniso_0.083_0.083_0.6", fault) > VALUE
@@ -28,6 +29,7 @@ def test_point_source_near_planes(medium: str) -> None:
     assert models.worst_plane(medium) < VALUE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("medium", "fault"), [(PLANES[2], "sign"), (PLANES[2], "dura twice"), (PLANES[3], "unit slip"), (PLANES[3], "media swapped")]
 )
@@ -42,6 +44,7 @@ def test_point_source_in_cylinders(case: str, domain: str) -> None:
     assert difference < DIFFERENCE[case]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "domain", "fault"),
     [

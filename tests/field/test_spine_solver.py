@@ -307,6 +307,7 @@ def test_tissue_that_moves_within_a_uniform_medium_changes_nothing() -> None:
     assert gaps[1][1] > 0.02  # slopes forgotten
 
 
+@pytest.mark.slow
 def test_order_of_convergence_with_layers_that_move_and_change() -> None:
     """Square mesh and axis halved twice: differences of successive levels give the order, of V and of the 1 mm second difference.
 

@@ -364,6 +364,7 @@ def test_the_examples_can_be_read():
     assert all(one.treatments for one in found)
 
 
+@pytest.mark.slow
 def test_the_bench_measures_all_it_names(tmp_path):
     bench = pytest.importorskip("epidura.bench.cohort")
     with kill_cohort.quick():

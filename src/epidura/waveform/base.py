@@ -59,8 +59,10 @@ class Course:
     def repeated(self, count: int, period: float) -> Course:
         """The course ``count`` times, every ``period`` seconds."""
         times = (self.times[None, :] + period * np.arange(count)[:, None]).ravel()
-        # where a copy ends as the next one starts, only the start is an edge
-        kept = np.append(np.diff(times) > SNAP, True)
+        # where a copy ends as the next one starts, only the start is an edge; a short gap within a pulse is no such place
+        ends = np.arange(1, count) * self.times.size - 1
+        kept = np.ones(times.size, bool)
+        kept[ends] = np.diff(times)[ends] > SNAP
         return Course(times[kept], np.tile(self.values, count)[kept])
 
     def phases(self) -> tuple[tuple[float, float], ...]:
