@@ -75,7 +75,8 @@ def test_a_diary_that_stopped_and_a_trial_that_nobody_judged_are_alarms():
 
     ended = {"begun": "2026-11-06", "days": 7, "baseline_nrs": 7}
     found = seen([
-        trial(diary={"first": "2026-11-14", "last": "2026-11-17", "entries": 4}), trial(diary={"first": "2026-11-14", "last": "2026-11-18", "entries": 5}),
+        trial(diary={"first": "2026-11-14", "last": "2026-11-17", "entries": 4}),
+        trial(diary={"first": "2026-11-14", "last": "2026-11-18", "entries": 5}),
         trial(diary={"first": "2026-09-17", "last": "2026-10-18", "entries": 9}),  # of the time before the trial
         one("trial ended", None, trial=ended | {"ended": "2026-11-19"}), one("trial ended", None, trial=ended | {"ended": "2026-11-20"}),
         one("trial succeeded", None, trial=ended | {"ended": "2026-11-13", "succeeded": True})])

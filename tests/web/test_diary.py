@@ -118,7 +118,7 @@ def test_a_day_is_a_dozen_taps_with_large_targets(nurse: Nurse, phone: Callable[
     small = page.evaluate("""[...document.querySelectorAll(
         '#diary button, #diary .cells label, #diary .pair label, #diary summary, #diary input[type=date]')]
         .filter((node) => node.checkVisibility()).map((node) => [node.textContent, node.getBoundingClientRect()])
-        .filter(([, box]) => box.height < 48 || box.width < 44).map(([words, box]) => `${words} ${box.width} x ${box.height}`)""")
+        .filter(([, box]) => box.height < 48 || box.width < 48).map(([words, box]) => `${words} ${box.width} x ${box.height}`)""")
     assert small == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     accessible(page)
