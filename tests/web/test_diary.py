@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from desk import PASSWORDS, Desk, accessible, login, shot
+from desk import CHROMIUM, PASSWORDS, SIZES, Desk, accessible, login, shot
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Error as PlaywrightError
 
 
 class Nurse:
@@ -113,7 +118,7 @@ def test_a_day_is_a_dozen_taps_with_large_targets(nurse: Nurse, phone: Callable[
     small = page.evaluate("""[...document.querySelectorAll(
         '#diary button, #diary .cells label, #diary .pair label, #diary summary, #diary input[type=date]')]
         .filter((node) => node.checkVisibility()).map((node) => [node.textContent, node.getBoundingClientRect()])
-        .filter(([, box]) => box.height < 48 || box.width < 44).map(([words, box]) => `${words} ${box.width} x ${box.height}`)""")
+        .filter(([, box]) => box.height < 48 || box.width < 48).map(([words, box]) => `${words} ${box.width} x ${box.height}`)""")
     assert small == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     accessible(page)
@@ -212,6 +217,46 @@ def test_killed_server_and_lost_answer(desk: Desk, nurse: Nurse, phone: Callable
     expect(page.get_by_text("All sent")).to_be_visible()
     assert nurse.days(patient) == {TODAY: {"sleep": 8}, YESTERDAY: {"worst": 9}}
     assert nurse.written(patient) == 2
+
+
+def test_phone_that_dies_after_it_said_kept(desk: Desk, browser: Browser, nurse: Nurse, tmp_path: Path) -> None:
+    """The whole browser is killed, as by an empty battery, right after it said that the day is kept."""
+    patient = nurse.patient("Batterson")
+    folder = tmp_path / "phone"
+
+    def switch_on() -> BrowserContext:
+        return browser.browser_type.launch_persistent_context(
+            folder, executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], base_url=desk.url, viewport=SIZES["phone"], has_touch=True,
+            locale="en-GB")
+
+    context = switch_on()
+    page = context.new_page()
+    opened(page, nurse.link(patient))
+    installed(page)
+    context.set_offline(True)
+    tap(page, "Worst pain", "9")
+    save(page, KEPT)
+    killed = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(folder).encode() in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+                killed += 1
+    assert killed
+    with suppress(PlaywrightError):
+        context.close()
+    context = switch_on()
+    context.set_offline(True)
+    page = context.new_page()
+    page.goto("/diary")
+    expect(page.get_by_text("1 day kept on this phone, will be sent")).to_be_visible()
+    context.set_offline(False)
+    page.goto("about:blank")
+    page.goto(nurse.link(patient))  # the cookie may not have reached the disk
+    expect(page.get_by_text("All sent")).to_be_visible()
+    assert nurse.days(patient) == {TODAY: {"worst": 9}}
+    assert nurse.written(patient) == 1
+    context.close()
 
 
 def test_ended_session_and_another_persons_link(nurse: Nurse, phone: Callable[..., BrowserContext]) -> None:
