@@ -355,11 +355,15 @@ def for_patient(result: Result, i: int, lived: dict[str, Any] | None) -> list[di
         told.append({"head": "How it works", "words": _gate_for_patient(result.transmission, i)})
     first = int(np.argmax(found.driver_share.values[i]))
     name = who.indication and grade(who.indication)
+    therapy = str(found.attrs["therapy"][i])
+    unknown = "" if therapy in therapies() else (
+        f" No study of {therapy.replace('-', ' ')} stimulation stands behind these numbers: they are those of a typical kind of stimulation, and do "
+        "not say that this kind is better or worse.")
     told.append({"head": "How sure this is", "words": (
         (f"How well this has been studied for {name['name']}: {name['grade']}. " if name else
          "Why you have this pain was not said, so the numbers are wide. ")
         + f"People differ: the largest part of the uncertainty is {outcome_page.PLAINLY[str(found.driver.values[first])]}. The numbers come from a "
-        "model of many people. Nobody can say beforehand which of them you are, and the trial is there to find out.")})
+        "model of many people. Nobody can say beforehand which of them you are, and the trial is there to find out." + unknown)})
     return told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from epidura import case as cases
 from epidura import desk_gate, workbench
 from epidura.api.jobs import Cancelled
 from epidura.canal import build_canal
-from epidura.desk_gate import look, quick_case, two_stages
+from epidura.desk_gate import for_patient, look, quick_case, two_stages
 from epidura.errors import BadInput
 from epidura.reach import reaches
 from epidura.result import Result
@@ -78,6 +79,9 @@ def test_pain_is_that_of_the_product_in_the_words_of_the_report(looked) -> None:
     assert f"about {round(100 * float(found.responder50.isel(program=0).sel(month=12)))} would have" in words["The chance that it helps"]
     assert f"About {round(told['stages'][0]['passes']['middle'])} of 100 people pass" in words["First a trial"]
     assert "strong" in words["How sure this is"]
+    assert "No study of" not in words["How sure this is"]
+    unfitted = replace(result, outcome=result.outcome.assign_attrs(therapy=["burst", "tonic"]))
+    assert "No study of burst stimulation" in for_patient(unfitted, 0, told["stages"][0])[-1]["words"]
 
 
 def test_everything_is_json_and_unverified_numbers_are_told(looked) -> None:
