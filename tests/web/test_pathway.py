@@ -85,6 +85,39 @@ def test_two_people_on_one_record_and_a_correction(desk: Desk, browser: Browser,
     other.context.close()
 
 
+def test_drugs_on_clotting_are_locked_until_a_clinician_signs(desk: Desk, page: Page) -> None:
+    login(page, "physician", "pathway")
+    page.get_by_role("link", name="Twohands, Otto").click()
+    patient = hands.identity_of(page)
+
+    def plan() -> None:
+        page.goto(f"/#/pathway/{patient}/record/procedure.planned")
+        hands.choose(page, "Drugs on clotting", "these:")
+        page.get_by_label("warfarin", exact=True).check()
+        page.get_by_label("The procedure begins").fill(f"{hands.ago(-20)}T09:00")
+        page.get_by_role("button", name="Work out the dates").click()
+
+    plan()
+    field = page.get_by_label("warfarin: last dose and restart")
+    expect(page.get_by_text("locked: ").first).to_be_visible()
+    expect(field).to_have_value("")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_role("button", name="fill in warfarin").click()
+    row = page.get_by_role("dialog", name="warfarin")
+    hands.enter(row, Last_dose_before_the_procedure="120 h", Restart_after_the_procedure="24 h",
+                Edition_and_page_that_were_read="fictional edition, page 1")
+    row.get_by_role("button", name="Keep the row").click()
+    expect(page.get_by_text("locked: unsigned")).to_be_visible()
+    page.get_by_role("button", name="change or sign warfarin").click()
+    hands.enter(row, Your_registration="R-1", Review_by=hands.ago(-300))
+    accessible(page)
+    row.get_by_role("button", name="Sign", exact=True).click()
+    expect(page.get_by_role("row", name="warfarin").get_by_text("signed", exact=True)).to_be_visible()
+    plan()
+    expect(field).to_have_value(re.compile(f"last dose {hands.ago(-15)} 09:00; restart not before {hands.ago(-21)} 09:00"))
+
+
 def test_everybody_is_found_by_name_on_a_phone_too(desk: Desk, browser: Browser) -> None:
     context = desk.context(browser, "phone", dark=True)
     page = context.new_page()

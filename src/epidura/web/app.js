@@ -91,7 +91,9 @@ async function enter(me) {
         location.reload();
       }, { kind: "quiet" }))), bar, main);
 
+  let turn = 0; // a room that is left while it still loads draws into a place that nobody sees
   const route = async () => {
+    const mine = ++turn;
     const [room, ...parts] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
     const name = me.rooms.includes(room) ? room : room ? null : me.rooms[0];
     try { leave?.(); } catch (failure) { console.error(failure); }
@@ -102,10 +104,13 @@ async function enter(me) {
     fill(main, el("p", { class: "help" }, "…"));
     try {
       const module = await import(`./rooms/${name}.js`);
-      fill(main);
-      main.className = `room-${name}`;
-      leave = (await module.default(main, { ...bench, parts })) ?? null;
+      if (mine !== turn) return;
+      const place = el("div", { class: `room-${name}` });
+      fill(main, place);
+      const done = (await module.default(place, { ...bench, parts })) ?? null;
+      if (mine === turn) leave = done; else done?.();
     } catch (failure) {
+      if (mine !== turn) return;
       if (failure instanceof Offline) net.addEventListener("online", route, { once: true });
       fill(main);
       complain(main, failure);

@@ -98,7 +98,8 @@ function sheet(bench, shared, start, { title, kind, name, about, value, before, 
   const node = el("form", { class: "card sheet", novalidate: true, onsubmit: (event) => event.preventDefault(), "aria-label": title },
     el("h2", {}, title), about && el("p", { class: "help" }, about),
     before && el("div", { class: "notice spread" }, "This was begun earlier and not sent. ", el("button", { type: "button", onclick: () => { drop(); location.reload(); } }, "Begin afresh")),
-    entry?.missing.length ? missing(view, entry.missing, "Before this can be written") : null, notice, form.node, extra, where,
+    extra.length || entry ? null : el("div", { class: "notice warn" }, `The stage is ${view.stage}; this is written at another one. The record will say what is missing.`),
+    entry?.missing.length && !extra.length ? missing(view, entry.missing, "Before this can be written") : null, notice, form.node, extra, where,
     el("div", { class: "row actions" }, submit, el("button", { type: "button", onclick: () => { drop(); leave(); } }, "Cancel")));
   node.addEventListener("input", remember);
   return node;
