@@ -3,7 +3,7 @@
 import { floats, Latest } from "../lib/api.js";
 import { chart, plotly } from "../lib/charts.js";
 import { num } from "../lib/dom.js";
-import { SCALE, extent, mix } from "./plan-space.js";
+import { SCALE, extent, mix, sticky } from "./plan-space.js";
 
 const LINE = { cord: "#7a5200", "grey-matter": "#7a5200", "dura-inner": "#1f6f9e", "dura-outer": "#1f6f9e", canal: "#5c5340" };
 export const WHAT = { potential: { name: "Potential", unit: "mV" }, second: { name: "Activating function", unit: "mV/mm²" } };
@@ -32,7 +32,10 @@ export class Slice {
     const { header, n, lines } = this.data, [columns, rows] = [header.across[2], header.up[2]];
     // V/A times mA is mV; V/A/m² times mA is mV/m², a millionth of it per mm²
     const values = mix(this.data[this.what], this.what === "second" ? this.weights.map((w) => w * 1e-6) : this.weights, n);
-    const z = Array.from({ length: rows }, (_, row) => values.subarray(row * columns, (row + 1) * columns)), size = extent(values, 0.02);
+    const z = Array.from({ length: rows }, (_, row) => values.subarray(row * columns, (row + 1) * columns));
+    const shown = `${this.what} ${this.words.split(" at ")[0]} ${header.at}`; // another picture has a range of its own
+    const size = (this.range = sticky(this.shown === shown ? this.range : 0, extent(values, 0.02)));
+    this.shown = shown;
     const step = { cmin: -size, cmax: size };
     if (again && this.drawn === this.data) {
       const lib = await plotly();

@@ -36,6 +36,11 @@ export function extent(values, share = 0) {
   return sizes[Math.floor((1 - share) * (sizes.length - 1))] || 1;
 }
 
+/** A range of colours that stays while values change a little, so that a higher amplitude looks stronger. */
+export function sticky(range, size) {
+  return range && size <= range && size > range / 6 ? range : 1.5 * size;
+}
+
 function mesh(all) {
   const points = all.reduce((sum, one) => sum + one.points.length / 3, 0), faces = all.reduce((sum, one) => sum + one.triangles.length / 3, 0);
   const [x, y, z] = [0, 0, 0].map(() => new Float32Array(points)), [i, j, k] = [0, 0, 0].map(() => new Uint32Array(faces));
@@ -96,7 +101,12 @@ export class Space {
   /** Leads alone moved; tissues stay. */
   async moved(scene, drive = []) {
     if (!this.traces.length) return;
-    const lib = await plotly(), fresh = this.#leads(scene, drive);
+    const lib = await plotly(), fresh = this.#leads(scene, drive), [rods, contacts] = [this.#mesh(INDEX.leads), this.#mesh(INDEX.contacts)];
+    if (rods && contacts && rods.count === fresh[0].i.length && contacts.count === fresh[1].i.length) {
+      rods.place(fresh[0]);
+      contacts.place(fresh[1]);
+      return;
+    }
     fresh.forEach((trace, n) => Object.assign(this.traces[INDEX.leads + n], trace));
     await lib.react(this.node, this.node.data, { ...this.node.layout, datarevision: Math.random() });
   }
@@ -112,25 +122,48 @@ export class Space {
     this.field = field;
     this.weights = weights;
     if (!this.traces.length) return;
-    const had = Boolean(this.traces[0].intensity);
+    const before = this.traces[0].intensity, range = this.range;
     this.#paint();
-    if (had !== Boolean(this.traces[0].intensity)) { await this.#draw(); return; }
-    if (!this.traces[0].intensity) return;
-    const lib = await plotly();
     const [cord, dura] = this.traces;
+    if (!before && !cord.intensity) return;
+    const meshes = [this.#mesh(INDEX.cord), this.#mesh(INDEX.dura)];
+    if (before && cord.intensity && range === this.range && meshes.every(Boolean)) { meshes.forEach((one, n) => one.tint(this.traces[n])); return; }
+    if (Boolean(before) !== Boolean(cord.intensity)) { await this.#draw(); return; }
+    const lib = await plotly();
     await lib.restyle(this.node, { intensity: [cord.intensity, dura.intensity], cmin: cord.cmin, cmax: cord.cmax }, [0, 1]);
+  }
+  /**
+   * The mesh that Plotly made of a trace. `restyle` makes all meshes anew, which takes a second without a graphics processor; here only the buffer
+   * that changes is filled. Null where this Plotly is built otherwise: then the long way is taken.
+   */
+  #mesh(index) {
+    const scene = this.node._fullLayout?.scene?._scene, uid = this.node._fullData?.[index]?.uid, mesh = scene?.traces?.[uid]?.mesh, count = this.traces[index].i.length;
+    if (!mesh?.triangleUVs?.update || !mesh.trianglePositions?.update || !scene.glplot?.redraw || mesh.triangleCount !== count) return null;
+    const corners = ({ i, j, k }, each, size, buffer) => {
+      const out = new Float32Array(3 * size * count);
+      for (let t = 0, at = 0; t < count; t++) { at = each(i[t], out, at); at = each(j[t], out, at); at = each(k[t], out, at); }
+      buffer.update(out);
+      scene.glplot.redraw();
+    };
+    return { count,
+      tint: (trace) => { const { intensity, cmin, cmax } = trace, over = 1 / (cmax - cmin); corners(trace, (v, out, at) => { out[at] = (intensity[v] - cmin) * over; return at + 2; }, 2, mesh.triangleUVs); },
+      place: (trace) => { const { x, y, z } = trace; corners(trace, (v, out, at) => { out[at] = x[v]; out[at + 1] = y[v]; out[at + 2] = z[v]; return at + 3; }, 3, mesh.trianglePositions); } };
   }
   #paint() {
     const { field, weights } = this, [cord, dura] = this.traces;
     const fits = field && weights && field.sizes.cord === cord.x.length && field.sizes.dura === dura.x.length;
+    const kept = cord.intensity?.length === cord.x.length && dura.intensity?.length === dura.x.length ? [cord.intensity, dura.intensity] : null;
     for (const one of [cord, dura]) for (const key of ["intensity", "colorscale", "cmin", "cmax", "colorbar", "showscale", "hovertemplate"]) delete one[key];
     dura.opacity = 0.28;
     if (!fits) return;
-    const values = mix(field.matrix, weights, field.n), size = extent(values);
-    this.range = size;
+    const values = mix(field.matrix, weights, field.n);
+    this.range = sticky(this.range, extent(values));
+    const size = this.range, parts = [values.subarray(0, field.sizes.cord), values.subarray(field.sizes.cord)];
+    if (kept) kept.forEach((array, n) => array.set(parts[n])); // Plotly reads the same arrays
+    const [inner, outer] = kept ?? parts;
     const shared = { colorscale: SCALE, cmin: -size, cmax: size, hovertemplate: "%{intensity:.3~g} mV<extra>%{fullData.name}</extra>" };
-    Object.assign(cord, shared, { intensity: values.subarray(0, field.sizes.cord), showscale: true, colorbar: { title: { text: "potential, mV", side: "right" }, thickness: 12, len: 0.6, x: 1 } });
-    Object.assign(dura, shared, { intensity: values.subarray(field.sizes.cord), showscale: false });
+    Object.assign(cord, shared, { intensity: inner, showscale: true, colorbar: { title: { text: "potential, mV", side: "right" }, thickness: 12, len: 0.6, x: 1 } });
+    Object.assign(dura, shared, { intensity: outer, showscale: false });
     dura.opacity = 0.35;
   }
   /** As in the body, so that the height of the canal fills the picture. */
@@ -144,7 +177,8 @@ export class Space {
     await chart(this.node, this.traces, { margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "canal", scene: { uirevision: "canal", aspectmode: "manual", aspectratio: this.#aspect(tall), xaxis: axis, yaxis: axis, zaxis: axis, dragmode: "turntable",
       camera: { eye: { x: -0.8, y: -1.55, z: 0.45 }, up: { x: 0, y: 0, z: 1 }, projection: { type: "orthographic" } } } },
     `Spinal canal from ${num(header.low, "mm")} to ${num(header.high, "mm")} around the middle of ${header.vertebra}, seen from behind and the left: cord, dura, bone of the ventral half, ${header.leads.length} ${header.leads.length === 1 ? "lead" : "leads"}.`,
-    { modeBarButtonsToRemove: ["tableRotation", "resetCameraLastSave3d", "hoverClosest3d", "pan3d", "orbitRotation"] });
+    // twice as many pixels as the screen has, which is Plotly's way, take four times as long without a graphics processor
+    { plotGlPixelRatio: Math.min(2, Math.max(1, devicePixelRatio)), modeBarButtonsToRemove: ["tableRotation", "resetCameraLastSave3d", "hoverClosest3d", "pan3d", "orbitRotation"] });
     this.node.setAttribute("role", "group"); // its canvas can be focused
   }
 }
@@ -182,7 +216,7 @@ export class Behind {
     this.picture = svg("svg", { viewBox: `${-wide} ${-header.high} ${2 * wide} ${header.high - header.low}`, role: "group", "aria-label": "Leads from behind, as in fluoroscopy" },
       bodies, band("canal"), band("dura"), band("cord"), svg("line", { x1: 0, x2: 0, y1: -header.high, y2: -header.low, class: "middle" }),
       spans(header.vertebrae, -wide + 1, "start"), spans(header.segments, wide - 1, "end"),
-      svg("text", { x: -13.5, y: -header.high + 5, class: "side" }, "L"), svg("text", { x: 11, y: -header.high + 5, class: "side" }, "R"));
+      svg("text", { x: -15, y: -header.high + 5, class: "side" }, "L"), svg("text", { x: 12.6, y: -header.high + 5, class: "side" }, "R"));
     this.groups = header.leads.map((lead, i) => this.#lead(lead, i, drive));
     const held = this.node.querySelector(".lead:focus")?.dataset.lead;
     this.picture.append(...this.groups);

@@ -379,9 +379,11 @@ export default async function plan(main, bench) {
   const label = () => `${drives[program.value]?.name ?? "no program"} at ${num(milli.number ?? 0, "mA")}`;
   const recolour = perFrame(async () => {
     if (!fieldAt) return;
-    const now = weights();
-    await Promise.all([space.colour(fieldAt, now), axial.set(now, what.value, label()), sagittal.set(now, what.value, label())]);
+    await space.colour(fieldAt, weights());
+    cuts();
   });
+  // slices follow once the surfaces are coloured and the hand rests
+  const cuts = quiet(() => { if (fieldAt) for (const one of [axial, sagittal]) one.set(weights(), what.value, label()); }, 60);
   /** What depends on which contacts are active. */
   const shown = () => { if (scene) { behind.show(scene, drive()); space.show(scene, drive()).then(recolour); } };
   const drive = () => drives[program.value]?.drive ?? [];
