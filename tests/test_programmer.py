@@ -179,3 +179,16 @@ def test_leads_are_drawn_as_they_lie() -> None:
     left, right = lead["contacts"][0], lead["contacts"][15]
     assert left["x_mm"] < 0 < right["x_mm"]
     assert lead["contacts"][0]["z_mm"] > lead["contacts"][4]["z_mm"]
+
+
+def test_an_amplitude_that_follows_from_fibres_is_not_held_against_steps(case: Case, lead_field: LeadField) -> None:
+    def quantities(amplitude: str, level: float) -> set[str]:
+        own = case.but(generator="evoke", programs=[{"name": "x", "waveform": {"kind": "tonic", "shape": "symmetric"}, "contacts": {"4": -1, "5": 1},
+                                                     "amplitude": amplitude}])
+        found = programmer.figures(own, lead_field, 0, [level])
+        assert found is not None
+        return {each["quantity"] for each in found["violations"]}
+
+    assert "amplitude" in quantities("3 mA", 3.012)
+    assert "amplitude" not in quantities("auto", 3.012)
+    assert "amplitude" in quantities("auto", 400.0)

@@ -20,7 +20,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ from epidura.fibre.course import along
 from epidura.figures import pulse_span
 from epidura.firing import choose, fire
 from epidura.firing import summary as firing_summary
-from epidura.generator import generator
+from epidura.generator import Violation, generator
 from epidura.numerics.cable import Learner
 from epidura.product import Fibres, Floats, LeadField
 from epidura.program import CASE, Program, rows
@@ -492,13 +492,27 @@ def figures(case: Case, lead_field: LeadField, index: int, amplitudes: Sequence[
     program = at_milliamperes(program_of(case, index), amplitudes, lead_field, electronics_of(case))
     if program is None:
         return None
-    sheet = examine(program, lead_field, made)
+    sheet = _without_steps(examine(program, lead_field, made), case.programs[index])
     d = sheet.delivery
     # a limit of the patient was taken out to examine any amplitude; it is held against it by the page
     return {**sheet.summary(), "charge_per_phase_uC": float(d.charge_per_phase.max()) * 1e6,
             "charge_density_uC_cm2": float(np.nanmax(d.charge_density)) * 1e2, "balanced": not d.added.any(), "wave": wave(sheet),
             "battery": None if made is None else made.battery, "unknown": [] if made is None else list(made.unknown()),
             "evidence": [] if made is None or sheet.power is None else evidence(sheet.power.numbers)}
+
+
+def _without_steps(sheet: Sheet, program: Program) -> Sheet:
+    """Without what is held against the steps of a generator where the amplitude follows from the fibres, as a result does."""
+    def kept(one: Violation) -> bool:
+        own = sheet.generator
+        for k, train in enumerate(program.trains):
+            span = None if own is None else {"amplitude": own.amplitude, "burst amplitude": own.burst_amplitude}.get(one.quantity)
+            hangs = train.amplitude.current is None and train.amplitude.voltage is None
+            if one.where == (f"interleaved[{k - 1}]." if k else "") + "amplitude" and span is not None and hangs:
+                return not span.low <= sheet.delivery.amplitude[k] <= span.high
+        return True
+
+    return replace(sheet, violations=tuple(one for one in sheet.violations if kept(one)))
 
 
 def wave(sheet: Sheet) -> dict[str, Any]:

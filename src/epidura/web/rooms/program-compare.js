@@ -11,7 +11,7 @@ const several = (values, unit) => values.map((value) => num(value, unit)).join("
 
 /** Rows of the table: name, unit, and text of a program. */
 const ROWS = [
-  ["type and contacts", (each) => each.words.join("; ")],
+  ["type and contacts", (each) => each.words.join("; ").replaceAll(" us", " µs")],
   ["amplitude", (each) => several(each.levels_mA, "mA")],
   ["perception", (each) => several(each.perception_mA, "mA")],
   ["discomfort", (each) => several(each.discomfort_mA, "mA")],

@@ -5,16 +5,16 @@ import { el, fill } from "../lib/dom.js";
 const NAMES = { "dorsal-column": "dorsal columns", "dorsal-root": "dorsal roots" };
 
 export function slice(room) {
-  const canvas = el("canvas", { class: "slice", role: "img" }), counts = el("dl", { class: "facts" }), level = el("span", { class: "help" });
+  const canvas = el("canvas", { class: "slice", role: "img", "aria-label": "Cross-section of the canal: nothing is computed yet." }), counts = el("dl", { class: "facts" }), level = el("span", { class: "help" });
   const node = el("section", { class: "card", "aria-labelledby": "slice" }, el("h2", { id: "slice" }, "Fibres that fire"), level, canvas,
     el("div", { class: "keys" }, el("span", {}, el("b", { class: "on" }), "column fibre fires"), el("span", {}, el("b", {}), "silent"), el("span", {}, el("b", { class: "root on" }), "root fibre fires"), el("span", {}, el("b", { class: "root" }), "silent")), counts);
   let box = null;
 
   function around() {
-    // the cord and the leads fill the picture; bone is cut off
+    // the dorsal part of the cord and the leads fill the picture; bone and the ventral cord are cut off
     const { outlines: { cord }, shafts } = room.state.fibres, wide = (shaft) => Math.max(shaft.half_width_mm ?? 0, shaft.radius_mm);
     const x = [...cord.map((p) => p[0]), ...shafts.flatMap((shaft) => [shaft.x_mm - wide(shaft), shaft.x_mm + wide(shaft)])], y = [...cord.map((p) => p[1]), ...shafts.flatMap((shaft) => [shaft.y_mm - wide(shaft), shaft.y_mm + wide(shaft)])];
-    box = { left: Math.min(...x) - 0.8, right: Math.max(...x) + 0.8, low: Math.min(...y) - 0.5, high: Math.max(...y) + 0.4 };
+    box = { left: Math.min(...x) - 0.8, right: Math.max(...x) + 0.8, low: Math.min(...y) - 0.5, high: (Math.max(...cord.map((p) => p[1])) + Math.min(...cord.map((p) => p[1]))) / 2 + 0.6 };
     fill(level, `at ${room.state.fibres.vertebra} (cord segment ${room.state.fibres.level}), dorsal down; mm`);
   }
 

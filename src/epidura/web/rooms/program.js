@@ -63,7 +63,7 @@ export default async function program(main, bench) {
 
   // what stands still: cards
   const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "programs" });
-  const tools = el("div", { class: "tools" });
+  const hands = el("div", { class: "tools" }), tools = el("div", { class: "tools" });
   const status = el("div", { class: "state", role: "status" });
   const problem = el("div", {});
   const name = text("Name of the program", { maxlength: 120, onchange: async () => { if (!await room.attempt((train, own) => { own.name = name.value.trim() || own.name; }, "name", problem)) name.value = one().name; } });
@@ -83,7 +83,7 @@ export default async function program(main, bench) {
     el("div", { class: "spread" }, el("h2", { id: "amplitude" }, "Amplitude and coverage"), trainTabs), status,
     el("div", { class: "amount" }, big, about), track, el("div", { class: "row" }, way, el("div", { class: "field" }, el("span", { class: "control" }, exactly, el("span", { class: "unit" }, "mA"))), inside),
     coverage, map);
-  fill(main, el("h1", { class: "sr" }, "Program"), el("div", { class: "spread" }, tabs, tools), problem,
+  fill(main, el("h1", { class: "sr" }, "Program"), el("div", { class: "spread" }, el("div", { class: "row" }, tabs, hands), tools), problem,
     el("div", { class: "board" },
       el("div", {}, el("section", { class: "card", "aria-label": "program" }, name, parts.files.node), parts.leads.node, parts.kind.node),
       el("div", { class: "second" }, middle, parts.gate.node),
@@ -100,8 +100,8 @@ export default async function program(main, bench) {
     state.train = Math.min(state.train, trains().length - 1);
     const tab = (label, on, go) => el("button", { type: "button", role: "tab", "aria-selected": String(on), tabindex: on ? 0 : -1, onclick: go, onkeydown: turn }, label);
     const focus = tabs.contains(document.activeElement) && document.activeElement.getAttribute("role") === "tab";
-    fill(tabs, programs.map((each, i) => tab(each.name, i === state.index, () => room.open(i))),
-      button("Add", () => add({ name: free("program"), waveform: { kind: "tonic" }, contacts: { ...one().contacts } })), button("Duplicate", () => add({ ...structuredClone(one()), name: free(one().name) })),
+    fill(tabs, programs.map((each, i) => tab(each.name, i === state.index, () => room.open(i))));
+    fill(hands, button("Add", () => add({ name: free("program"), waveform: { kind: "tonic" }, contacts: { ...one().contacts } })), button("Duplicate", () => add({ ...structuredClone(one()), name: free(one().name) })),
       programs.length > 1 && button("Delete", () => { const at = state.index; state.index = Math.max(0, at - 1); draft.change((copy) => { copy.programs.splice(at, 1); }, `delete ${programs[at].name}`); }, { kind: "danger" }));
     if (focus) tabs.querySelector('[aria-selected="true"]').focus();
     undo.disabled = !draft.undoable;
@@ -109,6 +109,7 @@ export default async function program(main, bench) {
     undo.title = draft.undoable ? `undo: ${draft.undoable}` : "nothing to undo";
     redo.title = draft.redoable ? `redo: ${draft.redoable}` : "nothing to redo";
     if (document.activeElement !== name.input) name.value = one().name;
+    trainTabs.hidden = trains().length < 2;
     fill(trainTabs, trains().length > 1 && trains().map((each, k) => tab(`train ${k + 1}`, k === state.train, () => { state.train = k; draw(); marks(); paint(); })));
     map.pain = [];
     parts.leads.draw();
