@@ -23,8 +23,9 @@ else:
             raise RuntimeError("EPIDURA_NEEDS_CHROMIUM=1, but there is no chromium")
         collect_ignore_glob = ["test_*.py"]
 
-    @pytest.fixture(scope="session")
+    @pytest.fixture(scope="module")
     def browser() -> Iterator[Browser]:
+        """A Chromium for each file: while Playwright runs, no other test of this process can have an event loop of its own."""
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[
                 "--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])

@@ -47,6 +47,7 @@ export default async function (main, bench) {
     while (!gone.signal.aborted) {
       await new Promise((done) => { const timer = setTimeout(done, known.studies.some((one) => one.state === "running") ? 1000 : 5000); gone.signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true }); });
       if (gone.signal.aborted) return;
+      if (document.hidden) continue;
       try {
         const told = await refresh();
         await panel?.(told.studies.find((one) => one.id === chosen));

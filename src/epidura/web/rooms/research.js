@@ -61,11 +61,21 @@ async function everybody() {
 async function timeline(pseudonym, signal) {
   const items = [];
   for (let after = 0; after !== null;) {
-    const page = await get(`/research/patients/${pseudonym}/timeline?limit=200&after=${after}`, { signal });
+    const page = await patient(() => get(`/research/patients/${pseudonym}/timeline?limit=200&after=${after}`, { signal }), signal);
     items.push(...page.items);
     after = page.next;
   }
   return items;
+}
+
+/** Asks again a second later where the server says that it was asked too often. */
+async function patient(ask, signal) {
+  for (;;) {
+    try { return await ask(); } catch (failure) {
+      if (failure.status !== 429 || signal?.aborted) throw failure;
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
 }
 
 const HEAD = ["pseudonym", "day", "event", "fields"];
@@ -98,7 +108,7 @@ async function open(detail, pseudonym, signal) {
     ...(diaries.length ? [{ x: diaries.map((one) => one.day), y: diaries.map((one) => one.fields.average), name: "diary, average of the day", mode: "lines+markers", line: { color: COLOURS[0], width: 1.5 }, marker: { size: 4 }, hovertemplate: "day %{x}: %{y} of 10" }] : []),
     ...(visits.length ? [{ x: visits.map((one) => one.day), y: visits.map((one) => one.fields.nrs), name: "visit", mode: "markers", marker: { symbol: "square", size: 9, color: COLOURS[1] }, hovertemplate: "day %{x}: %{y} of 10" }] : []),
     ...steps.map((kind) => ({ x: marks.filter((one) => one.kind === kind).map((one) => one.day), y: marks.filter((one) => one.kind === kind).map(() => words(kind)), yaxis: "y2", mode: "markers", showlegend: false, marker: { symbol: "diamond", size: 10, color: COLOURS[2] }, hovertemplate: `day %{x}<extra>${words(kind)}</extra>` }))],
-  { yaxis: { range: [0, 10.4], domain: [share && share + 0.06, 1], title: { text: "pain (NRS)" } }, yaxis2: { domain: [0, share], type: "category", automargin: true, visible: steps.length > 0 }, xaxis: { title: { text: "days since the first event" }, anchor: steps.length ? "y2" : "y" },
+  { yaxis: { range: [0, 10.4], domain: [share && share + 0.06, 1], title: { text: "pain (NRS)" } }, yaxis2: { domain: [0, share], type: "category", automargin: true, showgrid: false, visible: steps.length > 0 }, xaxis: { title: { text: "days since the first event" }, anchor: steps.length ? "y2" : "y" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 50, r: 10, t: 30, b: 44 } },
   `Pain in time and what was done: ${marks.map((one) => `day ${one.day} ${words(one.kind)}`).join(", ")}; ${diaries.length} diary days, ${visits.length} visits with pain`, { displayModeBar: false });
 }
