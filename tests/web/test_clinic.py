@@ -241,6 +241,29 @@ def test_access_log_chain_and_erasure(record: Record, page: Page) -> None:
     shot(page, "people-record")
 
 
+def test_a_patient_on_trial_tells_which_program_and_sees_the_days_before(desk: Desk, browser: Browser, record: Record, page: Page) -> None:
+    patient, state = next((patient, state) for patient, state in record.states() if state["stage"] == "trial running" and state.get("programs"))
+    login(page, "nurse", "clinic")
+    csrf = page.request.get("/api/v1/me").json()["csrf"]
+    link = page.request.post(f"/api/v1/patients/{patient}/diary-links", headers={"X-CSRF-Token": csrf}).json()["path"]
+    slot, today = next(iter(state["programs"])), date.today()
+    told = record.diary(patient, (today - timedelta(days=13)).isoformat(), today.isoformat())
+    phone = desk.context(browser, "phone", has_touch=True, locale="en-GB").new_page()
+    phone.goto(link)
+    expect(phone.get_by_text(f"{len(told)} of the last 14 days are filled in.")).to_be_visible()
+    earlier = today - timedelta(days=20)
+    phone.get_by_label("Another day").fill(earlier.isoformat())
+    expect(phone.get_by_role("button", name=re.compile("^Save .* " + f"{earlier:%B}"))).to_be_visible()
+    phone.get_by_role("group", name="Program").get_by_text(slot, exact=True).tap()
+    phone.get_by_role("group", name="Sleep").get_by_text("5", exact=True).tap()
+    phone.get_by_role("button", name=re.compile("^Save")).tap()
+    expect(phone.get_by_text("Your clinic has it.")).to_be_visible()
+    shot(phone, "diary-on-trial")
+    phone.context.close()
+    (day,) = record.diary(patient, earlier.isoformat(), earlier.isoformat())
+    assert (day["slot"], day["sleep"]) == (slot, 5)
+
+
 def test_on_a_phone_nothing_sticks_out(desk: Desk, browser: Browser) -> None:
     for role, dark, rooms in (("nurse", True, ["clinic", "clinic/outcomes", "clinic/recalls", "clinic/drugs"]),
                               ("administrator", False, ["people", "people/access", "people/record", "people/erase"])):
