@@ -61,7 +61,7 @@ def test_a_lead_is_dragged_moved_by_keys_refused_and_brought_back(page: Page) ->
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 9, y - 20, steps=6)
-    expect(page.get_by_text(re.compile("Lead 1: tip at the .* above"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Lead 1: tip .*\smm above"))).to_be_visible()
     page.mouse.up()
     expect(lateral).not_to_have_value("-1")
     moved = float(lateral.input_value())

@@ -169,7 +169,7 @@ export class Space {
   /** As in the body, so that the height of the canal fills the picture. */
   #aspect(tall) {
     const size = (name) => { let low = Infinity, high = -Infinity; for (const trace of this.traces) for (const value of trace[name] ?? []) { low = Math.min(low, value); high = Math.max(high, value); } return high - low; };
-    const most = 1.75;
+    const most = 1.95;
     return { x: most * size("x") / tall, y: most * size("y") / tall, z: most };
   }
   async #draw() {
@@ -186,9 +186,9 @@ export class Space {
 /** Where a lead lies, in words. */
 export function where(lead) {
   const x = lead.course.at(-1)[0], off = lead.tip_offset;
-  const along = Math.abs(off) < 0.05 ? `middle of ${lead.tip_vertebra}` : `${num(Math.abs(off), "mm")} ${off > 0 ? "above" : "below"} the middle of ${lead.tip_vertebra}`;
+  const along = Math.abs(off) < 0.05 ? `at the middle of ${lead.tip_vertebra}` : `${num(Math.abs(off), "mm")} ${off > 0 ? "above" : "below"} the middle of ${lead.tip_vertebra}`;
   const across = Math.abs(x) < 0.05 ? "on the midline" : `${num(Math.abs(x), "mm")} ${x > 0 ? "right" : "left"} of the midline`;
-  return `tip at the ${along}, ${across}`;
+  return `tip ${along}, ${across}`;
 }
 
 /**

@@ -65,7 +65,7 @@ export default async function plan(main, bench) {
     const name = example.value;
     example.value = "";
     if (!name) return;
-    try { draft.open((await get(`/plan/examples/${name}`)).case); bench.say(start.examples.find((one) => one.name === name).about, "", 12); } catch (failure) { complain(fileSays, failure); }
+    try { draft.open((await get(`/plan/examples/${name}`)).case); bench.say(start.examples.find((one) => one.name === name).about, "", 8); } catch (failure) { complain(fileSays, failure); }
   } });
   const undo = button("Undo", () => draft.undo(), { title: "Ctrl+Z" }), redo = button("Redo", () => draft.redo(), { title: "Ctrl+Shift+Z" });
   const bar = el("div", { class: "plan-bar noprint" }, el("h1", {}, "Plan"), title, undo, redo, button("Open …", () => file.click(), { title: "a case file, YAML" }), file,
@@ -216,7 +216,7 @@ export default async function plan(main, bench) {
   function mapForm(now) {
     const own = now.kind === "labels";
     const vertebra = select("Vertebra", start.vertebrae, { value: now.vertebra, help: "what the map lacks is filled from the tables here" });
-    const z0 = number("Height of its middle in the image", { step: 0.5, unit: "mm", value: own ? (mm(now.z0) ?? "") : "", help: "z of the scanner; where no id below is a vertebra" });
+    const z0 = number("Height of its middle in the image", { step: 0.5, unit: "mm", value: own ? (mm(now.z0) ?? "") : "", help: "z of the scanner; where no id is a vertebra" });
     const where_ = el("div", {}), tables = el("div", {});
     const uses = { map: own ? uses_(now.labels, now.ignore, now.levels_file ? {} : now.vertebrae) : new Map(), levels: own && now.levels_file ? uses_({}, [], now.vertebrae) : new Map() };
     const upload = (which, label, help) => {
@@ -239,7 +239,7 @@ export default async function plan(main, bench) {
     const options = (which) => [el("option", { value: "" }, "choose …"), which === "map" && el("optgroup", { label: "tissue" }, start.tissues.map((one) => el("option", { value: one }, one.replaceAll("-", " ")))),
       el("option", { value: "ignore" }, "leave out"), el("optgroup", { label: "vertebra or disc" }, start.vertebrae.flatMap((one, i) => [one, start.vertebrae[i + 1] && `${one}/${start.vertebrae[i + 1]}`]).filter(Boolean).map((one) => el("option", { value: `v:${one}` }, one)))];
     function ids() {
-      const one = (which, caption) => held[which] && el("div", { class: "ids", tabindex: 0, role: "region", "aria-label": caption }, el("table", {}, el("caption", { class: "sr" }, caption), el("thead", {}, el("tr", {}, el("th", {}, "Id"), el("th", { class: "n" }, "voxels"), el("th", {}, "heights, mm"), el("th", {}, "is"))),
+      const one = (which, caption) => held[which] && el("div", { class: "ids", tabindex: 0, role: "region", "aria-label": caption }, el("table", {}, el("caption", { class: "sr" }, caption), el("thead", {}, el("tr", {}, el("th", {}, "Id"), el("th", { class: "n" }, "voxels"), el("th", {}, "z, mm"), el("th", {}, "is"))),
         el("tbody", {}, held[which].ids.map((row) => {
           const pick = el("select", { "aria-label": `id ${row.id} is`, onchange: () => uses[which].set(row.id, pick.value) }, options(which));
           pick.value = uses[which].get(row.id) ?? "";
@@ -383,7 +383,7 @@ export default async function plan(main, bench) {
     cuts();
   });
   // slices follow once the surfaces are coloured and the hand rests
-  const cuts = quiet(() => { if (fieldAt) for (const one of [axial, sagittal]) one.set(weights(), what.value, label()); }, 60);
+  const cuts = quiet(() => { if (fieldAt) for (const one of [axial, sagittal]) one.set(weights(), what.value, label()); }, 150);
   /** What depends on which contacts are active. */
   const shown = () => { if (scene) { behind.show(scene, drive()); space.show(scene, drive()).then(recolour); } };
   const drive = () => drives[program.value]?.drive ?? [];
