@@ -109,14 +109,14 @@ class Laid:
     potentials: list[Floats]
     step: NDArray[np.int64]
 
-    def groups(self, driven: dict[int, float], mixing: Floats) -> list[Group]:
-        """As ``recruitment.grouped``, from what is kept."""
+    def groups(self, driven: dict[int, float], mixing: Floats, nodes_only: bool = False) -> list[Group]:
+        """As ``recruitment.grouped``, from what is kept; with the potentials of the nodes alone they are for estimates, not for a search."""
         def known(members: NDArray[np.intp], taken: Nodes) -> Floats:
             own = []
             for i in members.tolist():
                 step = int(self.step[i])
                 begin = int(taken.first[i] - self.first[i]) * step
-                own.append(self.potentials[i][:, begin : begin + step * (int(taken.count[i]) - 1) + 1])
+                own.append(self.potentials[i][:, begin : begin + step * (int(taken.count[i]) - 1) + 1 : step if nodes_only else 1])
             return np.stack(own, axis=1)
 
         return list(grouped(self.lead_field, self.fibres, self.models, driven, mixing, known))
@@ -276,8 +276,9 @@ class Programmer:
             known = self._found.get(_key(program, mixing, courses))
         if known is not None:
             return np.asarray(known[0])
-        groups, count = self.laid.groups(program.contacts, mixing), len(self.laid.potentials)
+        count = len(self.laid.potentials)
         learner, estimate = self._of(courses, program)
+        groups = self.laid.groups(program.contacts, mixing, nodes_only=estimate.length is not None)
         if estimate.length is None:
             some = np.zeros(count, bool)
             order = np.lexsort((self.laid.fibres.diameter, self.laid.fibres.side, self.laid.fibres.segment, self.laid.fibres.population))
