@@ -74,7 +74,7 @@ def test_a_study_is_opened_and_taken_along(desk: Desk, context: BrowserContext, 
     login(page, "researcher", "cohorts")
     page.get_by_role("link", name="Small study").click()
     expect(page.get_by_role("heading", name="Responders")).to_be_visible()
-    expect(page.get_by_role("img", name=re.compile("Kaplan-Meier.*tonic: taken out"))).to_be_visible()
+    expect(page.get_by_role("figure", name=re.compile("Kaplan-Meier.*tonic: taken out"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("relief below the rule"))).to_be_visible()
     expect(page.get_by_role("button", name="Remove")).to_have_count(0)  # somebody else's
     accessible(page)

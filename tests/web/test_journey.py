@@ -52,7 +52,7 @@ def plan(page: Page) -> None:
     expect(page.get_by_text("left of the midline").first).to_be_visible()
     page.get_by_label("Accuracy").select_option("fast")
     page.get_by_role("button", name="Compute the field").click()
-    expect(page.get_by_role("img", name=re.compile("axial slice"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("figure", name=re.compile("axial slice"))).to_be_visible(timeout=90_000)
 
 
 def program(page: Page) -> None:

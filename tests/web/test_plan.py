@@ -106,7 +106,7 @@ def test_the_field_is_computed_cancelled_and_seen(page: Page) -> None:
     expect(page.get_by_text("The field was not computed.")).to_be_visible()
     page.get_by_label("Accuracy").select_option("fast")
     page.get_by_role("button", name="Compute the field").click()
-    chart = page.get_by_role("img", name=re.compile("axial slice"))
+    chart = page.get_by_role("figure", name=re.compile("axial slice"))
     expect(chart).to_have_attribute("aria-label", re.compile(r"Potential of tonic at 1\smA, axial slice .*\smV"), timeout=60_000)
     expect(page.get_by_text("A preview")).to_be_visible()
     first = chart.get_attribute("aria-label")
@@ -115,7 +115,7 @@ def test_the_field_is_computed_cancelled_and_seen(page: Page) -> None:
     low = [float(words.split("from ")[1].split()[0].replace(",", "")) for words in (first or "", chart.get_attribute("aria-label") or "")]
     assert low[1] == pytest.approx(4 * low[0], rel=0.01)  # fields superpose
     page.get_by_text("activating function", exact=True).click()
-    expect(page.get_by_role("img", name=re.compile("Activating function of tonic .* sagittal slice"))).to_be_visible()
+    expect(page.get_by_role("figure", name=re.compile("Activating function of tonic .* sagittal slice"))).to_be_visible()
     page.get_by_label("Current of").select_option(label="contact 1 alone, cathode")
     expect(chart).to_have_attribute("aria-label", re.compile("contact 1 alone"))
     page.get_by_label("Height of the axial slice").press("ArrowUp")
