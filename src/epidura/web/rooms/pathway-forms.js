@@ -56,7 +56,7 @@ function sheet(bench, shared, start, { title, kind, name, about, value, before, 
     try {
       const answer = await bench.outbox.put({ method: "POST", path: `/patients/${view.id}/events`, etag: tag(seen), key: newKey(), body: { events: body(form) }, words });
       drop();
-      bench.say(answer ? `${title}: written.` : `${title}: kept here, and sent when the server is back.`, answer ? "good" : "");
+      bench.say(answer ? `${title}: written.` : `${title}: kept here, and sent as soon as the server answers.`, answer ? "good" : "");
       leave();
     } catch (failure) {
       if (failure instanceof Refused && failure.status === 412) { await changed(); return; }
@@ -133,7 +133,7 @@ export function referForm(bench, shared) {
       const answer = await bench.outbox.put({ method: "POST", path: "/patients", key: newKey(), words: "Referral of a new patient",
         body: { events: [{ kind: "patient.registered", ...person, on: told.on, birth_year: Number(person.identity.birth_date.slice(0, 4)) }, { kind: "referral.received", ...told }] } });
       keep(name, null);
-      bench.say(answer ? "The patient is in the record." : "Kept here, and sent when the server is back.", answer ? "good" : "");
+      bench.say(answer ? "The patient is in the record." : "Kept here, and sent as soon as the server answers.", answer ? "good" : "");
       bench.go(answer ? `#/pathway/${answer.id}` : "#/pathway");
     } catch (failure) {
       const [, which, path] = /^events\[(\d)\]\.?(.*)$/.exec(failure.error?.where ?? "") ?? [];
