@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from typing import Any
 
-from desk import Desk
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 TODAY = date.today()
 
@@ -189,17 +187,6 @@ def diary_link(page: Page) -> str:
     section(page, "Overview")
     page.get_by_role("button", name="Make a link").click()
     return page.get_by_label("Link for the patient's phone").input_value()
-
-
-def phone(desk: Desk, browser: Browser, address: str, patient: str, days: dict[str, dict[str, Any]]) -> None:
-    """The patient's phone: comes in by the link and sends days of the diary, as the diary's page does."""
-    context = browser.new_context(base_url=desk.url)
-    told = context.request.post("/api/v1/diary-login", data={"link": address.partition("#")[2]})
-    assert told.ok, told.text()
-    answer = context.request.post(f"/api/v1/patients/{patient}/diary/sync", headers={"X-CSRF-Token": told.json()["csrf"]}, data={
-        "entries": [{"key": f"phone-{day}", "day": day, "answers": answers} for day, answers in days.items()]})
-    assert {each["state"] for each in answer.json()["entries"]} == {"written"}, answer.text()
-    context.close()
 
 
 def end_trial(page: Page, on: int = 23, relief: str = "65") -> None:
