@@ -61,7 +61,7 @@ class Maps:
         _check(content, packed)
         name = f"map-{hashlib.sha256(content).hexdigest()[:32]}.nii{'.gz' if packed else ''}"
         path = self.folder / name
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(prefix=".writing-", suffix=".nii.gz" if packed else ".nii", dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -179,14 +179,16 @@ export default async function plan(main, bench) {
   const anatomy = el("section", { class: "card", "aria-labelledby": "plan-anatomy" }, el("h2", { id: "plan-anatomy" }, "Spinal canal"), choice("From", [{ value: "parametric", label: "tables of adults" }, { value: "labels", label: "MRI label map" }],
     { value: draft.case.anatomy.kind, onchange: (kind) => { wantsMap = kind === "labels"; if (!wantsMap && draft.case.anatomy.kind === "labels") draft.change((copy) => { copy.anatomy = { kind: "parametric", vertebra: copy.anatomy.vertebra }; }, "canal from tables"); showAnatomy(); } }), anatomyBox, filled);
   const kindChoice = anatomy.querySelector("fieldset");
-  let wantsMap = draft.case.anatomy.kind === "labels", shape = "";
+  let wantsMap = draft.case.anatomy.kind === "labels", lastKind = draft.case.anatomy.kind, shape = "";
   const held = { map: null, levels: null };
 
   function showAnatomy() {
     const now = draft.case.anatomy, labels = wantsMap || now.kind === "labels", form = labels ? "labels" : "parametric";
     kindChoice.value = form;
-    if (shape !== form || labels) {
-      shape = form;
+    // what was said of the ids of a map stays until the map in use is another one
+    const filledFor = labels ? `labels ${now.kind === "labels" ? JSON.stringify(now) : ""}` : form;
+    if (shape !== filledFor) {
+      shape = filledFor;
       for (const path of [...wrongs.keys()]) if (path.startsWith("anatomy")) wrongs.delete(path);
       fill(anatomyBox, labels ? mapForm(now) : tablesForm());
     }
@@ -563,7 +565,8 @@ export default async function plan(main, bench) {
   const drawn = () => position(draft.case) + JSON.stringify(draft.case.programs);
   let last = "";
   on(draft, "change", () => {
-    if (draft.case.anatomy.kind !== "labels" && draft.case.anatomy.kind !== shape) wantsMap = false;
+    if (lastKind === "labels" && draft.case.anatomy.kind !== "labels") wantsMap = false;
+    lastKind = draft.case.anatomy.kind;
     show();
     if (drawn() !== last) { last = drawn(); draw(draft.case); }
   });
