@@ -176,12 +176,8 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
         result[:, group.members[chosen]] = group.thresholds(task.courses, engine, chosen, learner)
 
     with ThreadPoolExecutor(max(1, engine.threads)) as pool:
-        try:
-            for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
-                progress(part[0].words, done / len(parts))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # whoever cancels does not wait for what nobody wants
-            raise
+        for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
+            progress(part[0].words, done / len(parts))
     return results
 
 

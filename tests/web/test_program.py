@@ -144,6 +144,7 @@ def test_wrong_setting_is_said_and_not_taken(room: Page) -> None:
 
 def test_programs_side_by_side_and_a_type_that_is_not_felt(room: Page, tmp_path: Path) -> None:
     room.get_by_role("button", name="Duplicate").click()
+    expect(room.get_by_role("tab", name="tonic 2", selected=True)).to_be_visible()
     room.get_by_label("Name of the program").fill("quiet")
     room.keyboard.press("Tab")
     expect(room.get_by_role("tab", name="quiet")).to_be_visible()
@@ -188,6 +189,33 @@ def test_server_goes_away_and_comes_back(desk: Desk, room: Page) -> None:
     exact(room)
     expect(contacts.get_by_role("button", name="contact 6: cathode")).to_be_visible()
     desk.complaints.clear()
+
+
+def test_record_of_a_patient_says_what_it_lacks(desk: Desk, browser: Browser) -> None:
+    context = desk.context(browser)
+    page = context.new_page()
+    login(page, "nurse", "program")
+    told = page.request.get("/api/v1/me").json()
+    heads = {"X-CSRF-Token": told["csrf"], "Idempotency-Key": "program-test-1"}
+    answer = page.request.post("/api/v1/patients", headers=heads, data={"events": [
+        {"kind": "patient.registered", "on": "2026-01-02", "birth_year": 1961,
+         "identity": {"family_name": "Example", "given_name": "Eva", "birth_date": "1961-02-03"}},
+        {"kind": "referral.received", "on": "2026-01-03", "indication": "failed-back-surgery", "pain_areas": ["low-back"]}]})
+    assert answer.ok, answer.text()
+    patient = answer.headers["location"].rsplit("/", 1)[1]
+    case = page.request.get("/api/v1/case/start").json()["case"]
+    # as the room Pathway opens a patient's program
+    page.evaluate("([key, value]) => localStorage.setItem(key, value)",
+                  [f"epidura.{told['person']['id']}.draft", json.dumps({"case": case, "patient": patient})])
+    page.reload()
+    page.get_by_role("button", name="Save to the patient's record").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Perception felt at").fill("2.1")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("lead")
+    expect(dialog.get_by_label("Perception felt at")).to_have_value("2.1")
+    accessible(page)
+    context.close()
 
 
 def test_phone_and_dark_stay_within_the_page(desk: Desk, browser: Browser) -> None:

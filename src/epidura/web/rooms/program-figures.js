@@ -40,7 +40,7 @@ export function electrodes(room) {
     wave(found.wave),
     el("details", {}, el("summary", {}, "Contact by contact"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "figures of each contact" }, el("table", {}, el("thead", {}, el("tr", {}, ["contact", "mA", "µC a phase", "µC/cm²", "µA direct"].map((each) => el("th", { class: "n" }, each)))),
       el("tbody", {}, found.contacts.map((each) => el("tr", {}, [each.contact, `${num(each.cathodic_mA)} to ${num(each.anodic_mA)}`, num(each.charge_per_phase_uC), num(each.charge_density_uC_cm2), num(each.direct_current_uA)].map((value) => el("td", { class: "n" }, value)))))))),
-    el("p", { class: "help" }, found.schedule.join("; "), found.unknown.length ? `. Nothing was found about: ${found.unknown.join(", ")}; these limits are not held against it.` : ""));
+    el("p", { class: "help" }, found.schedule.join("; ").replaceAll(" us", " µs"), found.unknown.length ? `. Nothing was found about: ${found.unknown.join(", ")}; these limits are not held against it.` : ""));
   }
 
   const plain = (unit) => unit.replace("uC", "µC").replace("cm2", "cm²").replace("ohm", "Ω").replace("uA", "µA");

@@ -11,7 +11,7 @@ export function gate(room) {
   const found = new Map();
   let running = null, shown = "";
 
-  const key = () => JSON.stringify([room.one(), room.draft.case.leads, room.draft.case.anatomy, room.draft.case.patient, room.state.levels]);
+  const key = () => JSON.stringify([{ ...room.one(), amplitude: null, name: null }, room.draft.case.leads, room.draft.case.anatomy, room.draft.case.patient]);
 
   function draw() {
     const answer = room.state.answer, silent = answer && answer.trains.every((train) => !train.paraesthesia);
@@ -19,22 +19,24 @@ export function gate(room) {
     if (!silent) { running?.abort(); return; }
     if (running) return;
     const levels = room.state.levels, known = levels.every((level) => level !== null), told = found.get(key());
-    const now = JSON.stringify([key(), Boolean(told)]);
+    const now = JSON.stringify([key(), levels, Boolean(told)]);
+    const other = told && levels.some((level, k) => level === null || Math.abs(level - told.levels[k]) > 0.005 * told.levels[k]);
     if (now === shown) return;
     shown = now;
     fill(problem);
     fill(body, el("p", {}, `With this type nothing is meant to be felt: at ${levels.map((level) => num(level, "mA")).join(" and ")} the body map stays empty or nearly so. What matters is whether the neurons that pass pain on fire less.`),
-      told ? result(told) : el("div", { class: "row" }, known && button("Look at the gate", look, { kind: "main", where: problem }), el("a", { class: "button", href: "#/gate" }, "Gate and outlook")),
+      told && [other && el("p", { class: "notice warn" }, `This was looked at with ${told.levels.map((level) => num(level, "mA")).join(" and ")}.`), result(told)],
+      (!told || other) && el("div", { class: "row" }, known && button("Look at the gate", look, { kind: "main", where: problem }), el("a", { class: "button", href: "#/gate" }, "Gate and outlook")),
       !told && el("p", { class: "help" }, known ? "A quick look: few fibres and three copies of the circuit. It takes up to a minute." : "Its amplitude is not known, because nothing is felt at any amplitude."));
   }
 
   async function look() {
     const bar = el("progress", { max: 1 }), words = el("span", {}, "…");
-    const asked = key(), mine = running = new AbortController();
+    const asked = key(), levels = [...room.state.levels], mine = running = new AbortController();
     fill(body, el("div", { class: "state" }, words, bar, button("Cancel", () => mine.abort())));
     try {
-      const told = await work("/program/gate", { case: room.draft.case, program: room.state.index, amplitudes: [...room.state.levels] }, { signal: mine.signal, progress: (said, share) => { fill(words, said); bar.value = share; } });
-      found.set(asked, told);
+      const told = await work("/program/gate", { case: room.draft.case, program: room.state.index, amplitudes: levels }, { signal: mine.signal, progress: (said, share) => { fill(words, said); bar.value = share; } });
+      found.set(asked, { ...told, levels });
     } finally { if (running === mine) { running = null; shown = ""; draw(); } }
   }
 

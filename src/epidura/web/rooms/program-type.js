@@ -64,7 +64,7 @@ export function kind(room) {
     const put = (fn, why) => room.attempt(fn, why, problem);
     const count = room.trains().length, cycle = program.cycle, fibres = room.draft.case.fibres;
     const several = el("div", { class: "row" }, el("span", {}, count === 1 ? "One train of pulses." : `${count} trains run together; their pulses never overlap.`),
-      button("Add a train", () => put((train, own) => { own.interleaved = [...(own.interleaved ?? []), { waveform: structuredClone(train.waveform), contacts: { ...train.contacts }, amplitude: "auto" }]; }, "add a train").then((taken) => { if (taken) { room.state.train = count; drawn = ""; room.open(room.state.index); room.state.train = count; } })),
+      button("Add a train", () => put((train, own) => { own.interleaved = [...(own.interleaved ?? []), { waveform: structuredClone(train.waveform), contacts: { ...train.contacts }, amplitude: "auto" }]; }, "add a train").then((taken) => { if (taken) room.turn(count); })),
       count > 1 && button(`Remove train ${room.state.train + 1}`, () => { const at = room.state.train; put((train, own) => { if (at === 0) Object.assign(own, own.interleaved.shift()); else own.interleaved.splice(at - 1, 1); }, "remove a train"); }));
     const sources = select("Sources", [{ value: "independent", label: "one for each contact" }, { value: "single", label: "one for all: the tissue splits the current" }], { value: program.sources ?? "independent", onchange: () => put((train, own) => { own.sources = sources.value; }, "sources") });
     const turns = check("On and off in turns", { checked: Boolean(cycle), onchange: () => put((train, own) => { own.cycle = turns.value ? { on: "30 s", off: "90 s" } : null; }, "turns") });

@@ -31,7 +31,7 @@ const steady = (level) => (level === null || level === undefined ? "–" : level
 
 export default async function program(main, bench) {
   const { draft } = bench, { types, generators, drawing } = await known();
-  const state = { index: 0, train: 0, answer: null, fibres: null, key: "", levels: [], dragging: false, moves: 0, asked: "" };
+  const state = { index: 0, train: 0, answer: null, fibres: null, key: "", levels: [], dragging: false, moves: 0 };
   const asking = new Latest(), shown = new Latest();
 
   // the draft, seen from this room
@@ -44,20 +44,23 @@ export default async function program(main, bench) {
     change: (fn, why) => draft.change((copy) => { const own = copy.programs[state.index]; fn(trainOf(own), own, copy); }, why),
     /** The same, after the server has read the whole case; what it refuses is not taken, and said in `where`. Gives whether it was taken. */
     attempt: async (fn, why, where) => {
-      const copy = structuredClone(draft.case);
-      const own = copy.programs[state.index];
-      fn(trainOf(own), own, copy);
+      const at = state.index, k = state.train, before = draft.case, copy = structuredClone(before);
+      const again = (now) => { const own = now.programs[at]; if (own) fn(trainOf(own, k), own, now); };
+      again(copy);
       try {
         const told = await post("/case/check", { case: copy });
         fill(where);
-        draft.change((now) => { Object.assign(now, told.case); for (const name of Object.keys(now)) if (!(name in told.case)) delete now[name]; }, why);
+        // what was changed while the server read stays changed
+        draft.change(draft.case === before ? (now) => { Object.assign(now, told.case); for (const name of Object.keys(now)) if (!(name in told.case)) delete now[name]; } : again, why);
         return true;
       } catch (failure) {
-        if (failure instanceof Offline) { draft.change((now) => { const mine = now.programs[state.index]; fn(trainOf(mine), mine, now); }, why); return true; }
+        if (failure instanceof Offline) { draft.change(again, why); return true; }
         complain(where, failure);
         return false;
       }
     },
+    /** Another train of this program. */
+    turn: (k) => { state.train = k; draw(); marks(); paint(); },
     open: (index) => { state.index = index; state.train = 0; state.answer = null; draw(); recompute(); },
   };
 
@@ -110,7 +113,7 @@ export default async function program(main, bench) {
     redo.title = draft.redoable ? `redo: ${draft.redoable}` : "nothing to redo";
     if (document.activeElement !== name.input) name.value = one().name;
     trainTabs.hidden = trains().length < 2;
-    fill(trainTabs, trains().length > 1 && trains().map((each, k) => tab(`train ${k + 1}`, k === state.train, () => { state.train = k; draw(); marks(); paint(); })));
+    fill(trainTabs, trains().length > 1 && trains().map((each, k) => tab(`train ${k + 1}`, k === state.train, () => room.turn(k))));
     map.pain = [];
     parts.leads.draw();
     parts.kind.draw();
@@ -179,8 +182,8 @@ export default async function program(main, bench) {
 
   /** The slider with its marks. */
   function marks() {
-    if (!state.answer) return;
-    const own = state.answer.trains[state.train], level = state.levels[state.train] ?? 0;
+    const own = state.answer?.trains[state.train], level = state.levels[state.train] ?? 0;
+    if (!own) return;
     const top = Math.max(own.top_mA, level), step = top > 2 ? 0.05 : 0.01;
     range.max = (Math.ceil(top / step) * step).toFixed(2);
     range.step = 0.01;
@@ -218,10 +221,11 @@ export default async function program(main, bench) {
   };
 
   function paint() {
-    if (!state.answer) return;
-    const own = state.answer.trains[state.train], level = state.levels[state.train], now = felt();
+    const own = state.answer?.trains[state.train], level = state.levels[state.train];
+    if (!own) return;
+    const now = felt();
     fill(big, level === null ? "not known" : `${steady(level)}\u00a0mA`);
-    if (level !== null && !state.typing) { if (document.activeElement !== exactly) exactly.value = level.toFixed(2); if (document.activeElement !== range || !state.dragging) range.value = level; }
+    if (level !== null) { if (document.activeElement !== exactly) exactly.value = level.toFixed(2); if (document.activeElement !== range || !state.dragging) range.value = level; }
     range.setAttribute("aria-valuetext", level === null ? "not known" : `${steady(level)} milliampere, ${where(own, level)}`);
     fill(about, where(own, level), own.perception_mA && level !== null ? ` · ${Math.round((100 * level) / own.perception_mA)} % of perception` : "");
     map.pain = state.pain ?? [];
