@@ -32,6 +32,7 @@ from typing import Any
 import yaml
 
 from epidura.case import Case
+from epidura.cohort import need_arrow
 from epidura.cohort_page import REASONS, WORDS
 from epidura.cohort_study import Study, read_study
 from epidura.errors import BadInput
@@ -145,9 +146,10 @@ class Studies:
             owner, name: id and name of who starts it.
 
         Raises:
-            BadInput: too few or too many of something.
+            BadInput: too few or too many of something, or the library for the tables is missing.
             Busy: as many run as may.
         """
+        need_arrow()
         low, high = PATIENTS
         if not low <= patients <= high:
             raise BadInput("patients", "too few or too many", got=patients, allowed=f"{low} to {high}")

@@ -31,7 +31,7 @@ const steady = (level) => (level === null || level === undefined ? "–" : level
 
 export default async function program(main, bench) {
   const { draft } = bench, { types, generators, drawing } = await known();
-  const state = { index: 0, train: 0, answer: null, fibres: null, key: "", levels: [], dragging: false, asked: "" };
+  const state = { index: 0, train: 0, answer: null, fibres: null, key: "", levels: [], dragging: false, moves: 0, asked: "" };
   const asking = new Latest(), shown = new Latest();
 
   // the draft, seen from this room
@@ -135,19 +135,19 @@ export default async function program(main, bench) {
 
   // thresholds: an estimate at once, then the exact ones
   async function recompute() {
-    const asked = { case: draft.case, program: state.index };
+    const asked = { case: draft.case, program: state.index }, moves = state.moves;
     await asking.run(async (signal) => {
       try {
         fill(problem);
         const first = await post("/program/recruit", { ...asked, have: state.key }, { signal });
         if (signal.aborted) return;
-        if (first.ready) take(first);
+        if (first.ready) take(first, moves);
         if (first.ready && first.quality === "exact") { say(); return; }
         const bar = el("progress", { max: 1 }), words = el("span", {}, first.ready ? "exact thresholds" : "electric field");
         say(first.ready ? el("span", { class: "tag warn" }, "preview") : null, words, bar, button("Cancel", () => { asking.stop(); say(el("span", { class: "tag warn" }, first.ready ? "preview" : "not computed"), button("Compute", recompute)); }));
         const found = await work("/program/recruit/exact", { ...asked, have: state.key }, { signal, progress: (said, share) => { fill(words, said); if (share > 0) bar.value = share; else bar.removeAttribute("value"); } });
         if (signal.aborted) return;
-        take(found);
+        take(found, moves);
         say();
       } catch (failure) {
         if (signal.aborted || failure.name === "AbortError") return;
@@ -164,10 +164,11 @@ export default async function program(main, bench) {
     main.dataset.quality = what.length ? state.answer?.quality === "preview" ? "preview" : "waiting" : "exact";
   }
 
-  function take(answer) {
+  function take(answer, moves) {
     if (answer.fibres) { state.fibres = answer.fibres; state.key = answer.key; parts.slice.around(); }
     state.answer = answer;
-    if (!state.dragging) state.levels = answer.trains.map((each) => each.amplitude_mA);
+    // a hand that moved the slider since the question was asked knows better than its answer
+    if (!state.dragging && moves === state.moves) state.levels = answer.trains.map((each) => each.amplitude_mA);
     state.train = Math.min(state.train, answer.trains.length - 1);
     marks();
     paint();
@@ -195,6 +196,7 @@ export default async function program(main, bench) {
 
   function slide(level) {
     state.dragging = true;
+    state.moves++;
     state.levels[state.train] = level;
     soon();
   }
