@@ -76,6 +76,7 @@ function links(bench, view) {
   const where = el("div", {}), body = el("div", {});
   if (view.state.died || view.state.erased) return null;
   const make = button("Make a link", async () => {
+    fill(body); // the one before may be used already
     const told = await post(`/patients/${view.id}/diary-links`);
     const address = location.origin + told.path, field = text("Link for the patient's phone", { value: address });
     field.input.readOnly = true;
