@@ -34,7 +34,7 @@ def routes(service: Service) -> APIRouter:
         def work(progress: Progress) -> Any:
             progress("electric field", 0.0)
             return bench.keep("gate", f"{'quick' if body.quick else 'full'} {case.key()}",
-                              lambda: look(case, bench.lead_field(case), body.quick, progress))
+                              lambda: look(case, bench.lead_field(case, watch=progress), body.quick, progress))
 
         return told(service.jobs.start(who.session.person.id, work, "gate"))
 

@@ -101,8 +101,7 @@ def programmer_of(service: Service, case: Case, progress: Progress | None = None
     """The fibres of a case with what every contact does along them; made where they are not there yet, with the field."""
     def make() -> Programmer:
         said = progress or (lambda words, share: None)
-        said("electric field", 0.0)
-        lead_field = service.bench.lead_field(case)
+        lead_field = service.bench.lead_field(case, watch=said)
         return Programmer(programmer.lay(lead_field, case.fibres, said))
 
     found: Programmer = service.bench.keep("programmer", key_of(case), make)
