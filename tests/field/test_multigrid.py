@@ -36,7 +36,7 @@ STALLED: list[NotConverged] = []
 
 def stall(monkeypatch: pytest.MonkeyPatch, steps: int = 2) -> None:
     """The first method gets too few steps, in ``canal``."""
-    def few(spine: Any, z: Any, touches: Any, tolerance: float) -> None:
+    def few(spine: Any, z: Any, touches: Any, tolerance: float, **_: object) -> None:
         if not STALLED:
             with pytest.raises(NotConverged) as caught:
                 solve_touches(spine, z, touches, tolerance, steps)
@@ -141,11 +141,11 @@ def test_memory_is_known_here() -> None:
 
 
 def test_other_complaints_are_not_taken_for_a_stall(canal: Canal, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ValueError("two contacts share a node")
 
     monkeypatch.setattr(module, "solve_touches", refuse)
-    monkeypatch.setattr(module, "solve_multigrid", lambda *_: pytest.fail("multigrid was asked"))
+    monkeypatch.setattr(module, "solve_multigrid", lambda *_, **__: pytest.fail("multigrid was asked"))
     with pytest.raises(Failed, match="field: two contacts share a node"):
         solve_field(canal)
 
