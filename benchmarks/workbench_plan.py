@@ -69,7 +69,7 @@ def _colour(page: Page) -> list[tuple[str, float, str]]:
     page.get_by_label("Accuracy").select_option("fast")
     start = time.perf_counter()
     page.get_by_role("button", name="Compute the field").click()
-    expect(page.get_by_role("img", name="axial slice")).to_be_visible(timeout=300_000)
+    expect(page.get_by_role("figure", name="axial slice")).to_be_visible(timeout=300_000)
     first = time.perf_counter() - start
     page.wait_for_timeout(3000)
     points = page.evaluate(HOOK)
