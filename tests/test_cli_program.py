@@ -127,6 +127,7 @@ def test_nothing_is_shown_or_written_of_what_must_not_be(call: Call, tmp_path: P
     assert not table.exists()
 
 
+@pytest.mark.slow
 def test_a_lead_of_the_command_line_and_yaml(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     value = json.loads(TONIC.read_text("utf-8"))
     del value["leads"], value["generator"]

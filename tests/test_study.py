@@ -202,6 +202,7 @@ def test_a_program_without_an_amplitude_has_no_voltages(covered):
     assert program["pairs"][0]["measured_ohm"] > 1000
 
 
+@pytest.mark.slow
 def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     """Of a program with two trains one delivery and one product in time; a generator's limits are warnings; all of it is saved."""
     monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: point_sources(canal))

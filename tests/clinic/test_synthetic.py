@@ -87,6 +87,7 @@ def test_answers_go_with_the_pain(clinic):
     assert sum(better) / len(better) > sum(worse) / len(worse) + 0.05
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_events_and_another_one_others(tmp_path):
     def plain(record):
         return [(each["version"], each["kind"], each["on"], each["recorded"], each["body"]) for patient, _ in record.states()

@@ -136,6 +136,7 @@ def bracket(found: xr.Dataset) -> Floats:
     return np.stack([found[name].values for name in ("threshold", "threshold_lower", "threshold_upper")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_ragged_bundle_is_its_fibres(precision: str, scheme: str) -> None:

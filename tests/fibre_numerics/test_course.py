@@ -365,6 +365,7 @@ def test_second_order_is_of_second_order(of: Callable[[float, str, float], float
     assert (found < 2.6).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diameter", [8.7, 12.8])
 @pytest.mark.parametrize("of", [threshold, velocity, response])
 def test_backward_euler_is_of_first_order(of: Callable[[float, str, float], float], diameter: float) -> None:

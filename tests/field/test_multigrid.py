@@ -122,6 +122,7 @@ def test_a_field_that_stalls_is_solved_by_multigrid(canal: Canal, monkeypatch: p
     assert solver_warnings(again) == (words,)
 
 
+@pytest.mark.slow
 def test_it_fails_only_when_both_fail(canal: Canal, monkeypatch: pytest.MonkeyPatch) -> None:
     stall(monkeypatch)
     monkeypatch.setattr(multigrid, "LIMIT", 3)

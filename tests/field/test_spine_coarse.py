@@ -82,6 +82,7 @@ def test_no_departure_no_space() -> None:
     assert functions(operator, k, none, none > 0).shape == (operator.layout.size, 0)
 
 
+@pytest.mark.slow
 def test_it_saves_iterations_and_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     m = models.lead_model("discs", "tip", "oblique", tip=14.0, bone=2.0)
     with_it = solve_touches(m.spine, m.z, m.touches, 1e-8)

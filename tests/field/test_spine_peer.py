@@ -90,6 +90,7 @@ def misfits(got: models.Answer, want: Tables) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_it_agrees_with_ngsolve(case: tuple[str, str]) -> None:
     got = answer(*case)

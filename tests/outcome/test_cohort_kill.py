@@ -66,6 +66,7 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_two_workers_one_of_which_is_killed_give_the_same_bits(alone, tmp_path):
     driver = start(tmp_path / "study", tmp_path / "log", 2, pause=0.5)
     killed = wait_for(tmp_path / "log", "batch-4", driver)

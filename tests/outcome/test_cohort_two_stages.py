@@ -136,6 +136,7 @@ def test_programs_can_keep_their_contacts(tmp_path):
     assert all(row["coverage"] == row["as_written_coverage"] for row in table)
 
 
+@pytest.mark.slow
 def test_a_session_by_the_full_chain_of_every_person(tmp_path):
     one = cohort.read_study(small(surrogate={"by": "full-chain"}, replicates=1))
     cohort.run_study(one, 1, tmp_path / "study")

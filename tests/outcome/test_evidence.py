@@ -193,6 +193,7 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         kept.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_points")
 def test_parameters_are_recovered() -> None:
     """Rows made from known parameters, with large numbers of people; the parameters must lie where the posterior says."""

@@ -241,6 +241,7 @@ def test_dermatomes_above_the_cathode_are_not_felt(case, programmer):
     assert 2 <= sum(end > height for end in (segments[name] for name in low.dermatomes)) < len(low.dermatomes)
 
 
+@pytest.mark.slow
 def test_sizes_along_the_spine_are_those_of_the_same_ranks():
     case = ep.read({**TINY, "gate": "off", "firing": "off"})
     nodes = virtual.plan(case, csf=2, lateral=(-1.0, 1.0), minor=())

@@ -83,6 +83,7 @@ def test_who_is_where_who_is_late_and_how_people_do(record: Record, page: Page) 
     shot(page, "clinic-outcomes")
 
 
+@pytest.mark.slow
 def test_safety_notice_finds_the_patients(record: Record, page: Page) -> None:
     lots = {patient: state["generator"]["lot"] for patient, state in record.states() if (state.get("generator") or {}).get("lot")}
     lot = RECALLED if RECALLED in lots.values() else next(iter(lots.values()))
@@ -199,6 +200,7 @@ def test_people_come_and_go(desk: Desk, browser: Browser, page: Page) -> None:
     expect(page.get_by_text("the last administrator cannot be deactivated")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_access_log_chain_and_erasure(record: Record, page: Page) -> None:
     patient = next(patient for patient, state in record.states() if state["stage"] == "explanted" or state["stage"] == "follow-up")
     login(page, "administrator", "people/erase")
@@ -241,6 +243,7 @@ def test_access_log_chain_and_erasure(record: Record, page: Page) -> None:
     shot(page, "people-record")
 
 
+@pytest.mark.slow
 def test_a_patient_on_trial_tells_which_program_and_sees_the_days_before(desk: Desk, browser: Browser, record: Record, page: Page) -> None:
     patient, state = next((patient, state) for patient, state in record.states() if state["stage"] == "trial running" and state.get("programs"))
     login(page, "nurse", "clinic")

@@ -69,6 +69,7 @@ def test_a_study_is_started_stopped_gone_on_with_and_lost_to_no_restart(desk: De
     expect(page.get_by_text("No study has been started")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_study_is_opened_and_taken_along(desk: Desk, context: BrowserContext, page: Page) -> None:
     done(desk.folder)
     login(page, "researcher", "cohorts")

@@ -219,6 +219,7 @@ def test_killed_server_and_lost_answer(desk: Desk, nurse: Nurse, phone: Callable
     assert nurse.written(patient) == 2
 
 
+@pytest.mark.slow
 def test_phone_that_dies_after_it_said_kept(desk: Desk, browser: Browser, nurse: Nurse, tmp_path: Path) -> None:
     """The whole browser is killed, as by an empty battery, right after it said that the day is kept."""
     patient = nurse.patient("Batterson")
@@ -297,6 +298,7 @@ def test_ended_session_and_another_persons_link(nurse: Nurse, phone: Callable[..
     shot(fresh, "diary-old-link")
 
 
+@pytest.mark.slow
 def test_refused_day_says_why_and_can_be_mended(nurse: Nurse, phone: Callable[..., BrowserContext]) -> None:
     patient = nurse.patient("Clockwell")
     context = phone()

@@ -108,7 +108,7 @@ def back_and_forth(page: Page) -> None:
 def walk(desk: Desk, browser: Browser, kept: BrowserContext, patient: str) -> None:
     """Every room in every size and theme: nothing overflows, and axe-core has nothing serious to say."""
     state = kept.storage_state()
-    for size, dark in (("desktop", False), ("laptop", True), ("phone", False), ("phone", True)):
+    for size, dark in (("desktop", False), ("laptop", True), ("phone", True)):
         context = desk.context(browser, size, dark, storage_state=state)
         page = context.new_page()
         for room in ("plan", "program", "gate", "pathway", f"pathway/{patient}", "clinic", "cohorts"):

@@ -42,7 +42,6 @@ def test_from_pain_to_a_lead_at_its_level_that_is_moved(page: Page) -> None:
     expect(page.get_by_text("Hurts: right whole leg.")).to_be_visible()
     enter(page.get_by_label("Pain now"), "7.5")
     page.get_by_role("button", name="Take it: leg, radicular (tonic)").click()
-    expect(page.get_by_text("at T10, 2 mm right of the midline")).to_be_visible()
     expect(page.get_by_label("Off the midline", exact=True)).to_have_value("2")
     expect(lead(page)).to_have_attribute("aria-valuetext", re.compile(r"2\smm right of the midline"))
     mark = page.get_by_role("button", name=re.compile("unverified: dimensions"))
@@ -146,6 +145,7 @@ def test_a_map_from_mri_becomes_the_canal(page: Page, tmp_path: Path) -> None:
     accessible(page)
 
 
+@pytest.mark.slow
 def test_a_case_is_saved_opened_and_kept_when_the_server_goes(desk: Desk, page: Page, tmp_path: Path) -> None:
     plan(page)
     with page.expect_download() as waiting:
@@ -170,6 +170,7 @@ def test_a_case_is_saved_opened_and_kept_when_the_server_goes(desk: Desk, page: 
     expect(page.get_by_label("Off the midline", exact=True)).to_have_value("-0.5")
 
 
+@pytest.mark.slow
 def test_on_a_phone_nothing_is_wider_than_the_screen(desk: Desk, browser: Browser) -> None:
     context = desk.context(browser, "phone", dark=True)
     page = context.new_page()

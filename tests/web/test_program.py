@@ -121,6 +121,7 @@ def test_contacts_click_through_and_balance(room: Page) -> None:
     exact(room)
 
 
+@pytest.mark.slow
 def test_generator_says_what_it_cannot_and_offers_the_nearest(room: Page) -> None:
     figures = card(room, "At the electrodes")
     expect(figures).to_contain_text("Shannon k")
@@ -134,6 +135,7 @@ def test_generator_says_what_it_cannot_and_offers_the_nearest(room: Page) -> Non
     accessible(room)
 
 
+@pytest.mark.slow
 def test_wrong_setting_is_said_and_not_taken(room: Page) -> None:
     kind = card(room, "Type of stimulation")
     kind.get_by_label("Frequency", exact=True).fill("9000")
@@ -191,6 +193,7 @@ def test_server_goes_away_and_comes_back(desk: Desk, room: Page) -> None:
     desk.complaints.clear()
 
 
+@pytest.mark.slow
 def test_record_of_a_patient_says_what_it_lacks(desk: Desk, browser: Browser) -> None:
     context = desk.context(browser)
     page = context.new_page()

@@ -31,7 +31,7 @@ def test_wrong_password_is_said_and_changes_nothing(page: Page) -> None:
     ("researcher", ["Plan", "Program", "Gate and outlook", "Cohorts", "Research"]),
     ("administrator", ["People"])])
 def test_every_role_finds_its_rooms_alone(page: Page, role: str, rooms: list[str]) -> None:
-    login(page, role)
+    login(page, role, "people" if role == "administrator" else "research" if role == "researcher" else "pathway")
     assert page.get_by_role("navigation", name="rooms").get_by_role("link").all_inner_texts() == rooms
     page.goto("/#/people" if role != "administrator" else "/#/pathway")
     expect(page.get_by_role("heading", name="No such room")).to_be_visible()
@@ -54,7 +54,7 @@ def test_scripts_come_from_files_of_this_server_alone(desk: Desk, page: Page) ->
 
 
 def test_cookie_cannot_be_read_by_a_script(page: Page) -> None:
-    login(page, "nurse")
+    login(page, "nurse", "pathway")
     assert page.evaluate("document.cookie") == ""
     (cookie,) = page.context.cookies()
     assert cookie["httpOnly"]
@@ -80,7 +80,7 @@ def test_keyboard_alone_comes_in_and_reaches_the_content(page: Page) -> None:
 def test_dark_and_light_can_be_chosen_and_stay(desk: Desk, browser: Browser) -> None:
     context = desk.context(browser, "phone", dark=True)
     page = context.new_page()
-    login(page, "researcher")
+    login(page, "researcher", "research")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.get_by_label("colours of the page").select_option("light")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
