@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_case import tiny
 
-from epidura import programmer
+from epidura import desk_program, programmer
 from epidura.canal import build_canal
 from epidura.case import Case, read
 from epidura.errors import BadInput
@@ -52,7 +52,7 @@ def test_exact_thresholds_are_those_of_recruit(case: Case, lead_field: LeadField
         exact = own.exact(row)
         np.testing.assert_array_equal(exact[0], found.threshold.values[k])
         np.testing.assert_array_equal(exact[2], found.threshold_upper.values[k])
-    told = [train for i in range(4) for train in programmer.answer(case, own, i, "exact")["trains"]]
+    told = [train for i in range(4) for train in desk_program.answer(case, own, i, "exact")["trains"]]
     keys = {"perception_mA": "perception_threshold", "discomfort_mA": "discomfort_threshold", "amplitude_mA": "programmed_amplitude"}
     for k, train in enumerate(told):
         for name, key in keys.items():
@@ -63,24 +63,24 @@ def test_exact_thresholds_are_those_of_recruit(case: Case, lead_field: LeadField
 def test_coverage_at_any_amplitude_is_that_of_a_result(case: Case, lead_field: LeadField, own: Programmer) -> None:
     found = recruit(lead_field, case.fibres, case.programs[:1], case.rules)
     result = Result(case, lead_field.canal, lead_field, found)
-    told = programmer.answer(case, own, 0, "exact")["trains"]
+    told = desk_program.answer(case, own, 0, "exact")["trains"]
     seen = set()
     for level in np.linspace(0.2, 1.5, 9) * float(found.discomfort_threshold[0]):
         felt = {f"{name} {side}" for name, side in result.felt(0, level)}
-        assert set(programmer.covered(case, told, [level * 1e3])["felt"]) == felt
+        assert set(desk_program.covered(case, told, [level * 1e3])["felt"]) == felt
         seen.add(len(felt))
     assert len(seen) > 3
 
 
 def test_a_preview_is_within_some_per_cent_and_says_that_it_is_one(case: Case, lead_field: LeadField) -> None:
     fresh = Programmer(programmer.lay(lead_field, case.fibres))
-    first = programmer.answer(case, fresh, 0, "preview")
+    first = desk_program.answer(case, fresh, 0, "preview")
     assert first["quality"] == "preview"
-    programmer.answer(case, fresh, 0, "exact")
-    assert programmer.answer(case, fresh, 0, "preview")["quality"] == "exact"
-    told = programmer.answer(case, fresh, 1, "preview")
+    desk_program.answer(case, fresh, 0, "exact")
+    assert desk_program.answer(case, fresh, 0, "preview")["quality"] == "exact"
+    told = desk_program.answer(case, fresh, 1, "preview")
     assert told["quality"] == "preview"
-    exact = programmer.answer(case, fresh, 1, "exact")
+    exact = desk_program.answer(case, fresh, 1, "exact")
     for name, within in (("perception_mA", 0.1), ("discomfort_mA", 0.2)):
         assert told["trains"][0][name] == pytest.approx(exact["trains"][0][name], rel=within)
         assert told["trains"][0][name] != exact["trains"][0][name]
@@ -112,7 +112,7 @@ def test_a_search_that_is_cancelled_ends_soon_and_keeps_nothing(case: Case, lead
 
 
 def test_figures_are_at_the_amplitude_that_is_asked_for(case: Case, lead_field: LeadField) -> None:
-    one, two = (programmer.figures(case, lead_field, 0, [level]) for level in (1.0, 2.0))
+    one, two = (desk_program.figures(case, lead_field, 0, [level]) for level in (1.0, 2.0))
     assert one is not None
     assert two is not None
     assert one["charge_per_phase_uC"] == pytest.approx(0.3, rel=1e-9)  # 1 mA for 300 us
@@ -120,14 +120,14 @@ def test_figures_are_at_the_amplitude_that_is_asked_for(case: Case, lead_field: 
     assert two["shannon_k"] == pytest.approx(one["shannon_k"] + math.log10(4))
     (line,) = [each for each in two["wave"]["lines"] if each["contact"] == 4]
     assert min(line["mA"]) == pytest.approx(-2.0)
-    assert programmer.figures(case, lead_field, 0, [None]) is None
+    assert desk_program.figures(case, lead_field, 0, [None]) is None
     with pytest.raises(BadInput, match="one for each train"):
-        programmer.figures(case, lead_field, 3, [1.0])
+        desk_program.figures(case, lead_field, 3, [1.0])
 
 
 def test_a_generator_says_what_it_cannot_and_what_is_near(case: Case, lead_field: LeadField) -> None:
     fast = case.but(generator="proclaim-xr-5", programs=[{"name": "fast", "waveform": {"kind": "high-frequency"}, "contacts": {"4": -1, "5": 1}}])
-    found = programmer.figures(fast, lead_field, 0, [2.0])
+    found = desk_program.figures(fast, lead_field, 0, [2.0])
     assert found is not None
     assert found["violations"]
     assert all(each["allowed"] and each["source"] for each in found["violations"])
@@ -137,7 +137,7 @@ def test_a_generator_says_what_it_cannot_and_what_is_near(case: Case, lead_field
 
 def test_comparison_tells_each_program_at_its_own_amplitude(case: Case, own: Programmer) -> None:
     shares: list[float] = []
-    found = programmer.compare(case, own, [0, 2], lambda words, share: shares.append(share))
+    found = desk_program.compare(case, own, [0, 2], lambda words, share: shares.append(share))
     assert [each["name"] for each in found] == ["bipole", "wide"]
     assert shares == sorted(shares)
     perception = found[1]["perception_mA"][0]
@@ -146,21 +146,21 @@ def test_comparison_tells_each_program_at_its_own_amplitude(case: Case, own: Pro
     assert set(found[0]["felt"]) & set(found[0]["pain"])
     assert not set(found[0]["spill"]) & set(found[0]["pain"])
     with pytest.raises(BadInput, match="no such program"):
-        programmer.compare(case, own, [9])
+        desk_program.compare(case, own, [9])
 
 
 def test_the_gate_is_told_under_every_hypothesis(case: Case, own: Programmer) -> None:
-    level = programmer.answer(case, own, 4, "exact")["trains"][0]["amplitude_mA"]
-    found = programmer.gate(case, own, 4, [level])
+    level = desk_program.answer(case, own, 4, "exact")["trains"][0]["amplitude_mA"]
+    found = desk_program.gate(case, own, 4, [level])
     assert {row["hypothesis"] for row in found["transmission"]} == {"none", "asynchronous-fibres", "direct-interneuron"}
     assert all(row["WDR"]["hz_without"] > 0 for row in found["transmission"])
     assert found["seeds"] == 2
     with pytest.raises(BadInput, match="not known"):
-        programmer.gate(case, own, 4, [None])
+        desk_program.gate(case, own, 4, [None])
 
 
 def test_every_type_says_its_settings() -> None:
-    found = {each["kind"]: each for each in programmer.kinds()}
+    found = {each["kind"]: each for each in desk_program.kinds()}
     assert {"tonic", "burst", "high-frequency", "fast-acting"} <= found.keys()
     for kind, each in found.items():
         made = read(tiny("programs", value=[{"name": "x", "waveform": {"kind": kind, **each["start"]}, "contacts": {"4": -1, "5": 1}}]))
@@ -174,7 +174,7 @@ def test_every_type_says_its_settings() -> None:
 
 def test_leads_are_drawn_as_they_lie() -> None:
     case = read({**tiny(), "leads": [{"kind": "paddle", "model": "specify-5-6-5", "tip_vertebra": "T8"}]})
-    (lead,) = programmer.layout(case)
+    (lead,) = desk_program.layout(case)
     assert [each["number"] for each in lead["contacts"]] == list(range(1, 17))
     left, right = lead["contacts"][0], lead["contacts"][15]
     assert left["x_mm"] < 0 < right["x_mm"]
@@ -185,7 +185,7 @@ def test_an_amplitude_that_follows_from_fibres_is_not_held_against_steps(case: C
     def quantities(amplitude: str, level: float) -> set[str]:
         own = case.but(generator="evoke", programs=[{"name": "x", "waveform": {"kind": "tonic", "shape": "symmetric"}, "contacts": {"4": -1, "5": 1},
                                                      "amplitude": amplitude}])
-        found = programmer.figures(own, lead_field, 0, [level])
+        found = desk_program.figures(own, lead_field, 0, [level])
         assert found is not None
         return {each["quantity"] for each in found["violations"]}
 

@@ -71,7 +71,8 @@ LATER = ("cohort", "virtual_sessions.py", "lead_moves.py", "stages.py", "costs.p
          "data/programming_rules")
 """Sources that the runs of the chain do not hang on."""
 SHOWN = ("cli", "bench/", "report.py", "gate_page.py", "outcome_page.py", "cohort_page.py", "program_page.py", "figures.py", "bodymap.py",
-         "export.py", "clinic/", "api/", "fhir.py", "compare.py", "workbench.py", "desk_")
+         "export.py", "clinic/", "api/", "fhir.py", "compare.py", "workbench.py", "desk_",
+         "programmer.py", "patient_view.py", "scene.py", "maps.py", "level_advice.py")
 """Sources that only show, or that keep the record of real patients."""
 
 

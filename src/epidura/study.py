@@ -80,7 +80,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         canal = build_canal(case.anatomy, case.leads, accuracy=accuracy) if solved is None else solved.canal
     with _timed("field", timings):
         progress("electric field", 0.0)
-        lead_field = solved or solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
+        lead_field = solved if solved is not None else solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
     electronics = Electronics() if made is None else made.electronics()
     if made is not None:
         refuse(case, made, lead_field)

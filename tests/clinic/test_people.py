@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from api_clinic import QUICK, Clock, empty_record
 from clinic_course import Place
+from in_line import together
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -438,14 +438,7 @@ def test_rows_of_the_access_log_that_come_together_share_a_write_and_fail_alone(
             errors.append(type(error).__name__)
 
     threads = [threading.Thread(target=visit, args=(number,)) for number in range(5)]
-    line._led = True  # as if somebody were writing: all of them wait in line
-    for number, each in enumerate(threads):
-        each.start()
-        while len(line._waiting) <= number:
-            time.sleep(0.001)
-    line._waiting[0].woken.set()
-    for each in threads:
-        each.join(timeout=60)
+    together(line, threads)
     assert batches == [5]
     assert errors == ["IntegrityError"]
     assert [row["route"] for row in people.seen()] == ["/0", "/1", "/3", "/4"]

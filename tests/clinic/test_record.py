@@ -6,12 +6,12 @@ import json
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import in_line
 import pytest
 from clinic_course import NAME, START, WORDS, checked, consent, course, diary, planned, programmed, registered, write
 from hypothesis import HealthCheck, settings
@@ -257,16 +257,7 @@ def together(record: Record, *commits: Callable[[], Committed]) -> list[Committe
             found[number] = error
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(len(commits))]
-    line = record._line
-    assert not line._led
-    line._led = True  # as if somebody were writing: all of them wait in line
-    for number, each in enumerate(threads):
-        each.start()
-        while len(line._waiting) <= number:
-            time.sleep(0.001)
-    line._waiting[0].woken.set()
-    for each in threads:
-        each.join(timeout=60)
+    in_line.together(record._line, threads)
     return found
 
 

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, date, datetime
 
 import pytest
+from in_line import together
 
 from epidura.clinic import events
 from epidura.clinic.pathway import Happened, Refused, blank, fold
@@ -63,15 +64,7 @@ def test_a_writer_that_is_stopped_holds_up_nobody():
         except (Failed, KeyboardInterrupt) as error:
             told[job] = type(error).__name__
 
-    line._led = True
-    threads = [threading.Thread(target=client, args=(job,)) for job in ("stop", "with it")]
-    for number, each in enumerate(threads):
-        each.start()
-        while len(line._waiting) <= number:
-            time.sleep(0.001)
-    line._waiting[0].woken.set()
-    for each in threads:
-        each.join(timeout=60)
+    together(line, [threading.Thread(target=client, args=(job,)) for job in ("stop", "with it")])
     assert told == {"stop": "KeyboardInterrupt", "with it": "Failed"}
     client("after")
     assert (told["after"], done) == ("done", [["after"]])

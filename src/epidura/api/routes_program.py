@@ -13,8 +13,8 @@ import yaml
 from fastapi import APIRouter
 from pydantic import Field
 
+from epidura import desk_program, program_file, programmer
 from epidura import generator as generators
-from epidura import program_file, programmer
 from epidura.api.jobs import Progress
 from epidura.api.routes_bench import CaseBody, case_of, told, written
 from epidura.api.security import READERS, TEAM, V1, Who
@@ -125,16 +125,17 @@ def routes(service: Service) -> APIRouter:
     def started(who: Any, slot: str, work: Callable[[Progress], Any]) -> dict[str, Any]:
         return told(service.jobs.start(who.session.person.id, work, f"program {slot}"))
 
-    def answered(case: Case, own: Programmer, index: int, quality: programmer.Quality, have: str, progress: Progress | None = None) -> dict[str, Any]:
-        found = {"ready": True, "key": key_of(case), **programmer.answer(case, own, index, quality, progress)}
+    def answered(case: Case, own: Programmer, index: int, quality: desk_program.Quality, have: str,
+                 progress: Progress | None = None) -> dict[str, Any]:
+        found = {"ready": True, "key": key_of(case), **desk_program.answer(case, own, index, quality, progress)}
         if have != found["key"]:
-            found["fibres"] = programmer.fibres_of(own.laid)
+            found["fibres"] = desk_program.fibres_of(own.laid)
         return found
 
     @api.get("/program/types")
     def types(who: Who) -> dict[str, Any]:
         """Types of stimulation with their settings, units, usual ranges and how sure these are."""
-        return {"items": programmer.kinds()}
+        return {"items": desk_program.kinds()}
 
     @api.get("/program/generators")
     def models(who: Who) -> dict[str, Any]:
@@ -149,13 +150,13 @@ def routes(service: Service) -> APIRouter:
     @api.post("/program/leads")
     def leads(body: CaseBody, who: Who) -> dict[str, Any]:
         """The leads as they lie, with their contacts; nothing is computed."""
-        return {"leads": programmer.layout(case_of(body.case))}
+        return {"leads": desk_program.layout(case_of(body.case))}
 
     @api.post("/program/recruit")
     def recruit(body: One, who: Who) -> dict[str, Any]:
         """Thresholds of every fibre at once: exact where known, else an estimate; ``ready`` is false where the field has to be solved first."""
         case = case_of(body.case)
-        programmer.program_of(case, body.program)
+        desk_program.program_of(case, body.program)
         if not ready(service, case):
             return {"ready": False}
         return answered(case, programmer_of(service, case), body.program, "preview", body.have)
@@ -164,7 +165,7 @@ def routes(service: Service) -> APIRouter:
     def exact(body: One, who: Who) -> dict[str, Any]:
         """The same, searched: a job."""
         case = case_of(body.case)
-        programmer.program_of(case, body.program)
+        desk_program.program_of(case, body.program)
         return started(who, "thresholds", lambda progress: answered(case, programmer_of(service, case, progress), body.program, "exact", body.have,
                                                                     progress))
 
@@ -172,10 +173,10 @@ def routes(service: Service) -> APIRouter:
     def figures(body: AtLevels, who: Who) -> dict[str, Any]:
         """Charges beside named limits, voltages, power and battery at an amplitude; ``ready`` is false where the field has to be solved first."""
         case = case_of(body.case)
-        programmer.program_of(case, body.program)
+        desk_program.program_of(case, body.program)
         if not ready(service, case):
             return {"ready": False}
-        found = programmer.figures(case, programmer_of(service, case).laid.lead_field, body.program, body.amplitudes)
+        found = desk_program.figures(case, programmer_of(service, case).laid.lead_field, body.program, body.amplitudes)
         return {"ready": True, "figures": found}
 
     @api.post("/program/compare")
@@ -183,16 +184,16 @@ def routes(service: Service) -> APIRouter:
         """Up to four programs side by side, each at its own amplitude: a job."""
         case = case_of(body.case)
         for index in body.programs:
-            programmer.program_of(case, index)
+            desk_program.program_of(case, index)
         return started(who, "comparison", lambda progress: {
-            "programs": programmer.compare(case, programmer_of(service, case, progress), body.programs, progress)})
+            "programs": desk_program.compare(case, programmer_of(service, case, progress), body.programs, progress)})
 
     @api.post("/program/gate")
     def gate(body: AtLevels, who: Who) -> dict[str, Any]:
         """A quick look at what the pain gate does under a program: a job."""
         case = case_of(body.case)
-        programmer.program_of(case, body.program)
-        return started(who, "gate", lambda progress: programmer.gate(case, programmer_of(service, case, progress), body.program, body.amplitudes,
+        desk_program.program_of(case, body.program)
+        return started(who, "gate", lambda progress: desk_program.gate(case, programmer_of(service, case, progress), body.program, body.amplitudes,
                                                                      progress))
 
     @api.post("/program/write")
@@ -214,7 +215,7 @@ def routes(service: Service) -> APIRouter:
     def event(body: ToRecord, who: Who) -> dict[str, Any]:
         """The events that put a program of a case into a patient's record; nothing is written here."""
         case = case_of(body.case)
-        program = programmer.program_of(case, body.program)
+        program = desk_program.program_of(case, body.program)
         made = program_from_case(case, program.name, on=body.on, slot=body.slot)
         full = made.model_dump(mode="json") | {"perception_mA": body.perception_mA, "discomfort_mA": body.discomfort_mA, "set_mA": body.set_mA,
                                                "covered": body.covered}
@@ -251,10 +252,10 @@ def _predicted(service: Service, case: Case, index: int) -> dict[str, float]:
     if not ready(service, case):
         return {}
     own, program = programmer_of(service, case), case.programs[index]
-    if program.interleaved or own.found(program, programmer.electronics_of(case)) is None:
+    if program.interleaved or own.found(program, desk_program.electronics_of(case)) is None:
         return {}
-    train = programmer.answer(case, own, index, "exact")["trains"][0]
+    train = desk_program.answer(case, own, index, "exact")["trains"][0]
     found = {name: train[name] for name in ("perception_mA", "discomfort_mA", "amplitude_mA") if train[name] is not None}
-    share = programmer.covered(case, [train], [train["amplitude_mA"]])["covered"]
+    share = desk_program.covered(case, [train], [train["amplitude_mA"]])["covered"]
     return found if share is None else {**found, "covered": share}
 
