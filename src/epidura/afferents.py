@@ -508,6 +508,8 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
     ways = _ways(program, canal, dermatome)
     period = program.cycle.on if program.cycle is not None else duration - onset
     turns = np.arange(0.0, duration - onset, program.cycle.on + program.cycle.off) if program.cycle is not None else np.zeros(1)
+    pulses = [] if fires_there.any() else [(one.time, one.train) for one in impulses(program, duration - onset)]
+    begins, of_train = np.array([time for time, _ in pulses]), np.array([train for _, train in pulses], np.intp)
     for group in fibres:
         if not group.target:
             continue
@@ -523,8 +525,8 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
             latency[k] = way[0]
             if not fires_there.any():
                 fires = recruitment.threshold.values[which, own] <= level
-                answers = [one.time + way[one.train] for one in impulses(program, duration - onset) if fires[one.train]]
-                trains[k] = _on_clock(onset + np.array(answers))
+                answered = fires[of_train]
+                trains[k] = _on_clock(onset + (begins[answered] + np.asarray(way)[of_train[answered]]))
                 continue
             itself = np.flatnonzero(followed == own) if same else np.empty(0, np.int64)
             nearest_one = int(np.argmin(np.where(fires_there, np.abs(np.log(at_firing / ratio[own])), np.inf)))

@@ -181,7 +181,8 @@ class Estimate:
 
 
 def _features(groups: Sequence[Group], length: float) -> tuple[Floats, NDArray[np.intp]]:
-    """(n, 4) highest smoothed second difference at a node, V/A, of its neighbours, of theirs, and the diameter in um; and whose they are."""
+    """(n, 5) highest smoothed second difference at a node, V/A, means of its neighbours and of theirs, half its neighbours' difference,
+    and the diameter in um; and whose they are."""
     found, members = [], []
     near = np.arange(-SMOOTHED, SMOOTHED + 1)
     smooth = np.exp(-np.abs(near) / length)
@@ -192,7 +193,8 @@ def _features(groups: Sequence[Group], length: float) -> tuple[Floats, NDArray[n
         smoothed = sum(weight * padded[:, SMOOTHED + k : SMOOTHED + k + bend.shape[1]] for k, weight in zip(near, smooth, strict=True))
         at, row = np.clip(np.argmax(smoothed, axis=1), 2, bend.shape[1] - 3), np.arange(len(bend))
         sides = [0.5 * (smoothed[row, at - away] + smoothed[row, at + away]) for away in (1, 2)]
-        found.append(np.column_stack([smoothed[row, at], *sides, group.diameter * 1e6]))
+        uneven = 0.5 * np.abs(smoothed[row, at + 1] - smoothed[row, at - 1])
+        found.append(np.column_stack([smoothed[row, at], *sides, uneven, group.diameter * 1e6]))
         members.append(group.members)
     return np.concatenate(found), np.concatenate(members)
 
@@ -215,7 +217,7 @@ class Programmer:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._found: OrderedDict[str, Floats] = OrderedDict()
-        self._known: OrderedDict[str, tuple[Learner, Estimate]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[dict[str, Learner], Estimate]] = OrderedDict()
 
     def found(self, program: Program, electronics: Electronics | None = None) -> Floats | None:
         """(3, f) threshold and bracket of each fibre, A, where they were searched before; a program of one train."""
@@ -240,8 +242,8 @@ class Programmer:
             return known
         groups = self.laid.groups(program.contacts, mixing)
         everyone = np.ones(len(self.laid.potentials), bool)
-        learner, estimate = self._of(courses, program)
-        found = search([Task(groups, courses, program.waveform.pulse().shortest, everyone, f"fibres, {program.name}", learner)], self.engine,
+        learners, estimate = self._of(courses, program)
+        found = search([Task(groups, courses, program.waveform.pulse().shortest, everyone, f"fibres, {program.name}", learners)], self.engine,
                        progress or (lambda words, share: None))[0]
         with self._lock:
             estimate.learn(groups, found[0])
@@ -256,36 +258,36 @@ class Programmer:
         if known is not None:
             return np.asarray(known[0])
         count = len(self.laid.potentials)
-        learner, estimate = self._of(courses, program)
+        learners, estimate = self._of(courses, program)
         groups = self.laid.groups(program.contacts, mixing, nodes_only=estimate.length is not None)
         if estimate.length is None:
             some = np.zeros(count, bool)
             order = np.lexsort((self.laid.fibres.diameter, self.laid.fibres.side, self.laid.fibres.segment, self.laid.fibres.population))
             # Learner.FEWEST fibres at least: with fewer it does not fit
             some[order[:: max(1, min(FIRST, count // (Learner.FEWEST + FIRST)))]] = True
-            searched = search([Task(groups, courses, program.waveform.pulse().shortest, some, program.name, learner)], self.engine,
+            searched = search([Task(groups, courses, program.waveform.pulse().shortest, some, program.name, learners)], self.engine,
                               lambda words, share: None)[0][0]
             with self._lock:
                 estimate.learn(groups, searched)
             if estimate.length is None:  # too few fibres for a fit
-                return self._rest(searched, groups, courses, program, learner)
+                return self._rest(searched, groups, courses, program, learners)
             guess = estimate.guess(groups, count)
             return np.where(np.isnan(searched), guess, searched)
         with self._lock:
             return estimate.guess(groups, count)
 
-    def _rest(self, searched: Floats, groups: Sequence[Group], courses: Sequence[Course], program: Program, learner: Learner) -> Floats:
+    def _rest(self, searched: Floats, groups: Sequence[Group], courses: Sequence[Course], program: Program, learners: dict[str, Learner]) -> Floats:
         """The rest of so few fibres that no fit is possible is searched, too."""
-        rest = search([Task(groups, courses, program.waveform.pulse().shortest, np.isnan(searched), program.name, learner)], self.engine,
+        rest = search([Task(groups, courses, program.waveform.pulse().shortest, np.isnan(searched), program.name, learners)], self.engine,
                       lambda words, share: None)[0][0]
         return np.where(np.isnan(searched), rest, searched)
 
-    def _of(self, courses: Sequence[Course], program: Program) -> tuple[Learner, Estimate]:
+    def _of(self, courses: Sequence[Course], program: Program) -> tuple[dict[str, Learner], Estimate]:
         """What is known of a course, by whose fibres ever it was learnt."""
         key = _digest(*(part for course in courses for part in (course.times, course.values)))
         with self._lock:
             if key not in self._known:
-                _put(self._known, key, (Learner.of(program.waveform.pulse().shortest), Estimate()))
+                _put(self._known, key, ({}, Estimate()))
             return self._known[key]
 
 

@@ -128,7 +128,7 @@ def place_fibres(canal: Canal, populations: Sequence[Population]) -> Fibres:
 
 @dataclass(frozen=True)
 class Group:
-    """Fibres of one axon model and one number of nodes, and the potential along them in one program.
+    """Fibres of one population and one number of nodes, and the potential along them in one program.
 
     ``potentials`` is (fibres, patterns, compartments) in V per ampere of amplitude.
     """
@@ -138,6 +138,7 @@ class Group:
     nodes: int
     diameter: Floats
     potentials: Floats
+    population: str = ""
 
     def thresholds(self, courses: Sequence[Course], engine: Engine, chosen: NDArray[np.intp], learner: Learner) -> Floats:
         """(3, chosen) threshold and bracket, A."""
@@ -149,14 +150,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """A search: some fibres, given by their indices, of a program's groups with the course of each pattern; ``learner`` may know that course."""
+    """A search: some fibres, given by their indices, of a program's groups with the course of each pattern.
+
+    ``learners`` may know that course: one for each population, since roots bend and columns do not; new ones are put in where they are missing.
+    """
 
     groups: Sequence[Group]
     courses: Sequence[Course]
     shortest: float
     wanted: NDArray[np.bool_]
     words: str
-    learner: Learner | None = None
+    learners: dict[str, Learner] | None = None
 
 
 def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Floats]:
@@ -164,8 +168,9 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
     results = [np.full((3, task.wanted.size), np.nan) for task in tasks]
     parts = []
     for task, result in zip(tasks, results, strict=True):
-        learner = task.learner or Learner.of(task.shortest)
+        learners = {} if task.learners is None else task.learners
         for group in task.groups:
+            learner = learners.setdefault(group.population, Learner.of(task.shortest))
             chosen = np.flatnonzero(task.wanted[group.members])
             parts += [(task, result, learner, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
     # the dearest first, so that no thread is left with a long one at the end
@@ -298,12 +303,10 @@ def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], d
     """
     taken = nodes_of(lead_field, fibres, models, driven)
     start, course = taken.start(fibres), lead_field.canal.course
-    axons = np.empty(len(fibres.diameter), object)
     for kind, model in models.items():
-        axons[fibres.population == kind] = model
-    for model in dict.fromkeys(models.values()):
-        for count in np.unique(taken.count[axons == model]):
-            members = np.flatnonzero((axons == model) & (taken.count == count))
+        of_kind = fibres.population == kind
+        for count in np.unique(taken.count[of_kind]):
+            members = np.flatnonzero(of_kind & (taken.count == count))
             if known is not None:
                 per_contact = known(members, taken)
             else:
@@ -311,7 +314,7 @@ def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], d
                 points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
                 per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
             potentials = np.moveaxis(np.tensordot(mixing, per_contact, axes=1), 0, 1)
-            yield Group(model, members, int(count), fibres.diameter[members], potentials)
+            yield Group(model, members, int(count), fibres.diameter[members], potentials, kind)
 
 
 def cumulative_threshold(thresholds: Floats, weights: Floats, needed: float) -> float:

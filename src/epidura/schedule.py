@@ -62,7 +62,8 @@ def impulses(program: Program, duration: float, controller: Controller | None = 
         BadCase: trains that need more time than there is.
     """
     trains = program.trains
-    lengths = [math.ceil(train.waveform.pulse().end / CLOCK - 1e-6) for train in trains]
+    ends = [train.waveform.pulse().end for train in trains]
+    lengths = [math.ceil(end / CLOCK - 1e-6) for end in ends]
     periods = [train.waveform.period / CLOCK for train in trains]
     if len(trains) > 1:
         busy = sum(length / period for length, period in zip(lengths, periods, strict=True))
@@ -91,7 +92,7 @@ def impulses(program: Program, duration: float, controller: Controller | None = 
             continue
         factor = level if controller is None or which else level * controller(number, time)
         number += which == 0
-        yield Impulse(time, time + trains[which].waveform.pulse().end, which, factor)
+        yield Impulse(time, time + ends[which], which, factor)
 
 
 def level_at(program: Program, time: float) -> float | None:

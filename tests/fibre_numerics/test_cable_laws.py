@@ -184,8 +184,45 @@ def test_what_was_found_guesses_the_rest() -> None:
     assert learner.model[1] < 0.02
 
 
+def test_how_uneven_the_neighbours_are_tells_where_between_two_nodes_the_source_lies() -> None:
+    own, learners = engine(mixed(320), "float32"), []
+    away = np.random.default_rng(8).integers(-5, 6, 320)
+    own.potentials = np.stack([np.roll(each, by, axis=1) for each, by in zip(own.potentials, away, strict=True)])
+    for learner in (cable.Learner.of(100e-6), Even.of(100e-6)):
+        own.thresholds(2e-3, 1.0, 1, learner)
+        assert learner.model is not None
+        learners.append(learner)
+    told, untold = (learner.model[1] for learner in learners)  # type: ignore[index]
+    print(f"spread {told:.4f} against {untold:.4f}")
+    assert told < 0.6 * untold
+
+
+class Even(cable.Learner):
+    """One that doesn't look at it."""
+
+    @staticmethod
+    def of(seconds: float) -> cable.Learner:
+        return Even(seconds * 1e3)
+
+    @staticmethod
+    def _shape(features: Floats) -> Floats:
+        return cable.Learner._shape(features * [1.0, 1.0, 1.0, 0.0, 1.0])
+
+
+def test_what_was_never_seen_is_guessed_as_the_nearest_that_was() -> None:
+    learner, rng = cable.Learner.of(100e-6), np.random.default_rng(4)
+    peak = rng.uniform(10.0, 50.0, 100)
+    shape = rng.uniform((0.3, 0.05, 0.0, 0.5), (0.7, 0.3, 0.1, 2.0), (100, 4))
+    features = np.column_stack([peak, shape[:, :3] * peak[:, None], shape[:, 3]])
+    learner.learn(features, np.log(2.0 + shape[:, 0] ** 2 + shape[:, 1]) - np.log(peak))
+    assert learner.model is not None
+    outside = np.array([[20.0, 20.0 * 5.0, -20.0 * 9.0, 20.0 * 3.0, 40.0]])
+    guess, _ = learner.guess(outside)
+    assert 2.0 < 20.0 * np.exp(guess[0]) < 3.0
+
+
 def test_no_guess_without_depolarisation() -> None:
-    guess, spread = cable.Learner.of(100e-6).guess(np.zeros((3, 4)))
+    guess, spread = cable.Learner.of(100e-6).guess(np.zeros((3, 5)))
     assert spread is None
     assert not np.isfinite(guess).any()
 

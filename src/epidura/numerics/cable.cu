@@ -126,7 +126,7 @@ struct Given {
     real *rows, *fixed_rows;  // (fibres, rows, WIDTH)
     real *response, *fixed_response;  // (fibres, folds, RESPONSE, WIDTH) at the end of the parts that are folded into W
     real *fine;               // (fibres, fine, WIDTH) scratch
-    double *peaks;            // (fibres, 3)
+    double *peaks;            // (fibres, 4)
     // different cables
     const real *start;        // (cables, STATE, WIDTH)
     const real *modes;        // (cables, levels, KINDS, KEPT, parity, 2): E - 1 and share F
@@ -637,13 +637,14 @@ DEVICE void highest(const Given &g, int fibre) {
         }
     }
     FOR_LANES if (lane == 0) {
-        double *result = g.peaks + 3 * fibre;
+        double *result = g.peaks + 4 * fibre;
         result[0] = best[lane];
         for (int away = 1; away < 3; ++away) {
             const int left = place[lane] - away > g.first ? place[lane] - away : g.first;
             const int right = place[lane] + away < g.last ? place[lane] + away : g.last;
             const real *row = rows + (long long)where[lane] * WIDTH;
             result[away] = best[lane] > 0 ? 0.5 * (row[left] + row[right]) : 0.0;
+            if (away == 1) result[3] = best[lane] > 0 ? 0.5 * fabs((double)(row[right] - row[left])) : 0.0;
         }
     }
 }

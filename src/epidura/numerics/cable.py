@@ -332,10 +332,10 @@ class _Axial(_Internodes):
 class Learner:
     """Guesses thresholds from the linear response, better with every fibre found.
 
-    The threshold times the highest linear depolarisation is nearly the same for all fibres and one course; what is left
-    follows how much the neighbouring nodes are depolarised and how large the node is. A quadratic in these, fitted to the
-    fibres found so far, guesses the others to 0.3 to 0.8 % (8.7 um and 4 to 15 um, 60 to 500 us, mono- and bipolar).
-    Guesses only save runs; no threshold depends on them.
+    The threshold times the highest linear depolarisation is nearly the same for all fibres and one course; what is left follows how much
+    the neighbouring nodes are depolarised, how unevenly (the highest point lies between two nodes) and how large the node is. A quadratic
+    in these, fitted to the fibres found so far, guesses the others to less than the grid of thresholds where fibres are straight: docs/fibre.md.
+    Guesses only save runs; no threshold depends on them. What lies outside of all that was seen is guessed as the nearest that was.
 
     Args:
         charging: ms, first phase of the course: for the first guess, 7 mV and 0.92 mV ms over the phase.
@@ -347,7 +347,7 @@ class Learner:
         self.first = np.log(7.0 + 0.92 / charging)
         self.features: list[Floats] = []
         self.logs: list[Floats] = []
-        self.model: tuple[Floats, float] | None = None
+        self.model: tuple[Floats, float, Floats] | None = None  # weights, spread, least and largest shape that was seen
         self.fitted = 0
         self.lock = Lock()
 
@@ -357,22 +357,32 @@ class Learner:
         return Learner(seconds * 1e3)
 
     @staticmethod
-    def _terms(features: Floats) -> Floats:
-        """(n, 10) of (n, 4): peak, neighbours, their neighbours, size."""
-        a, b, size = features[:, 1] / features[:, 0], features[:, 2] / features[:, 0], np.log(features[:, 3])
-        one = np.ones_like(a)
-        return np.stack([one, a, b, size, a * a, a * b, b * b, a * size, b * size, size * size], axis=1)
+    def _shape(features: Floats) -> Floats:
+        """(n, 4) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithm of the size."""
+        near, far, uneven = (features[:, k] / features[:, 0] for k in (1, 2, 3))
+        return np.column_stack([near, far, uneven * uneven, np.log(features[:, 4])])
+
+    @staticmethod
+    def _terms(shape: Floats) -> Floats:
+        """(n, 15): one, each, and all their products."""
+        first, second = np.triu_indices(shape.shape[1])
+        return np.column_stack([np.ones(len(shape)), shape, shape[:, first] * shape[:, second]])
 
     def guess(self, features: Floats) -> tuple[Floats, float | None]:
-        """(n,) logarithms of the thresholds of (n, 4) features, and how far off they may be, or None if that is not known yet."""
+        """(n,) logarithms of the thresholds of (n, 5) features, and how far off they may be, or None if that is not known yet.
+
+        Args:
+            features: highest linear depolarisation, means of its neighbours and of theirs, half the difference of its neighbours; size of the node.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = -np.log(features[:, 0])
             if self.model is None:
                 return self.first + scale, None
-            return self._terms(features) @ self.model[0] + scale, self.model[1]
+            weights, spread, seen = self.model
+            return self._terms(np.clip(self._shape(features), *seen)) @ weights + scale, spread
 
     def learn(self, features: Floats, logs: Floats) -> None:
-        """Take in (n, 4) features and (n,) logarithms of thresholds."""
+        """Take in (n, 5) features and (n,) logarithms of thresholds."""
         good = np.isfinite(logs) & (features[:, 0] > 0)
         with self.lock:
             self.features.append(features[good])
@@ -380,11 +390,13 @@ class Learner:
             count = sum(map(len, self.logs))
             if count < self.FEWEST or count > self.MOST or (self.model is not None and count < 1.5 * self.fitted):
                 return
-            terms, target = self._terms(np.concatenate(self.features)), np.concatenate(self.logs)
+            shape, target = self._shape(np.concatenate(self.features)), np.concatenate(self.logs)
+            terms = self._terms(shape)
             # a little ridge: without a spread of sizes their terms would be free
             weights = np.linalg.solve(terms.T @ terms + 1e-6 * count * np.eye(terms.shape[1]), terms.T @ target)
             self.fitted = count
-            self.model = np.asarray(weights), float(np.sqrt(np.mean((target - terms @ weights) ** 2)))
+            spread = float(np.sqrt(np.mean((target - terms @ weights) ** 2)))
+            self.model = np.asarray(weights), spread, np.stack([shape.min(axis=0), shape.max(axis=0)])
 
 
 class Engine:

@@ -33,6 +33,7 @@ SOURCE = Path(__file__).with_name("cable.cu")
 LANES, MOST_PER_LANE = 32, 8  # of a warp; nodes in one lane
 MODES, HALF, KINDS, SUMS, FULL, PASSIVE = 20, 10, 4, 24, 6, 6  # as in cable.cu
 NEVER = 1 << 60  # k of an amplitude at which nothing fires, as in cable_kernel.search
+EVEN = 3  # steps of one length before they grow, as there
 SHARE = 0.4  # of the free memory of the device, for the fibres of a chunk: the one before may still be there
 
 # Fields of `Given` in cable.cu, in its order.
@@ -194,8 +195,8 @@ class Fibres:
 
     @cached_property
     def peaks(self) -> Floats:
-        """(n, 3) of ``cable_kernel.peaks``: highest linear depolarisation, and the means of its neighbours and of theirs, mV per ampere."""
-        found = self.device.room((self.members.size, 3), "float64")
+        """(n, 4) mV per ampere, of ``cable_kernel.peaks``."""
+        found = self.device.room((self.members.size, 4), "float64")
         self._launch("find_peaks", self.members.size, {"peaks": found})
         return self.device.get(found)
 
@@ -228,7 +229,7 @@ def bracket(fires: Callable[[Floats, NDArray[np.intp]], NDArray[np.bool_]], star
     Args:
         fires: whether each fires, of (m,) amplitudes in A and the (m,) fibres they are for.
         start: (n,) first k.
-        stride: (n,) or one, by how much k goes on while nothing is known on that side; doubled each time unless ``careful``.
+        stride: (n,) or one, by how much k goes on while nothing is known on that side; unless ``careful`` doubled each time after ``EVEN`` of them.
         unit: logarithm of the ratio of neighbours.
         lowest, highest: k to search between; what does not fire at the highest has the bracket (highest, NEVER).
 
@@ -237,16 +238,16 @@ def bracket(fires: Callable[[Floats, NDArray[np.intp]], NDArray[np.bool_]], star
     """
     below, above = np.full(start.size, -NEVER), np.full(start.size, NEVER)
     at, by = np.minimum(start, highest), np.broadcast_to(np.asarray(stride, np.int64), start.shape).copy()
-    left = np.arange(start.size)
+    left, runs = np.arange(start.size), 0
     while left.size:
-        k = at[left]
+        k, runs = at[left], runs + 1
         fired = fires(np.exp(unit * k), left)
         above[left] = np.where(fired, k, above[left])
         below[left] = np.where(fired, below[left], k)
         low, high = below[left], above[left]
         upwards, downwards = high == NEVER, low == -NEVER
         at[left] = np.where(upwards, np.minimum(k + by[left], highest), np.where(downwards, np.maximum(k - by[left], lowest), (low + high) // 2))
-        if not careful:
+        if not careful and runs >= EVEN:
             by[left] *= 2
         left = left[~np.where(upwards, low >= highest, np.where(downwards, high <= lowest, high - low == 1))]
     return below, above

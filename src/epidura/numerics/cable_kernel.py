@@ -28,6 +28,7 @@ TINY = 1e-30
 # The voltage of a trapezoidal step stands for the mean over the step by the mean of its ends, the channels stand by their middle: where both
 # grow, the channels lag. The first gate, the fast one, therefore leads by this share of its second difference (docs/fibre.md).
 LEAD = 0.25
+EVEN = 3  # steps of one length in a search before they grow: a guess is mostly within three neighbours, and a doubled step has to be halved again
 SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
 
 
@@ -669,10 +670,10 @@ def leak_at_rest(membrane):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def peaks(net, lanes, parts, blocks):
-    """(lanes, 3) highest linear depolarisation of a node in the first stretch of driven parts, and at the same time the means
-    of its neighbours and of theirs, mV per ampere."""
+    """(lanes, 4) highest linear depolarisation of a node in the first stretch of driven parts, and at the same time the means of its neighbours
+    and of theirs, and half the difference of its neighbours, mV per ampere."""
     count = 64 // lanes.rest.itemsize
-    result, best = np.zeros((count, 3)), np.zeros(count, lanes.rest.dtype)
+    result, best = np.zeros((count, 4)), np.zeros(count, lanes.rest.dtype)
     for b in range(blocks.part.size):
         if blocks.part[b] < 0:
             continue
@@ -689,8 +690,10 @@ def peaks(net, lanes, parts, blocks):
                     if u > best[k]:
                         result[k, 0] = best[k] = u
                         for away in range(1, 3):
-                            left, right = max(i - away, net.first), min(i + away, net.last)
-                            result[k, away] = 0.5 * (rows[row + left * count + k] + rows[row + right * count + k])
+                            left, right = rows[row + max(i - away, net.first) * count + k], rows[row + min(i + away, net.last) * count + k]
+                            result[k, away] = 0.5 * (left + right)
+                            if away == 1:
+                                result[k, 3] = 0.5 * abs(right - left)
         if part.folds:
             break
     return result
@@ -705,7 +708,7 @@ def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lo
 
     Args:
         start: (lanes,) first k.
-        stride: by how much k goes on while nothing is known on that side; doubled each time unless ``careful``.
+        stride: by how much k goes on while nothing is known on that side; unless ``careful`` doubled each time after ``EVEN`` of them.
         unit: logarithm of the ratio of neighbours.
         lowest, highest: k to search between; a lane that does not fire at the highest has the bracket (highest, inf).
         the others: as in ``run``.
@@ -740,6 +743,6 @@ def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lo
             else:
                 done[k] = above[k] - below[k] == 1
                 at[k] = (above[k] + below[k]) // 2
-            if not careful:
+            if not careful and runs >= EVEN:
                 by[k] *= 2
     return below, above, runs
