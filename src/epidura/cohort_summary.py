@@ -299,7 +299,8 @@ def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
              "Pain at enrolment, expectation, adherence and own answer to stimulation are drawn without regard to anatomy (a judgement).",
              "Where leads end up against the plan, and how far they move, are drawn from few data (judgements among them)."]
     if study.surrogate.by == "full-chain":
-        found.append("With the full chain of every person, leads that move are counted as an event only.")
+        found.append("With the full chain of every person, those whose leads move are run at the new place too; where a lead has no room there, it "
+                     "is taken to reach what it did.")
     known = [treated for treated in study.treatments if treated.program is not None and treated.procedure.battery_life is None]
     if known and study.case.generator is None:
         found.append("No generator is named in the case; the life of its battery is the published range of its kind.")
