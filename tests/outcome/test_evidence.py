@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from epidura.errors import BadInput, BadTable
 from epidura.evidence import model
 from epidura.evidence import posterior as stored
 from epidura.evidence.fit import fit, log_likelihood
-from epidura.evidence.judge import judged, modelled, table
+from epidura.evidence.judge import between_arms, judged, modelled, table
 from epidura.evidence.model import Arm, Course, beta_of, explanted, fading, lost, therapies
 from epidura.evidence.posterior import fingerprint, posterior
 from epidura.evidence.rows import Row, arms, expected, rows, weights
@@ -255,3 +256,15 @@ def test_rows_that_were_fitted_are_met_as_the_docs_say() -> None:
     assert missed == ["PROCESS SCS change leg 1 mo"]
     assert table(found).count("**not met**") == sum(not one.met for one in found) == 1
     assert all(one.low <= one.middle <= one.high for one in found)
+
+
+def test_rows_between_arms_are_as_the_docs_say_and_every_row_is_in_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "validation.md").read_text(encoding="utf-8")
+    found = between_arms(posterior())
+    assert table(found) in page
+    assert all(one.low <= one.middle <= one.high for one in found)
+    ratio = found[0]
+    assert ratio.mean_low > 1.0  # 10 kHz above tonic, in the model too
+    told = {one.row for one in found} | {one for one in rows() if modelled(one)}
+    for one in rows():
+        assert f"| {one.name}" in page if one in told else f"{one.value:g}" in page, one.name
