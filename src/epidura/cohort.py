@@ -39,7 +39,7 @@ from epidura.battery import YEAR
 from epidura.case import Case
 from epidura.cohort_reach import Reached, Spot
 from epidura.cohort_study import Replicate, Study, Treatment, live, read_study, replicate
-from epidura.cohort_summary import SEEN, TABLES, Tables, errors, summarise
+from epidura.cohort_summary import SEEN, TABLES, Tables, errors, summarise, warnings
 from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.evidence.posterior import posterior
 from epidura.lead_moves import Moved
@@ -506,6 +506,7 @@ def _finish(study: Study, batched: Sequence[Task], home: Path, tables: Tables, f
     from epidura import cohort_page
 
     summary = summarise(study, tables.columns())
+    summary["notes"] = [*warnings(found), *summary["notes"]]
     summary |= {"surrogate": errors(study, found), "versions": versions(), "sources": {"chain": code(True), "all": code(False)},
                 "keys": {"nodes": [task.key for task in node_tasks(study)], "batches": [task.key for task in batched]}}
     text = json.dumps(summary, indent=1, allow_nan=False)

@@ -303,10 +303,11 @@ def _chain(found: Mapping[str, Any]) -> str:
     if of["by"] == "full-chain":
         return "<section><h2>What programs reach</h2><p>The full chain was run for every person.</p></section>"
     fluid, across = (", ".join(f"{value:g}".replace("-", "−") for value in of[name]) for name in ("csf_mm", "lateral_mm"))
-    minor = ", ".join(WORDS.get(name, name.replace("_", " ")) for name in of["minor"]) or "nothing else"
+    minor = ", ".join(WORDS.get(name, name.replace("_", " ")) for name in of["minor"])
+    alone = f", and {escape(minor)} each alone" if minor else ""
     words = (f"<p>The full chain (field, fibres, gate) was run at {of['nodes']} nodes with {of['share']:.0%} of the fibres, at {of['gated']} of them "
-             f"with the gate: fluid dorsal of the cord {fluid} mm by lateral place {across} mm, and {escape(minor)} each alone. Patients stand "
-             "between the nodes.</p>")
+             f"with the gate: fluid dorsal of the cord {fluid} mm by lateral place {across} mm{alone}. "
+             "Patients stand between the nodes.</p>")
     if of["errors"]:
         rows = [[escape(cell) for cell in row] for row in of["errors"]]
         words += (f"<p>Error of the surrogate, against the full chain of people who stand at no node ({of['compared']} of them):</p>"

@@ -341,6 +341,25 @@ def errors(study: Study, found: Sequence[virtual.Compared]) -> dict[str, Any]:
             "errors": table[2:]}
 
 
+FAR_OFF = 0.2
+"""Median error of the surrogate that is told among the notes: of coverage, and of the logarithm of perception and discomfort. A judgement."""
+
+
+def warnings(found: Sequence[virtual.Compared]) -> list[str]:
+    """What a reader must know of a surrogate that is far from the full chain."""
+    notes = []
+    for name in dict.fromkeys(one.full.program for one in found):
+        own = [one for one in found if one.full.program == name]
+        gaps = {"coverage": [one.surrogate.coverage - one.full.coverage for one in own]}
+        for quantity in ("perception", "discomfort"):
+            pairs = [(getattr(one.surrogate, quantity), getattr(one.full, quantity)) for one in own]
+            gaps[quantity] = [float(np.log(a / b)) for a, b in pairs if np.isfinite(a) and np.isfinite(b)]
+        if far := [quantity for quantity, values in gaps.items() if values and np.median(np.abs(values)) > FAR_OFF]:
+            notes.append(f"{name}: the surrogate is far from the full chain in {', '.join(far)} (see its error), so what the program reaches in "
+                         "these people is not to be relied on. More nodes (surrogate: csf, lateral, minor) help.")
+    return notes
+
+
 def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
     """What a reader should know, judgements first."""
     found = ["How far coverage and inhibition of the gate decide relief has never been measured: each patient has a weight of each, drawn between "

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from epidura.cohort_reach import Spot
 from epidura.errors import BadInput, Failed
 from epidura.evidence.posterior import Posterior, posterior
 from epidura.outcome import reach_factor
-from epidura.reach import reaches
+from epidura.reach import Reach, reaches
 from epidura.tasks import run_tasks
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -259,6 +259,15 @@ def test_the_error_of_the_surrogate_is_against_the_full_chain(study, made, summa
     line = next(row for row in summary["surrogate"]["errors"] if row[:2] == ["tonic", "perception"])
     assert line[3] == f"{100 * abs(np.log(by_lines.perception / full.perception)):.1f} %"
     assert summary["surrogate"]["nodes"] == 2
+
+
+def test_a_surrogate_that_is_far_off_is_told_first():
+    full = Reach(**{**dict.fromkeys((one.name for one in fields(Reach)), 0.5), "program": "tonic", "inhibition": {}, "felt": True, "perception": 2e-3,
+                    "discomfort": 3e-3})
+    near, far = replace(full, perception=2.2e-3, coverage=0.65), replace(full, discomfort=4e-3, coverage=0.75)
+    assert not cohort_summary.warnings([virtual.Compared(i, full, near) for i in range(3)])
+    (note,) = cohort_summary.warnings([virtual.Compared(0, full, near), virtual.Compared(1, full, far), virtual.Compared(2, full, far)])
+    assert note.startswith("tonic: the surrogate is far from the full chain in coverage, discomfort (")
 
 
 def test_the_full_chain_of_every_person_instead_with_leads_that_move(tmp_path):

@@ -194,6 +194,29 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         kept.cache_clear()
 
 
+@pytest.mark.usefixtures("few_points")
+@pytest.mark.parametrize("truth", [(0.3, 0.8), (0.6, 0.3)])
+def test_two_parameters_are_recovered_where_the_others_are_known(truth: tuple[float, float]) -> None:
+    """The likelihood of the fit on a grid, without its sampler: both lie in the 90 % interval, and it is narrow."""
+    designs = {("A", name): Arm("A", name, therapy, "", "open", False, "none", 7.5, 1.3, 5.0)
+               for name, therapy in (("10 kHz", "high-frequency"), ("sham", "sham"))}
+    names, rng = ("context", "neural high-frequency"), np.random.default_rng(4)
+    asked = [row("A", arm, 3.0, measure, 0.0, 300, 1.0) for _, arm in designs for measure in ("responder50", "change")]
+    made = [replace(one, value=100 * rng.binomial(one.n, value / 100) / one.n, sd=float("nan")) if sd is None
+            else replace(one, value=float(value + sd / np.sqrt(one.n) * rng.standard_normal()), sd=float(sd))
+            for one, (value, sd) in zip(asked, expected(asked, designs, {**P, **dict(zip(names, truth, strict=True))}, {}), strict=True)]
+    grid = np.linspace(0.05, 1.45, 29)
+    height = np.array([[sum(weight * log_likelihood(one, *found) for one, weight, found in
+                            zip(made, weights(tuple(made)), expected(made, designs, {**P, names[0]: a, names[1]: b}, {}), strict=True))
+                        for b in grid] for a in grid])
+    share = np.exp(height - height.max())
+    for axis, true in enumerate(truth):
+        below = np.cumsum(share.sum(axis=1 - axis)) / share.sum()
+        low, high = (grid[np.searchsorted(below, q)] for q in (0.05, 0.95))
+        assert low <= true <= high
+        assert high - low < 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_points")
 def test_parameters_are_recovered() -> None:
