@@ -39,7 +39,7 @@ from epidura.battery import YEAR
 from epidura.case import Case
 from epidura.cohort_reach import Reached, Spot
 from epidura.cohort_study import Replicate, Study, Treatment, live, read_study, replicate
-from epidura.cohort_summary import SEEN, TABLES, Tables, errors, summarise
+from epidura.cohort_summary import SEEN, TABLES, Tables, errors, summarise, warnings
 from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.evidence.posterior import posterior
 from epidura.lead_moves import Moved
@@ -219,7 +219,8 @@ def batch_run(path: Path, study: str, first: int, end: int, sources: str) -> Non
     one, home = _study(study), Path(path).parent.parent
     numbers = list(range(first, end))
     people = [cohort_reach.persons(one.around, one.seed, i) for i in numbers]
-    found = [_reached(one, both, study, home) for both in people]
+    elsewhere = _elsewhere(one, numbers)
+    found = [_reached(one, both, there, study, home) for both, there in zip(people, elsewhere, strict=True)]
     lives = _programmer(study, str(home)).battery_lives() if one.surrogate.by == "surrogate" else ()
     _write(_rows(one, numbers, people, found, _worlds(study), lives), path)
 
@@ -227,12 +228,21 @@ def batch_run(path: Path, study: str, first: int, end: int, sources: str) -> Non
 Persons = tuple[virtual.Person | None, virtual.Person | None]
 
 
-def _reached(study: Study, people: Persons, text: str, home: Path) -> Reached:
+def _elsewhere(study: Study, numbers: Sequence[int]) -> list[Persons]:
+    """People whose leads may move, once they have; the surrogate needs no runs for that."""
+    if study.surrogate.by == "surrogate":
+        return [(None, None)] * len(numbers)
+    may = stages.may_move(stages.cohort(study.seed, list(numbers)))
+    return [cohort_reach.moved_persons(study.around, study.seed, i, bool(either.any()), bool(either[1]))
+            for i, either in zip(numbers, may, strict=True)]
+
+
+def _reached(study: Study, people: Persons, elsewhere: Persons, text: str, home: Path) -> Reached:
     session = study.programming == "session"
     if study.surrogate.by == "surrogate":
         return cohort_reach.between_nodes(_programmer(text, str(home)), people, session)
     spots: list[tuple[Spot, ...] | None] = []
-    for who in people:
+    for who in (*people, *elsewhere):
         if who is None:
             spots.append(None)
             continue
@@ -401,7 +411,8 @@ def run_study(study: Study, patients: int, folder: str | Path, workers: int | Wo
             work([*node_tasks(study), *chain_tasks(study, compared(study))], crew, part(0.0, 0.6, "runs of the chain"), "runs of the chain")
             found = _compare(study, tasks)
         else:
-            everyone = [one for i in range(patients) for one in cohort_reach.persons(study.around, study.seed, i) if one is not None]
+            moved = _elsewhere(study, range(patients))
+            everyone = [one for i in range(patients) for one in (*cohort_reach.persons(study.around, study.seed, i), *moved[i]) if one is not None]
             work(person_tasks(study, everyone), crew, part(0.0, 0.6, "full chain of every person"), "persons")
             found = []
         if crew != 1 or cluster is not None:  # summary and page need libraries that are slow to read, and this process has nothing to do
@@ -495,6 +506,7 @@ def _finish(study: Study, batched: Sequence[Task], home: Path, tables: Tables, f
     from epidura import cohort_page
 
     summary = summarise(study, tables.columns())
+    summary["notes"] = [*warnings(found), *summary["notes"]]
     summary |= {"surrogate": errors(study, found), "versions": versions(), "sources": {"chain": code(True), "all": code(False)},
                 "keys": {"nodes": [task.key for task in node_tasks(study)], "batches": [task.key for task in batched]}}
     text = json.dumps(summary, indent=1, allow_nan=False)

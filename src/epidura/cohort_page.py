@@ -129,7 +129,36 @@ def _two_stages(found: Mapping[str, Any]) -> str:
     last = found["months"][-1]
     head = ("arm", "trial stage", "implanted of those tried", "implanted of all", f"lost the effect within {last:g} months, of the implanted",
             f"explanted within {last:g} months, of the implanted")
-    return f"<section><h2>From trial to implant</h2>{_table(head, rows)}</section>"
+    return f"<section><h2>From trial to implant</h2>{_table(head, rows)}{_trial_value(found)}</section>"
+
+
+def _trial_value(found: Mapping[str, Any]) -> str:
+    """What trial stages are worth, where the study has an arm without one."""
+    values = found.get("trial_value")
+    if not values:
+        return ""
+    seen = found["trial_value_published"]
+    rows = [[escape(one["arm"]), _percent(one["sensitivity"]), _percent(one["specificity"]), _percent(one["positive_predictive"]),
+             _percent(one["implanted"]), _percent(one["missed"], 1), _percent(one["spared"], 1), _needed(one["number_needed_to_try"]),
+             _needed(one["number_needed_to_implant"])] for one in values]
+    published = [f"{of['value']:g}\u00a0% <small>({of['low']:g} to {of['high']:g})</small>" for of in (seen["sensitivity"], seen["specificity"])]
+    rows.append(["TRIAL-STIM, published (95 %)", *published, *["–"] * 6])
+    head = ("arm with a trial stage", "sensitivity", "specificity", "of those who pass, respond", "implanted of those tried",
+            "responders who are missed", "others who are spared", "to try for one more responder", "to implant directly for one more")
+    months = values[0]["months"]
+    return (f"<h3>What the trial stage is worth</h3>{_table(head, rows, 'dense')}"
+            f'<p class="small">Who responds (half of the pain gone after {months:g} months) is seen in the same people in the arm without a trial '
+            "stage. One more responder than with usual care, if the study has such an arm. The model was fitted to TRIAL-STIM's two numbers, so "
+            "that they agree proves nothing new. Where leads stay after the trial stage, the two arms differ in where they lie, too.</p>")
+
+
+def _needed(value: Mapping[str, Any] | None) -> str:
+    """A number of people; without an upper end where there may be no gain."""
+    if value is None or value["median"] is None:
+        return "–"
+    low, high = value["interval_90"]
+    most = "no end" if high is None else f"{high:.1f}"
+    return f"<strong>{value['median']:.1f}</strong>\u00a0<small>({low:.1f}\u00a0to\u00a0{most})</small>"
 
 
 def _rule(rule: object) -> str:
@@ -274,10 +303,11 @@ def _chain(found: Mapping[str, Any]) -> str:
     if of["by"] == "full-chain":
         return "<section><h2>What programs reach</h2><p>The full chain was run for every person.</p></section>"
     fluid, across = (", ".join(f"{value:g}".replace("-", "−") for value in of[name]) for name in ("csf_mm", "lateral_mm"))
-    minor = ", ".join(WORDS.get(name, name.replace("_", " ")) for name in of["minor"]) or "nothing else"
+    minor = ", ".join(WORDS.get(name, name.replace("_", " ")) for name in of["minor"])
+    alone = f", and {escape(minor)} each alone" if minor else ""
     words = (f"<p>The full chain (field, fibres, gate) was run at {of['nodes']} nodes with {of['share']:.0%} of the fibres, at {of['gated']} of them "
-             f"with the gate: fluid dorsal of the cord {fluid} mm by lateral place {across} mm, and {escape(minor)} each alone. Patients stand "
-             "between the nodes.</p>")
+             f"with the gate: fluid dorsal of the cord {fluid} mm by lateral place {across} mm{alone}. "
+             "Patients stand between the nodes.</p>")
     if of["errors"]:
         rows = [[escape(cell) for cell in row] for row in of["errors"]]
         words += (f"<p>Error of the surrogate, against the full chain of people who stand at no node ({of['compared']} of them):</p>"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from epidura import virtual
 from epidura.case import Case
-from epidura.errors import BadGeometry
+from epidura.errors import BadGeometry, BadInput
 from epidura.programming import Session, programmed, words_of
 from epidura.reach import Reach, reaches
 from epidura.result import Result
@@ -67,6 +67,20 @@ def persons(case: Case, seed: int, index: int) -> tuple[virtual.Person | None, v
     for k, anew in enumerate((False, True)):
         with suppress(BadGeometry):
             found[k] = virtual.person(case, seed, index, anew=anew)
+    return found[0], found[1]
+
+
+def moved_persons(case: Case, seed: int, index: int, first: bool, anew: bool) -> tuple[virtual.Person | None, virtual.Person | None]:
+    """The same two once their leads have moved; None where that is not asked for, or where there is no such place.
+
+    Args:
+        case, seed, index: of the person.
+        first, anew: whether the leads as first placed, and those placed anew, may move.
+    """
+    found: list[virtual.Person | None] = [None, None]
+    for k, asked in enumerate((first, anew)):
+        with suppress(BadInput):  # no room for a lead there, or beyond the spine that is known
+            found[k] = virtual.person(case, seed, index, migrated=True, anew=bool(k)) if asked else None
     return found[0], found[1]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from epidura import cohort_costs, stages, virtual
 from epidura.cohort_study import USUAL, Study, replicate
+from epidura.evidence.rows import rows as rows_of_trials
 from epidura.programming import words_of
 from epidura.tasks import clean, mark_of
 from epidura.trial import grade
@@ -134,6 +135,7 @@ def summarise(study: Study, columns: Mapping[str, Any]) -> dict[str, Any]:
             "indication": study.population.indication, "evidence": {"grade": graded["grade"], "words": graded["words"]}, "country": study.country,
             "draws": [replicate(study, r).draw for r in range(study.replicates)], "notes": _notes(study, patients, graded),
             "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))],
+            "trial_value": _trial_value(study, columns), "trial_value_published": published_value(),
             "costs": None if study.costs is None else cohort_costs.summary(
                 study.costs, columns, [arm.name for arm in study.arms], [one.procedure for one in study.treatments],
                 [arm.program for arm in study.arms], study.months[-1], study.seed, RESAMPLES)}
@@ -195,6 +197,53 @@ def _contacts_of(study: Study, a: int) -> str:
     """Contacts of the program of an arm."""
     which = study.treatments[a].program
     return "" if which is None else words_of(study.around.programs[which].contacts)
+
+
+VALUE = ("sensitivity", "specificity", "positive_predictive", "implanted", "missed", "spared", "gain", "gain_without")
+"""What is told of a trial stage, as ``stages.TrialValue``; gains are of responders over usual care, of all who are tried or implanted directly."""
+JUDGED = 6.0
+"""Months at which TRIAL-STIM judged the trial stage."""
+
+
+def _trial_value(study: Study, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the trial stage of an arm is worth beside the arm that differs in having none: the same people, so who would have responded is known."""
+    names, procedures = [arm.name for arm in study.arms], [one.procedure for one in study.treatments]
+    chosen = cohort_costs.pairs(names, procedures, [arm.program for arm in study.arms], None)
+    usual = next((a for a, one in enumerate(study.treatments) if one.therapy == USUAL), None)
+    v = study.months.index(JUDGED) if JUDGED in study.months else len(study.months) - 1
+    responds = columns["relief"][..., v] >= np.float32(0.5) - np.float32(1e-6)
+    found = []
+    for a, b, why in chosen:
+        if why != "trial stage":
+            continue
+        good, passed, everybody = responds[b], columns["passed"][a] & columns["tried"][a], np.ones(responds[b].shape)
+        rows: dict[str, tuple[Any, Any]] = {
+            "sensitivity": (good & passed, good), "specificity": (~good & ~passed, ~good), "positive_predictive": (good & passed, passed),
+            "implanted": (passed, everybody), "missed": (good & ~passed, everybody), "spared": (~good & ~passed, everybody)}
+        if usual is not None:
+            rows |= {"gain": (responds[a] * 1.0 - responds[usual], everybody), "gain_without": (good * 1.0 - responds[usual], everybody)}
+        told, _ = _bands(study.seed, {name: (top.astype(float), below.astype(float)) for name, (top, below) in rows.items()},
+                         (columns["explant"][a], np.zeros(everybody.shape), study.months[-1], np.zeros(1)))
+        found.append({"arm": names[a], "without": names[b], "months": study.months[v], **{name: told.get(name) for name in VALUE},
+                      "number_needed_to_try": _needed(told.get("gain")), "number_needed_to_implant": _needed(told.get("gain_without"))})
+    return found
+
+
+def _needed(gain: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """People for one more responder; None for an end at which there is none more."""
+    if gain is None or gain["median"] is None:
+        return None
+
+    def of(value: float) -> float | None:
+        return round(1 / value, 2) if value > 0 else None
+
+    return {"median": of(gain["median"]), **{name: [of(gain[name][1]), of(gain[name][0])] for name in BANDS[1:]}}
+
+
+def published_value() -> dict[str, dict[str, float]]:
+    """Sensitivity and specificity that TRIAL-STIM found, %, with its 95 % interval."""
+    return {row.measure: {"value": row.value, "low": row.low, "high": row.high} for row in rows_of_trials()
+            if row.trial == "TRIAL-STIM" and row.measure in VALUE}
 
 
 BANDS = ("median", "interval_50", "interval_90")
@@ -292,6 +341,25 @@ def errors(study: Study, found: Sequence[virtual.Compared]) -> dict[str, Any]:
             "errors": table[2:]}
 
 
+FAR_OFF = 0.2
+"""Median error of the surrogate that is told among the notes: of coverage, and of the logarithm of perception and discomfort. A judgement."""
+
+
+def warnings(found: Sequence[virtual.Compared]) -> list[str]:
+    """What a reader must know of a surrogate that is far from the full chain."""
+    notes = []
+    for name in dict.fromkeys(one.full.program for one in found):
+        own = [one for one in found if one.full.program == name]
+        gaps = {"coverage": [one.surrogate.coverage - one.full.coverage for one in own]}
+        for quantity in ("perception", "discomfort"):
+            pairs = [(getattr(one.surrogate, quantity), getattr(one.full, quantity)) for one in own]
+            gaps[quantity] = [float(np.log(a / b)) for a, b in pairs if np.isfinite(a) and np.isfinite(b)]
+        if far := [quantity for quantity, values in gaps.items() if values and np.median(np.abs(values)) > FAR_OFF]:
+            notes.append(f"{name}: the surrogate is far from the full chain in {', '.join(far)} (see its error), so what the program reaches in "
+                         "these people is not to be relied on. More nodes (surrogate: csf, lateral, minor) help.")
+    return notes
+
+
 def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
     """What a reader should know, judgements first."""
     found = ["How far coverage and inhibition of the gate decide relief has never been measured: each patient has a weight of each, drawn between "
@@ -299,7 +367,8 @@ def _notes(study: Study, patients: int, graded: Mapping[str, str]) -> list[str]:
              "Pain at enrolment, expectation, adherence and own answer to stimulation are drawn without regard to anatomy (a judgement).",
              "Where leads end up against the plan, and how far they move, are drawn from few data (judgements among them)."]
     if study.surrogate.by == "full-chain":
-        found.append("With the full chain of every person, leads that move are counted as an event only.")
+        found.append("With the full chain of every person, those whose leads move are run at the new place too; where a lead has no room there, it "
+                     "is taken to reach what it did.")
     known = [treated for treated in study.treatments if treated.program is not None and treated.procedure.battery_life is None]
     if known and study.case.generator is None:
         found.append("No generator is named in the case; the life of its battery is the published range of its kind.")

@@ -43,7 +43,7 @@ from epidura.evidence.model import (
     return_level,
     therapies,
 )
-from epidura.lead_moves import KEEP, Moved, move, with_revision
+from epidura.lead_moves import KEEP, SHARE, Moved, move, with_revision
 from epidura.product import Floats
 from epidura.quality_of_life import DAY, PERSON, VISIT, Fact, Flags, relief
 from epidura.recipe import Recipe
@@ -69,6 +69,8 @@ QUANTITIES: dict[str, tuple[str, str, bool]] = {
 averages, pain before, mean use of medication against before, change of the mean ratings of activity and sleep, change of the EQ-5D index."""
 
 DAY_S, YEAR_S = 86400.0, 365.25 * 86400.0
+TRIAL_MOVES = "migration of trial leads, 30 days"
+"""Row of data/stages.csv; no trial stage is longer."""
 REVISIONS = 32
 """Revisions of one patient that can be told apart."""
 _SAME = 1e-9
@@ -489,6 +491,13 @@ def simulate(procedure: Procedure, who: Cohort, p: Parameters, arm: Arm, *, mont
     data = xr.Dataset(_labelled(variables), coords=_labelled(coords), attrs={"product": "stages", "seed": str(who.seed),
                                                                             "procedure": procedure.key(), "therapy": procedure.therapy})
     return Stages(procedure, who, own, data, until, (*(fact.number for fact in facts().values()), *_rule_numbers(procedure)))
+
+
+def may_move(who: Cohort) -> Flags:
+    """(n, 2) whether leads of the trial stage and of the definitive stage move at the highest rates of ``rates``: the others never do, so what they
+    would reach somewhere else need not be known."""
+    of_trial = who.uniform("trial", 4)[:, 1] < facts()[TRIAL_MOVES].high / 100
+    return np.stack([of_trial, who.uniform("lead", 2)[:, 0] < facts()[SHARE].high / 100], axis=1)
 
 
 def _moved_reach(moved: Moved | None, procedure: Procedure, at: Floats, at_trial: Floats) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from epidura import cohort, cohort_page, cohort_study, cohort_summary, stages, v
 from epidura.cohort_reach import Spot
 from epidura.errors import BadInput, Failed
 from epidura.evidence.posterior import Posterior, posterior
-from epidura.reach import reaches
+from epidura.outcome import reach_factor
+from epidura.reach import Reach, reaches
 from epidura.tasks import run_tasks
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -260,15 +261,38 @@ def test_the_error_of_the_surrogate_is_against_the_full_chain(study, made, summa
     assert summary["surrogate"]["nodes"] == 2
 
 
-def test_the_full_chain_of_every_person_instead(tmp_path):
-    one = cohort_study.read_study(small(surrogate={"by": "full-chain"}, replicates=1, programming="as-written"))
+def test_a_surrogate_that_is_far_off_is_told_first():
+    full = Reach(**{**dict.fromkeys((one.name for one in fields(Reach)), 0.5), "program": "tonic", "inhibition": {}, "felt": True, "perception": 2e-3,
+                    "discomfort": 3e-3})
+    near, far = replace(full, perception=2.2e-3, coverage=0.65), replace(full, discomfort=4e-3, coverage=0.75)
+    assert not cohort_summary.warnings([virtual.Compared(i, full, near) for i in range(3)])
+    (note,) = cohort_summary.warnings([virtual.Compared(0, full, near), virtual.Compared(1, full, far), virtual.Compared(2, full, far)])
+    assert note.startswith("tonic: the surrogate is far from the full chain in coverage, discomfort (")
+
+
+def test_the_full_chain_of_every_person_instead_with_leads_that_move(tmp_path):
+    one = cohort_study.read_study(small(surrogate={"by": "full-chain"}, replicates=1, programming="as-written", seed=46))
+    who = stages.cohort(46, 1)
+    assert stages.may_move(who).all()
     found = cohort.run_study(one, 1, tmp_path / "study")
     (row, _) = pq.read_table(tmp_path / "study" / "patients.parquet").to_pylist()
+    here, there = (virtual.person(one.around, 46, 0, migrated=migrated, anew=True) for migrated in (False, True))
     with kill_cohort.quick():
-        full = reaches(cohort._run(virtual.person(one.around, one.seed, 0, anew=True).case.model_dump(mode="json")))[0]
+        full, moved = (reaches(cohort._run(person.case.model_dump(mode="json")))[0] for person in (here, there))
     assert row["perception"] == full.perception
     assert row["contacts"] == "4-5+"
     assert found["surrogate"] == {"by": "full-chain"}
+    assert there.migration > 0.02  # to the next vertebra, where the same contacts reach something else
+    assert moved.coverage > row["coverage"] + 0.1
+    draw = who.uniform("reach", 3, place=0)
+    assert row["moved_reach_factor"] == reach_factor(moved, draw[:, :2], draw[:, 2], "tonic")[0] != row["reach_factor"]
+
+
+def test_only_whose_leads_may_move_are_run_somewhere_else():
+    one = cohort_study.read_study(small(surrogate={"by": "full-chain"}))
+    may = stages.may_move(stages.cohort(one.seed, 60))
+    for (first, anew), people in zip(may, cohort._elsewhere(one, range(60)), strict=True):
+        assert [person is not None for person in people] == [first or anew, anew]
 
 
 # --- bad input ---

@@ -146,7 +146,7 @@ def test_a_session_by_the_full_chain_of_every_person(tmp_path):
     assert (row["contacts"], row["coverage"], row["perception"]) == (spot.contacts, spot.reach.coverage, spot.reach.perception)
     assert row["combinations_tried"] == 13
     assert row["coverage"] >= row["as_written_coverage"] - 0.05 - 1e-9
-    assert row["moved_reach_factor"] == row["reach_factor"]  # not known, so as before
+    assert row["moved_reach_factor"] == row["reach_factor"]  # its leads do not move
 
 
 def test_spots_survive_a_file():
@@ -155,6 +155,45 @@ def test_spots_survive_a_file():
     (again,) = cohort_reach.from_text(cohort_reach.to_text(spots))
     assert again.contacts == spots[0].contacts
     assert again.reach.coverage == spots[0].reach.coverage
+
+
+# --- what the trial stage is worth ---
+
+
+class Once:
+    """In place of a random drawing of the patients: each of them once."""
+
+    def __init__(self, seed: list[int]):
+        del seed
+
+    def integers(self, patients: int, size: int) -> Any:
+        return np.arange(patients)[:size]
+
+
+def test_the_worth_of_a_trial_stage_by_hand(study, monkeypatch):
+    relief = np.zeros((4, 6, 1, 3))
+    relief[0, [0, 1], 0, 1] = relief[1, [0, 1, 2, 3], 0, 1] = relief[3, [0], 0, 1] = 0.5  # six people after six months
+    relief[..., 2] = 1.0  # a year is not asked for
+    passed = np.zeros((4, 6, 1), bool)
+    passed[0, [0, 1, 4]] = passed[1] = True
+    monkeypatch.setattr(np.random, "default_rng", Once)
+    (one, tunnelled) = cohort_summary._trial_value(study, {"relief": relief, "passed": passed, "tried": passed | (np.arange(4) == 0)[:, None, None],
+                                                           "explant": np.full((4, 6, 1), np.nan)})
+    assert (one["arm"], one["without"], one["months"]) == ("tried first", "implanted directly", 6.0)
+    told = {name: one[name]["median"] for name in cohort_summary.VALUE}
+    assert told == pytest.approx({"sensitivity": 2 / 4, "specificity": 1 / 2, "positive_predictive": 2 / 3, "implanted": 3 / 6, "missed": 2 / 6,
+                                  "spared": 1 / 6, "gain": 1 / 6, "gain_without": 3 / 6}, abs=1e-5)
+    assert (one["number_needed_to_try"]["median"], one["number_needed_to_implant"]["median"]) == (6.0, 2.0)
+    assert tunnelled["arm"] == "tunnelled"
+    assert tunnelled["number_needed_to_try"]["median"] is None  # nobody passes: less than usual care
+    assert tunnelled["positive_predictive"]["median"] is None
+
+
+def test_the_report_holds_it_beside_what_was_published(made, summary):
+    page = (made / "report.html").read_text(encoding="utf-8")
+    assert [one["arm"] for one in summary["trial_value"]] == ["tried first", "tunnelled"]
+    for words in ("What the trial stage is worth", "TRIAL-STIM, published", "8\u00a0% <small>(1 to 25)</small>"):
+        assert words in page
 
 
 # --- battery ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from epidura.errors import BadInput, BadTable
 from epidura.evidence import model
 from epidura.evidence import posterior as stored
 from epidura.evidence.fit import fit, log_likelihood
-from epidura.evidence.judge import judged, modelled, table
+from epidura.evidence.judge import between_arms, judged, modelled, table
 from epidura.evidence.model import Arm, Course, beta_of, explanted, fading, lost, therapies
 from epidura.evidence.posterior import fingerprint, posterior
 from epidura.evidence.rows import Row, arms, expected, rows, weights
@@ -193,6 +194,29 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         kept.cache_clear()
 
 
+@pytest.mark.usefixtures("few_points")
+@pytest.mark.parametrize("truth", [(0.3, 0.8), (0.6, 0.3)])
+def test_two_parameters_are_recovered_where_the_others_are_known(truth: tuple[float, float]) -> None:
+    """The likelihood of the fit on a grid, without its sampler: both lie in the 90 % interval, and it is narrow."""
+    designs = {("A", name): Arm("A", name, therapy, "", "open", False, "none", 7.5, 1.3, 5.0)
+               for name, therapy in (("10 kHz", "high-frequency"), ("sham", "sham"))}
+    names, rng = ("context", "neural high-frequency"), np.random.default_rng(4)
+    asked = [row("A", arm, 3.0, measure, 0.0, 300, 1.0) for _, arm in designs for measure in ("responder50", "change")]
+    made = [replace(one, value=100 * rng.binomial(one.n, value / 100) / one.n, sd=float("nan")) if sd is None
+            else replace(one, value=float(value + sd / np.sqrt(one.n) * rng.standard_normal()), sd=float(sd))
+            for one, (value, sd) in zip(asked, expected(asked, designs, {**P, **dict(zip(names, truth, strict=True))}, {}), strict=True)]
+    grid = np.linspace(0.05, 1.45, 29)
+    height = np.array([[sum(weight * log_likelihood(one, *found) for one, weight, found in
+                            zip(made, weights(tuple(made)), expected(made, designs, {**P, names[0]: a, names[1]: b}, {}), strict=True))
+                        for b in grid] for a in grid])
+    share = np.exp(height - height.max())
+    for axis, true in enumerate(truth):
+        below = np.cumsum(share.sum(axis=1 - axis)) / share.sum()
+        low, high = (grid[np.searchsorted(below, q)] for q in (0.05, 0.95))
+        assert low <= true <= high
+        assert high - low < 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_points")
 def test_parameters_are_recovered() -> None:
@@ -255,3 +279,15 @@ def test_rows_that_were_fitted_are_met_as_the_docs_say() -> None:
     assert missed == ["PROCESS SCS change leg 1 mo"]
     assert table(found).count("**not met**") == sum(not one.met for one in found) == 1
     assert all(one.low <= one.middle <= one.high for one in found)
+
+
+def test_rows_between_arms_are_as_the_docs_say_and_every_row_is_in_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "validation.md").read_text(encoding="utf-8")
+    found = between_arms(posterior())
+    assert table(found) in page
+    assert all(one.low <= one.middle <= one.high for one in found)
+    ratio = found[0]
+    assert ratio.mean_low > 1.0  # 10 kHz above tonic, in the model too
+    told = {one.row for one in found} | {one for one in rows() if modelled(one)}
+    for one in rows():
+        assert f"| {one.name}" in page if one in told else f"{one.value:g}" in page, one.name

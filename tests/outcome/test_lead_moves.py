@@ -46,6 +46,17 @@ def test_as_many_move_as_the_table_says():
     assert when.max() < 12
 
 
+def test_who_may_move_are_those_who_do_at_the_highest_rates():
+    stay = QUIET | {"context": 3.0}  # all pass, and are observed to the end
+    data = run(sg.Procedure(therapy="tonic", duration="30 days"), stay, moved=Moved(1.0), practice=sg.rates(np.ones(len(sg.facts())))).data
+    may = sg.may_move(WHO)
+    assert (np.isfinite(data.migration.values) == may[:, 1] & data.implanted.values).all()
+    in_trial = np.isfinite(data.trial_migration.values)
+    ended = np.isfinite(data.trial_infection.values) | data.trial_haematoma.values
+    assert (in_trial <= may[:, 0]).all()
+    assert (in_trial == may[:, 0])[~ended].all()
+
+
 def test_a_moved_lead_reaches_less_from_then_on():
     before, after = run().data, run(moved=Moved(0.9)).data
     moved = np.isfinite(after.migration.values)

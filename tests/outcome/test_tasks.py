@@ -17,6 +17,7 @@ from pathlib import Path
 import kill_tasks as work
 import psutil
 import pytest
+import yaml
 
 from epidura import tasks as runner
 from epidura.errors import BadInput, Failed
@@ -417,3 +418,38 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path):
     report = runner.attempt(runner._Run(str(tmp_path), "far-1-00000000", True, 0), runner._parcel(Task("ab12cd34", work.number, {"n": 1})))
     assert report.state == "apart"
     assert not list(tmp_path.iterdir())
+
+
+# ---- the recipe for Kubernetes, as far as it can be read without one
+
+
+def test_the_recipe_for_kubernetes_fits_together():
+    pytest.importorskip("distributed")
+    from distributed.cli import dask_scheduler, dask_worker
+
+    page = (HERE.parents[1] / "docs" / "cluster.md").read_text("utf-8").split("## Kubernetes")[1]
+    parts = list(yaml.safe_load_all(page.split("```yaml\n")[1].split("```")[0]))
+    named = {(part["kind"], part["metadata"]["name"]): part["spec"] for part in parts}
+    assert len(named) == len(parts) == 5
+    service = named["Service", "epidura-scheduler"]
+    (port,) = (one["port"] for one in service["ports"])
+    commands = {}
+    for (kind, name), spec in named.items():
+        if kind not in ("Deployment", "Job"):
+            continue
+        pod = spec["template"]["spec"]
+        if kind == "Deployment":
+            assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+        assert all(("PersistentVolumeClaim", one["persistentVolumeClaim"]["claimName"]) in named for one in pod.get("volumes", ()))
+        (container,) = pod["containers"]
+        assert {one["name"] for one in container.get("volumeMounts", ())} <= {one["name"] for one in pod.get("volumes", ())}
+        commands[name] = container["command"]
+    assert named["Deployment", "epidura-scheduler"]["template"]["metadata"]["labels"] == service["selector"]
+    scheduler, worker, driver = (commands[f"epidura-{name}"] for name in ("scheduler", "worker", "study"))
+    # the programs read their options themselves: one that they do not have is an error
+    assert scheduler[:2] == ["dask", "scheduler"]
+    assert dask_scheduler.main.make_context("scheduler", scheduler[2:]).params["port"] == str(port)
+    assert worker[:2] == ["dask", "worker"]
+    given = dask_worker.main.make_context("worker", worker[2:]).params
+    assert (given["scheduler"], given["nthreads"], given["memory_limit"]) == (f"tcp://epidura-scheduler:{port}", 1, "2GB")
+    assert driver[-1] == f"tcp://epidura-scheduler:{port}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from epidura.evidence.posterior import Posterior, posterior
 from epidura.evidence.rows import MEASURES, PER_PERSON, Row, arms, expected, rows
 
 SEED = 20261128
+BETWEEN = {("SENZA-RCT", "responder_ratio"): ("responder50", "10 kHz", "traditional"),
+           ("TRIAL-STIM", "difference"): ("pain", "screening trial", "no trial")}
+"""Numbers that compare two arms: of which measure, and of which arms; ratios of shares, differences of means. They are never fitted."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,26 @@ def judged(known: Posterior, kept: Sequence[Row], new: bool = False, of: Mapping
     return [Judged(row, *(float(x) for x in (*ends[i], *within[i]))) for i, row in enumerate(kept)]
 
 
+def between_arms(known: Posterior) -> list[Judged]:
+    """What the model expects of published ratios and differences between arms of trials that were fitted."""
+    rng, kept = np.random.default_rng([SEED, 1]), [row for row in rows() if (row.trial, row.measure) in BETWEEN]
+    sides: list[Row] = []
+    for row in kept:
+        measure, *pair = BETWEEN[row.trial, row.measure]
+        sides += [replace(row, arm=arm, measure=measure, n=row.n // 2 or arms()[row.trial, arm].n) for arm in pair]
+    means, sampled = np.empty((known.count, len(kept))), np.empty((known.count, len(kept)))
+    for k in range(known.count):
+        centres = {trial: known.centre(trial, k) for trial in dict.fromkeys(row.trial for row in sides)}
+        found = [(value, value + sd / np.sqrt(row.n) * rng.standard_normal() if sd is not None
+                  else 100 * rng.binomial(row.n, np.clip(value / 100, 0, 1)) / row.n)
+                 for row, (value, sd) in zip(sides, expected(sides, arms(), known.draw(k), centres), strict=True)]
+        for i, row in enumerate(kept):
+            one, other = found[2 * i], found[2 * i + 1]
+            means[k, i], sampled[k, i] = (a / b if row.measure == "responder_ratio" else a - b for a, b in zip(one, other, strict=True))
+    ends, within = np.quantile(sampled, [0.05, 0.5, 0.95], axis=0).T, np.quantile(means, [0.05, 0.95], axis=0).T
+    return [Judged(row, *(float(x) for x in (*ends[i], *within[i]))) for i, row in enumerate(kept)]
+
+
 def modelled(row: Row) -> bool:
     """Whether the model has a number for a row."""
     return row.measure in MEASURES and row.n > 0 and ((row.trial, row.arm) in arms() or row.measure not in (*PER_PERSON, "trial_success"))
@@ -82,7 +105,7 @@ def table(found: Sequence[Judged]) -> str:
     for one in found:
         unit = " %" if one.row.unit == "%" else ""
         sure = "" if one.row.evidence != "recall" else ", from memory"
-        lines.append(f"| {one.row.name}{sure} | {one.row.n} | {one.row.value:g}{unit} | {one.middle:.3g} ({one.low:.3g} to {one.high:.3g}) | "
+        lines.append(f"| {one.row.name}{sure} | {one.row.n or '-'} | {one.row.value:g}{unit} | {one.middle:.3g} ({one.low:.3g} to {one.high:.3g}) | "
                      f"{'met' if one.met else '**not met**'} |")
     return "\n".join(lines)
 
@@ -115,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--refit", action="store_true", help="also fit without each trial, and with other priors")
     given = parser.parse_args(arguments)
     print(table(judged(posterior(), [row for row in rows() if modelled(row)])), flush=True)
+    print(f"\nBetween arms:\n\n{table(between_arms(posterior()))}", flush=True)
     if given.refit:
         sampler = {"chains": 1, "warmup": 300, "draws": 400}
         for trial in dict.fromkeys(row.trial for row in rows() if row.fitted):
