@@ -46,7 +46,8 @@ def sheets(found: Overview) -> dict[str, Rows]:
             "months": each.months, "expected": each.expected, "seen": each.seen, **_share("responder50_", each.responder50),
             **_share("responder30_", each.responder30), **_share("responder50_of_all_", each.responder50_of_all),
             "change": each.change, "change_low": each.change_low, "change_high": each.change_high} for each in found.outcomes],
-        "view_run_chart": [{**asdict(each), "unit": chart.unit, "median": chart.median, "signals": "; ".join(chart.signals)} for each in chart.points],
+        "view_run_chart": [{**asdict(each), "unit": chart.unit, "median": chart.median, "signals": "; ".join(chart.signals)}
+                           for each in chart.points],
         "view_explants": [{"months": month, "share": share} for month, share in zip(survival.months, survival.share, strict=True)],
         "view_explants_at": [dict(each) for each in survival.at],
         "view_complications": [{"kind": each.kind, "events": each.events, **_share("", each.share), "words": "; ".join(each.words)}
