@@ -111,7 +111,7 @@ def course() -> list[ev.Event]:
         ev.Recalled(on=day(201), notice="FSN-1", part="generator", state="checked"),
         *(ev.Salvaged(on=day(400), name=step, step=Step(state="done", on=day(400), by="Dr. Demo", result="no change"))
           for step in ("reprogram", "waveform", "holiday", "lead-check", "impedance")),
-        ev.GeneratorOut(on=day(500), replaced=True, reason="battery"),
+        planned("implant", 499), checked("implant", 500), ev.GeneratorOut(on=day(500), replaced=True, reason="battery"),
         ev.GeneratorIn(on=day(500), model="Intellis", site="abdomen"),
         ev.Explanted(on=day(600), reason="loss of effect", complete=False),
         ev.Noted(on=day(601), text="<b>not bold</b> & \u0007 done"),

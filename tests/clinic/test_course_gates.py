@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from clinic_course import START, course, write
+from clinic_course import START, checked, course, planned, write
 
 from epidura.clinic import events as ev
 from epidura.clinic import pathway
@@ -39,6 +39,22 @@ def test_a_failed_trial_ends_with_nothing_in_place_and_a_new_course_owes_nothing
     assert [words.split(":")[0] for words in refused.value.missing] == [
         "consent", "no plan of the trial procedure (procedure.planned)",
         "no bundle against infection was ticked for the trial procedure (infection.checked)"]
+
+
+def test_each_operation_has_its_own_plan_and_bundle(record):
+    """Somebody may take a drug on clotting by the time a battery is empty: the plan of the first operation says nothing of it."""
+    patient = write(record, course()[:22])
+    later = START + timedelta(days=900)
+    exchange = [ev.GeneratorOut(on=later, replaced=True, reason="battery"), ev.GeneratorIn(on=later, model="proclaim-xr-5", site="abdomen")]
+    with pytest.raises(pathway.Refused) as refused:
+        record.commit("n", patient, exchange)
+    assert len(refused.value.missing) == 2
+    assert all("is of the operation of 2024-01-24" in words for words in refused.value.missing)
+    with pytest.raises(pathway.Refused, match="the plan of the implant procedure is of") as refused:
+        record.commit("n", patient, [checked("implant", later), *exchange])
+    assert len(refused.value.missing) == 1
+    lead = ev.LeadIn(on=later, stage="implant", lead="right", model="octrode", level="T9")  # on the same day: the same operation
+    record.commit("n", patient, [planned("implant", later), checked("implant", later), *exchange, lead])
 
 
 def test_the_log_of_programs_has_the_charge_of_a_phase(record):

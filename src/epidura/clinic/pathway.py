@@ -227,7 +227,10 @@ def _generator_needs(state: State, body: Mapping[str, Any], on: str) -> list[str
 
 
 def _procedure_needs(state: State, stage: str, on: str) -> list[str]:
-    """Consent, plan and bundle of a procedure."""
+    """Consent, plan and bundle of a procedure. A plan and a bundle are of one operation; what is put in on the same day is one."""
+    parts = [lead for lead in state.get("leads", {}).values() if lead.get("stage") == stage]
+    parts += [state["generator"]] if stage == "implant" and state.get("generator") else []
+    before = max((part["on"] for part in parts if part["on"] < on), default="")
     lacks = []
     consents = [Consent.model_validate(each) for each in state.get("consents", ())]
     lacks += [f"consent: {check.words}" for check in consent_checks(consents, "trial" if stage == "trial" else "implant", date.fromisoformat(on))
@@ -235,6 +238,8 @@ def _procedure_needs(state: State, stage: str, on: str) -> list[str]:
     plan = state.get("plans", {}).get(stage)
     if plan is None:
         lacks.append(f"no plan of the {stage} procedure (procedure.planned)")
+    elif plan["on"] <= before:
+        lacks.append(f"the plan of the {stage} procedure is of the operation of {before}: ask about drugs and allergies again (procedure.planned)")
     else:
         if plan.get("drugs") is None:
             lacks.append("the plan does not say which drugs on clotting are taken (an empty list says none)")
@@ -245,6 +250,8 @@ def _procedure_needs(state: State, stage: str, on: str) -> list[str]:
     bundle = state.get("bundles", {}).get(stage)
     if bundle is None:
         lacks.append(f"no bundle against infection was ticked for the {stage} procedure (infection.checked)")
+    elif bundle["on"] <= before:
+        lacks.append(f"the bundle against infection is of the {stage} operation of {before}: tick that of this one (infection.checked)")
     return lacks
 
 
