@@ -43,7 +43,7 @@ def pyrofile(resource: dict) -> Found:
     from pyrofile_validator.config import ValidatorConfig
 
     config = ValidatorConfig.load_dict({"fhirVersion": "4.0.1", "terminology": {"mode": "local"}, "localPackagePaths": [str(PUBLISHED)]})
-    validator = Validator(config)
+    validator = Validator(config, max_external_references=10_000)  # by default it looks at 20 questionnaires and calls the others unresolved
     validator.external_reference_resolver = {each["url"]: each for each in fhir.questionnaires()}.get
     return [(issue.severity.value, f"{issue.code}: {issue.message}") for issue in validator.validate_resource(resource).issues]
 
