@@ -49,7 +49,7 @@ def test_each_operation_has_its_own_plan_and_bundle(record):
     with pytest.raises(pathway.Refused) as refused:
         record.commit("n", patient, exchange)
     assert len(refused.value.missing) == 2
-    assert all("is of the operation of 2024-01-24" in words for words in refused.value.missing)
+    assert all("operation of 2024-01-24: " in words for words in refused.value.missing)
     with pytest.raises(pathway.Refused, match="the plan of the implant procedure is of") as refused:
         record.commit("n", patient, [checked("implant", later), *exchange])
     assert len(refused.value.missing) == 1
