@@ -129,13 +129,26 @@ def restore(
 
 @clinic.command("export")
 def export_(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines to write; must not exist; - for standard output.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines to write; must not exist; - for standard output. With --as csv or "
+                                           "parquet, a new or empty folder.", show_default=False)],
     store: Store = "", key: Key = None, encrypted: Encrypted = False,
     opened: Annotated[bool, typer.Option("--opened", help="With names and words: the file then says who the patients are.")] = False,
+    as_: Annotated[str, typer.Option("--as", help="events: every event as a line of JSON, for 'import'. csv, parquet: the tables of the record "
+                                     "and of the page of the clinic, without names.")] = "events",
 ) -> None:
-    """Write every event as a line of JSON, for other programs."""
+    """Write every event as a line of JSON, or the clinic's tables as CSV or Parquet, for other programs."""
     from epidura.clinic.store import transfer
 
+    if as_ not in ("events", "csv", "parquet"):
+        raise BadInput("--as", "no such format", got=as_, allowed="events, csv, parquet")
+    if as_ != "events":
+        if opened:
+            raise BadInput("--opened", "these tables have no names", hint="leave it out, or take --as events")
+        sheets = import_module("epidura.clinic.sheets")
+        with _record(store, key, encrypted) as record:
+            for path in sheets.export(record, target, as_, record.clock().date()).values():
+                _say(f"file: {path}")
+        return
     with _record(store, key, encrypted) as record:
         if str(target) == "-":
             for line in transfer.lines(record, opened):
@@ -151,6 +164,24 @@ def export_(
                 file.write(line + "\n")
                 count += 1
     _say(f"events: {count}")
+
+
+@clinic.command()
+def research(
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="New or empty.", show_default=False)],
+    store: Store = "", key: Key = None, encrypted: Encrypted = False,
+    as_: Annotated[str, typer.Option("--as", help="csv or parquet.")] = "csv",
+    dates: Annotated[str, typer.Option(help="shifted: those of a person by the same random days; relative: days from the implant.")] = "shifted",
+    drop_small: Annotated[bool, typer.Option("--drop-small", help="Leave out people of small groups, who are known more easily.")] = False,
+    mapping: Annotated[Path | None, typer.Option(help="File of pseudonyms for whoever may go back; outside the folder. If left out nobody can.",
+                                                 show_default=False)] = None,
+) -> None:
+    """Write a pseudonymised copy for research: fields from closed lists, new pseudonyms, no true date."""
+    with _record(store, key, encrypted) as record:
+        made = import_module("epidura.clinic.research").export(record, target, dates=dates, format=as_, drop_small=drop_small, mapping=mapping)
+    _say(f"people: {made.people}")
+    for words in made.done:
+        _say(words)
 
 
 @clinic.command("import")

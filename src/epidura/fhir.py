@@ -30,6 +30,7 @@ from epidura.clinic import events, instruments
 from epidura.clinic.pathway import Refused
 from epidura.clinic.record import Record, Unknown, new_id, pseudonym
 from epidura.errors import BadInput, EpiduraError
+from epidura.patient import SIDES
 from epidura.program import Program
 from epidura.recipe import kind_of
 from epidura.tables import table
@@ -107,9 +108,11 @@ def code_system(name: str) -> Resource:
     elif name == "complication":
         found = [(_code(f"{row['kind']}:{row['subkind']}" if row["subkind"] else row["kind"]), row["name"]) for row in table("complications")]
         found += [(kind, kind) for kind in dict.fromkeys(table("complications").column("kind")) if kind not in dict(found)]
+    elif name == "area":
+        found = list(_areas().items())
     else:
-        which, key, words = {"indication": ("indications", "indication", "name"), "area": ("pain_areas", "id", "name"),
-                             "criterion": ("seriousness", "criterion", "words"), "salvage": ("salvage", "step", "name")}[name]
+        which, key, words = {"indication": ("indications", "indication", "name"), "criterion": ("seriousness", "criterion", "words"),
+                             "salvage": ("salvage", "step", "name")}[name]
         found = list(_names(which, key, words).items())
     return {"resourceType": "CodeSystem", "id": f"epidura-{name}", "url": system(name), "name": f"Epidura{name.capitalize()}",
             "title": f"Epidura: {SYSTEMS[name]}", "status": "draft", "experimental": True, "content": "complete", "caseSensitive": True,
@@ -261,8 +264,15 @@ def _components(each: Iterable[Resource]) -> list[Resource]:
     return [one for one in each if one]
 
 
+@cache
+def _areas() -> dict[str, str]:
+    """Areas of the body in words, whole and of one side."""
+    whole = _names("pain_areas", "id", "name")
+    return {**whole, **{f"{side}-{area}": f"{words}, {side}" for side in SIDES for area, words in whole.items()}}
+
+
 def _area(name: str) -> Resource:
-    return _own("area", name, _names("pain_areas", "id", "name").get(name, ""))
+    return _own("area", name, _areas().get(name, ""))
 
 
 def _indication(name: str) -> Resource:

@@ -196,6 +196,8 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
                                    f"pain before {b['baseline_nrs']:g} of 10"),
     "program.set": lambda b: _said(f"program {b['slot']}", _train((b.get("program", {}).get("programs") or [{}])[0]),
                                    f"set to {b['set_mA']:g} mA" if b.get("set_mA") is not None else "",
+                                   f"{b['charge']['charge_per_phase_uC']:.3g} \N{MICRO SIGN}C a phase" if "charge_per_phase_uC" in b.get(
+                                       "charge", {}) else "",
                                    f"felt in {_areas(b['covered'])}" if b.get("covered") else ""),
     "program.removed": lambda b: f"program {b['slot']}",
     "case.linked": lambda b: _said(f"program {b['slot']} simulated", b.get("case", {}).get("title")),

@@ -90,7 +90,7 @@ def course() -> list[ev.Event]:
         ev.LeadIn(on=day(15), stage="trial", lead="right", model="standard-1x8", level="T9"),
         programmed(16), programmed(16, "B", name="burst", **burst),
         ev.TrialBegun(on=day(16), days=7, baseline_nrs=8, baseline_activity=3, baseline_medication=1.0, index_before=0.31),
-        *(ev.Diary(on=day(17 + k), worst=5, average=3.5, least=1, sleep=7, activity=6, medication=0.5, tingling=("leg",),
+        *(ev.Diary(on=day(17 + k), worst=5, average=3.5, least=1, sleep=7, activity=6, medication=0.5, tingling=("leg", "left-foot"),
                    stimulation_hours=20.5, slot="A", note="a good day\n\n“really”") for k in range(7)),
         ev.Corrected(on=day(24), version=19, why="entered twice"),
         ev.LeadMoved(on=day(24), lead="right", level="T10", how="migrated", distance_mm=12.5),
@@ -111,7 +111,7 @@ def course() -> list[ev.Event]:
         ev.Recalled(on=day(201), notice="FSN-1", part="generator", state="checked"),
         *(ev.Salvaged(on=day(400), name=step, step=Step(state="done", on=day(400), by="Dr. Demo", result="no change"))
           for step in ("reprogram", "waveform", "holiday", "lead-check", "impedance")),
-        ev.GeneratorOut(on=day(500), replaced=True, reason="battery"),
+        planned("implant", 499), checked("implant", 500), ev.GeneratorOut(on=day(500), replaced=True, reason="battery"),
         ev.GeneratorIn(on=day(500), model="Intellis", site="abdomen"),
         ev.Explanted(on=day(600), reason="loss of effect", complete=False),
         ev.Noted(on=day(601), text="<b>not bold</b> & \u0007 done"),

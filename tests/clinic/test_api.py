@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import httpx
 import pytest
 import yaml
 from api_clinic import V1, Browser, Clinic, password, wrong
+from clinic_course import set_aside
 
 from epidura.clinic import events as E
-from epidura.clinic.record import pseudonym
+from epidura.clinic.record import new_id, pseudonym
 from epidura.clinic.store.projection import differences
 
 REGISTER = {"kind": "patient.registered", "on": "2026-05-01", "birth_year": 1960,
@@ -355,6 +357,40 @@ def test_the_table_of_drugs_on_clotting(clinic: Clinic, tmp_path: Path) -> None:
     file.write_text("\n".join([lines[0].replace("page 1", "page 2"), *lines[1:]]) + "\n")
     assert wrong(nurse.get("/anticoagulants"), 503)
     assert wrong(physician.put("/anticoagulants/no-such-drug", fill), 404)["where"] == "drug"
+
+
+def test_no_dates_are_planned_from_a_row_that_nobody_signed(clinic: Clinic) -> None:
+    """The lock is the record's too: dates that somebody types are refused as long as the row of the drug is not signed."""
+    patient, physician, nurse = clinic.patient(), clinic.browser("physician"), clinic.browser("nurse")
+    clinic.record.commit("seed", patient, [
+        E.Assessed.model_validate({"on": "2026-02-01", "findings": {"indication": "failed-back-surgery"}}),
+        E.Selected(on=date(2026, 2, 2), decision="selected", despite=set_aside(), why="the fictional team sets it aside")])
+
+    def planned(browser: Browser, what: dict[str, Any]) -> Any:
+        headers = {"Idempotency-Key": new_id(), "If-Match": f'"{clinic.record.state(patient)["revision"]}"'}
+        return browser.post(f"/patients/{patient}/events", {"events": [what]}, headers=headers)
+
+    plan = {"kind": "procedure.planned", "on": "2026-05-01", "stage": "trial", "planning": {}, "drugs": ["warfarin"]}
+    typed = plan | {"hold": {"warfarin": "last dose on Monday"}}
+    assert "the row is empty" in wrong(planned(physician, typed), 409)["missing"][0]
+    filled = physician.put("/anticoagulants/warfarin", {"stop_before": "12 h", "restart_after": "24 h", "source_read": "page 1"}).json()
+    assert "the row is unsigned" in wrong(planned(physician, typed), 409)["missing"][0]
+    assert planned(nurse, plan).status_code == 201  # that it is taken may be said; the procedure then waits for its dates
+    physician.post("/anticoagulants/warfarin/sign", {"row": filled["key"], "profession": "anaesthetist", "registration": "123",
+                                                     "review_by": "2026-07-01"})
+    done = planned(nurse, typed)
+    assert done.status_code == 201, done.text
+    clinic.clock.go(days=60)
+    nurse, physician = clinic.browser("nurse"), clinic.browser("physician")
+    assert "the row is expired" in wrong(planned(nurse, typed), 409)["missing"][0]
+    right = {"kind": "record.corrected", "on": "2026-07-20", "version": done.json()["version"], "why": "another level",
+             "instead": {**typed, "planning": {"target_level": "T9"}}}
+    assert planned(nurse, right).status_code == 201
+    right["instead"] = {**typed, "hold": {"warfarin": "last dose on Tuesday"}}
+    assert "the row is expired" in wrong(planned(nurse, right), 409)["missing"][0]
+    other = plan | {"drugs": ["warfarine"], "hold": {"warfarine": "last dose on Monday"}}
+    assert "did you mean 'warfarin'" in wrong(planned(nurse, other), 409)["missing"][0]
+    assert planned(physician, other).status_code == 201
 
 
 def test_a_program_is_checked(clinic: Clinic) -> None:

@@ -42,7 +42,7 @@ def sent(clinic: Clinic, case: Any, role: str, patient: str, real: bool) -> tupl
                 case.path_parameters[name] = patient if name == "patient" else clinic.record.patients()[0]["pseudonym"]
         if case.operation.method == "post" and case.path_parameters:
             headers["If-Match"] = f'"{clinic.record.state(patient)["revision"]}"'
-    answer = case.call(headers=headers)
+    answer = case.call(headers=headers, timeout=120)  # its own ten seconds say more of a busy machine than of the server
     assert answer.status_code < 500, f"{case.operation.label} as {role or 'nobody'}: {answer.status_code} {answer.text}\n{case.as_curl_command()}"
     if answer.status_code >= 400:
         fhir = case.operation.path.startswith("/api/fhir") and "fhir+json" in str(answer.headers["content-type"])

@@ -195,6 +195,22 @@ def test_a_patient_reaches_no_other_patient(clinic: Clinic) -> None:
     assert [row["status"] for row in clinic.seen(patient=foreign)] == [404, 404, 404]  # who tried is written down
 
 
+def test_a_job_is_of_who_started_it(clinic: Clinic) -> None:
+    """Its number, should somebody learn it, opens it for nobody else: neither how far it is nor what came out, and nobody else stops it."""
+    job = clinic.app.state.service.jobs.start(clinic.ids["physician"], lambda progress: {"found": SECRETS["note"]})
+    addresses = [("GET", f"/jobs/{job.id}"), ("GET", f"/jobs/{job.id}/events"), ("GET", f"/jobs/{job.id}/result"), ("DELETE", f"/jobs/{job.id}")]
+    for role in ("nurse", "researcher"):
+        browser = clinic.browser(role)
+        for method, path in addresses:
+            answer = browser.ask(method, path)
+            wrong(answer, 404)
+            assert SECRETS["note"] not in answer.text
+    physician = clinic.browser("physician")
+    while physician.get(f"/jobs/{job.id}").json()["state"] in ("waiting", "running"):
+        pass
+    assert SECRETS["note"] in physician.get(f"/jobs/{job.id}/result").text
+
+
 # what is sent
 
 BAD = ["' OR '1'='1", "1; DROP TABLE event; --", '"; DELETE FROM access; --', "%' UNION SELECT password FROM person --", "$(id)", "{{7*7}}",

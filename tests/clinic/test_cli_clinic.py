@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -93,6 +94,56 @@ def test_demo_fills_a_record_that_report_shows(here, tmp_path):
     assert not any(name in page for name in names)
     assert here("clinic", "report", "--store", "epidura-demo.sqlite", "--out", "page.txt").returncode == 2
     assert here("clinic", "report", "--store", "none.sqlite").returncode == 2
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_tables_of_the_clinic_and_a_copy_for_research_are_exported(here, tmp_path, monkeypatch, form):
+    """What the page shows can be counted again from its tables; the copy for research says of nobody who it is."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setenv("EPIDURA_CLINIC", str(tmp_path / "c.sqlite"))
+    here("clinic", "init")
+    record = Record.open(tmp_path / "c.sqlite")
+    patient = write(record, course()[:22])
+    today = record.clock().date()
+    found = views.overview(record, today)
+    record.close()
+    done = here("clinic", "export", "tables", "--as", form)
+    assert done.returncode == 0, done.stderr
+
+    def read(folder: str, name: str) -> list[dict]:
+        path = tmp_path / folder / f"{name}.{form}"
+        if form == "parquet":
+            return pyarrow_rows(path)
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    assert [(row["stage"], int(row["patients"])) for row in read("tables", "view_stages")] == [("follow-up", 1)]
+    late = [(each.alarm, each.words, each.days) for each in found.late]
+    assert late
+    assert [(row["alarm"], row["words"], int(row["days"])) for row in read("tables", "view_late")] == late
+    assert sum(int(row["n"]) for row in read("tables", "view_run_chart")) == 1
+    shares = {row["what"]: (int(row["k"]), int(row["n"])) for row in read("tables", "view_shares")}
+    assert shares["trial to implant"] == (found.trial_to_implant.k, found.trial_to_implant.n) == (1, 1)
+    assert {row["beside"] for row in read("tables", "view_published")} >= {"trial to implant", "infection within a year", "explants"}
+    assert read("tables", "devices")[0]["model"] == "octrode"
+    assert here("clinic", "export", "tables", "--as", form).returncode == 2  # nothing is written over
+    assert here("clinic", "export", "t", "--as", form, "--opened").returncode == here("clinic", "export", "t", "--as", "xls").returncode == 2
+
+    done = here("clinic", "research", "out", "--as", form, "--dates", "relative", "--mapping", "key.csv")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "people: 1"), done.stderr
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["people"] == 1
+    assert {row["stage"] for row in read("out", "people")} == {"follow-up"}
+    assert patient in (tmp_path / "key.csv").read_text()
+    for folder in ("tables", "out"):
+        assert not any(NAME.encode() in path.read_bytes() for path in (tmp_path / folder).iterdir())
+    assert not any(patient.encode() in path.read_bytes() for path in (tmp_path / "out").iterdir())
+
+
+def pyarrow_rows(path) -> list[dict]:
+    from pyarrow import parquet
+
+    return parquet.read_table(path).to_pylist()
 
 
 def test_report_of_an_empty_record_says_so(here, tmp_path):

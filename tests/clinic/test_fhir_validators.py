@@ -43,7 +43,7 @@ def pyrofile(resource: dict) -> Found:
     from pyrofile_validator.config import ValidatorConfig
 
     config = ValidatorConfig.load_dict({"fhirVersion": "4.0.1", "terminology": {"mode": "local"}, "localPackagePaths": [str(PUBLISHED)]})
-    validator = Validator(config)
+    validator = Validator(config, max_external_references=10_000)  # by default it looks at 20 questionnaires and calls the others unresolved
     validator.external_reference_resolver = {each["url"]: each for each in fhir.questionnaires()}.get
     return [(issue.severity.value, f"{issue.code}: {issue.message}") for issue in validator.validate_resource(resource).issues]
 
@@ -104,6 +104,12 @@ FAULTS: dict[str, tuple[Callable[[dict], object], set[str]]] = {
     "a choice taken twice": (lambda b: first(b, "Observation", "valueQuantity").update(valueString="x"), {"pyrofile"}),
     "a program without its frequency": (lambda b: program(b).update(component=[
         part for part in program(b)["component"] if part["code"]["coding"][0]["code"] != "frequency"]), {"pyrofile", "medplum"}),
+    "a list where one has to be": (lambda b: first(b, "Condition").update(subject=[first(b, "Condition")["subject"]]), {"pyrofile", "medplum"}),
+    "a word where true or false has to be": (lambda b: first(b, "Patient").update(active="yes"), {"pyrofile", "medplum"}),
+    "a moment that is none": (lambda b: b.update(timestamp="yesterday"), {"pyrofile", "medplum"}),
+    "an unknown kind of resource": (lambda b: first(b, "Device").update(resourceType="Gadget"), {"pyrofile", "medplum"}),
+    "a program without its contacts": (lambda b: program(b).update(component=[
+        part for part in program(b)["component"] if part["code"]["coding"][0]["code"] != "contact"]), {"pyrofile", "medplum"}),
     "a code that our code system lacks": (lambda b: first(b, "Device")["type"]["coding"][0].update(code="shoe"), {"pyrofile"}),
 }
 """Fault -> how it is made, and which validators refuse it; docs/fhir.md prints the table."""
@@ -124,9 +130,9 @@ def test_medplum_refuses_seeded_faults(made):
     assert {name for name, found in medplum(broken).items() if errors(found)} == {name for name, (_, who) in FAULTS.items() if "medplum" in who}
 
 
-def test_at_least_eight_faults_and_each_is_refused_by_somebody():
-    assert len(FAULTS) >= 8
+def test_each_fault_is_refused_by_somebody_and_eight_by_both():
     assert all(who for _, who in FAULTS.values())
+    assert sum(who == {"pyrofile", "medplum"} for _, who in FAULTS.values()) >= 8
 
 
 def test_the_page_prints_the_table_of_faults():

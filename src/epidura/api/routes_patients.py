@@ -23,6 +23,7 @@ from epidura.api.service import AfterId, AfterNumber, IfMatch, Key, Limit, Patie
 from epidura.clinic import events, pathway, verdict
 from epidura.clinic.complications import Complication
 from epidura.clinic.pathway import PATIENTS_OWN, STAGES, Stage, State
+from epidura.clinic.procedure import shipped
 from epidura.clinic.record import Committed, Repeated, Unknown, new_id, pseudonym
 from epidura.clinic.selection import Assessment, Findings, Signature, assess, signoff_page
 from epidura.clinic.store import schema
@@ -90,6 +91,7 @@ def routes(service: Service) -> APIRouter:
         if not isinstance(what[0], events.Registered):
             raise Fault(422, "events[0].kind", "the first event of a patient is patient.registered", got=body.events[0].get("kind"))
         _may(service, who, "", what)
+        _unlocked(service, who, "", what)
         marked = request_key(who.person.id, "new", key)
 
         def registered(new: str = "") -> str:
@@ -134,6 +136,7 @@ def routes(service: Service) -> APIRouter:
         if if_match is None and any(each.kind not in PATIENTS_OWN for each in what):
             raise Fault(428, "If-Match", "say which revision you have seen", hint="send the ETag of the patient back")
         _may(service, who, patient, what)
+        _unlocked(service, who, patient, what)
         done = record.commit(who.person.id, patient, what, seen=None if if_match is None else seen(if_match),
                              request=request_key(who.person.id, patient, key))
         return _done(done, response)
@@ -258,6 +261,35 @@ def _may(service: Service, who: Caller, patient: str, what: list[Any]) -> None:
             kinds |= {wrong["kind"] for wrong in service.record.timeline(patient, each.version - 1, 1, unsealed=False)} if patient else set()
     if barred := sorted(kinds & PHYSICIANS_KINDS):
         raise Fault(403, "role", "this is a decision of a physician", got=barred[0], allowed="physician")
+
+
+def _unlocked(service: Service, who: Caller, patient: str, what: list[Any]) -> None:
+    """Dates of a drug on clotting come from a row of the clinic's table that a named clinician has signed; without one nobody plans them.
+
+    A drug that the table does not list has no row to sign: its dates are a physician's. A correction is asked for what it changes.
+
+    Raises:
+        Refused: a row is locked.
+    """
+    rows, today, lacks = service.holds.table() if service.holds else shipped(), service.today(), list[str]()
+    for each in what:
+        held: Mapping[str, Any] = each.hold if isinstance(each, events.Planned) else {}
+        if isinstance(each, events.Corrected) and each.instead and isinstance(each.instead.get("hold"), Mapping):
+            wrong = service.record.timeline(patient, each.version - 1, 1, unsealed=False) if patient else []
+            before = wrong[0]["body"].get("hold", {}) if wrong else {}
+            held = {name: words for name, words in each.instead["hold"].items() if before.get(name) != words}
+        for name in held:
+            try:
+                state = rows.state(name, today)
+            except BadInput as unknown:
+                if who.role != "physician":
+                    lacks.append(f"{name} is not in the clinic's table of drugs on clotting: a physician plans its dates"
+                                 + (f" ({unknown.hint})" if unknown.hint else ""))
+                continue
+            if state != "signed":
+                lacks.append(f"no dates for {name} before a named clinician has signed its row of the clinic's table (the row is {state})")
+    if lacks:
+        raise pathway.refuse("procedure.planned", service.record.state(patient) if patient else pathway.blank(), tuple(lacks))
 
 
 def _done(done: Committed, response: Response) -> dict[str, Any]:

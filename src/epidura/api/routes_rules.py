@@ -158,7 +158,7 @@ def routes(service: Service) -> APIRouter:
 
     @api.post("/recalls/affected", tags=["clinic"])
     def recalled(body: Notices, who: Who) -> dict[str, Any]:
-        """Patients whose parts a notice is about, or may be. Generators that were exchanged before are not looked at."""
+        """Patients whose parts a notice is about, or may be. Parts that others took the place of, such as exchanged generators, are not looked at."""
         owners: dict[str, str] = {}
         devices = []
         for patient, device in _devices(record):

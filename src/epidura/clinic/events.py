@@ -21,7 +21,9 @@ from epidura.clinic.procedure import Allergies, Anaesthesia, CaseLink, Consent, 
 from epidura.clinic.selection import Findings, Member
 from epidura.clinic.verdict import Step
 from epidura.errors import BadCase, nearest
+from epidura.generator import phase_of
 from epidura.patient import SIDES
+from epidura.program import CASE
 from epidura.program_file import ProgramFile
 from epidura.recipe import Recipe, kind_of, read_recipe
 from epidura.tables import table
@@ -266,7 +268,7 @@ class Programmed(Event):
         perception_mA, discomfort_mA, set_mA: thresholds felt, and the amplitude left with the patient.
         impedances_ohm: by contact.
         covered: areas that tingle, of data/pain_areas.csv.
-        charge: figures computed by the impulse generator's rules, such as ``charge_per_phase_uC``.
+        charge: figures computed by the impulse generator's rules, such as ``charge_per_phase_uC``; the record adds what ``figures`` knows.
     """
 
     kind: Literal["program.set"] = "program.set"
@@ -286,6 +288,22 @@ class Programmed(Event):
         if self.perception_mA is not None and self.discomfort_mA is not None and self.discomfort_mA < self.perception_mA:
             raise BadCase("discomfort_mA", "below the perception threshold", got=str(self.discomfort_mA), allowed=f"{self.perception_mA} or more")
         return self
+
+    def figures(self) -> dict[str, float]:
+        """Charge of a phase at the contact of the lead that carries most, uC, at the amplitude that was left with the patient, or else at that of
+        the program; empty where neither is known in mA."""
+        largest = 0.0
+        for number, train in enumerate(self.program.programs[0].trains):
+            level = train.amplitude.current
+            if level is None and train.amplitude.of_perception is not None and self.perception_mA is not None:
+                level = train.amplitude.of_perception * self.perception_mA / 1e3
+            if number == 0 and self.set_mA is not None:
+                level = self.set_mA / 1e3
+            if level is None:
+                return {}
+            share = max((abs(part) for contact, part in train.contacts.items() if contact != CASE), default=0.0)
+            largest = max(largest, 1e6 * share * level * phase_of(train.waveform))
+        return {"charge_per_phase_uC": round(largest, 6)}
 
 
 class Unprogrammed(Event):

@@ -202,7 +202,7 @@ _FROM: dict[str, tuple[Stage, ...]] = {
     "visit.recorded": (*ON_TRIAL, "trial failed", *IMPLANTED, "explanted"),
     "revision.recorded": IMPLANTED,
     "salvage.tried": IMPLANTED,
-    "system.explanted": (*ON_TRIAL, *IMPLANTED),
+    "system.explanted": (*ON_TRIAL, "trial failed", *IMPLANTED),
 }
 
 
@@ -227,7 +227,10 @@ def _generator_needs(state: State, body: Mapping[str, Any], on: str) -> list[str
 
 
 def _procedure_needs(state: State, stage: str, on: str) -> list[str]:
-    """Consent, plan and bundle of a procedure."""
+    """Consent, plan and bundle of a procedure. A plan and a bundle are of one operation; what is put in on the same day is one."""
+    parts = [lead for lead in state.get("leads", {}).values() if lead.get("stage") == stage]
+    parts += [state["generator"]] if stage == "implant" and state.get("generator") else []
+    before = max((part["on"] for part in parts if part["on"] < on), default="")
     lacks = []
     consents = [Consent.model_validate(each) for each in state.get("consents", ())]
     lacks += [f"consent: {check.words}" for check in consent_checks(consents, "trial" if stage == "trial" else "implant", date.fromisoformat(on))
@@ -235,6 +238,8 @@ def _procedure_needs(state: State, stage: str, on: str) -> list[str]:
     plan = state.get("plans", {}).get(stage)
     if plan is None:
         lacks.append(f"no plan of the {stage} procedure (procedure.planned)")
+    elif plan["on"] <= before:
+        lacks.append(f"the plan of the {stage} procedure is of the operation of {before}: ask about drugs and allergies again (procedure.planned)")
     else:
         if plan.get("drugs") is None:
             lacks.append("the plan does not say which drugs on clotting are taken (an empty list says none)")
@@ -245,6 +250,8 @@ def _procedure_needs(state: State, stage: str, on: str) -> list[str]:
     bundle = state.get("bundles", {}).get(stage)
     if bundle is None:
         lacks.append(f"no bundle against infection was ticked for the {stage} procedure (infection.checked)")
+    elif bundle["on"] <= before:
+        lacks.append(f"the bundle against infection is of the {stage} operation of {before}: tick that of this one (infection.checked)")
     return lacks
 
 
@@ -259,7 +266,7 @@ def _select_needs(state: State, body: Mapping[str, Any], on: str) -> list[str]:
     aside = set(body.get("despite", ()))
     lacks += [f"{item.why} ({item.id}); {item.to_do}" for item in checklist.barriers() if item.id not in aside]
     lacks += [f"not answered: {item.why} ({item.id}); {item.to_do}" for item in checklist.missing()
-              if item.weight == "hard" and item.id not in aside and not item.id.startswith("contraindication-")]
+              if item.weight == "hard" and item.id not in aside]
     signatures = state.get("signatures", {})
     if checklist.team == "demanded" and len(signatures) < 2:
         lacks.append(f"{checklist.name} demands a multidisciplinary team; {len(signatures)} signed, two or more are needed (team.signed)")
@@ -302,11 +309,21 @@ def _part_known(state: State, body: Mapping[str, Any], on: str) -> list[str]:
 
 
 def _explant_needs(state: State, body: Mapping[str, Any], on: str) -> list[str]:
+    if state["stage"] == "trial failed" and not implanted_leads(state):
+        return ["no lead is in place"]
     if body["reason"] != "loss of effect" or state["stage"] not in IMPLANTED:
         return []
     steps = {name: verdict.Step.model_validate(each) for name, each in state.get("salvage", {}).items()}
     return [f"before an explant for loss of effect: {name} was neither tried nor found impossible (salvage.tried)"
             for name in verdict.open_before_explant(steps)]
+
+
+def _afresh_needs(state: State, body: Mapping[str, Any], on: str) -> list[str]:
+    """Of a new course: what is left in the body of the last one would be lost from sight."""
+    if state["stage"] not in _AFRESH:
+        return []
+    left = [f"lead {name}" for name in implanted_leads(state)]
+    return [f"a new course begins when nothing of the last one is in place; there is {', '.join(left)}: record its removal first"] if left else []
 
 
 def _death_needs(state: State, body: Mapping[str, Any], on: str) -> list[str]:
@@ -317,7 +334,7 @@ _NEEDS: dict[str, Callable[[State, Mapping[str, Any], str], list[str]]] = {
     "lead.implanted": _lead_needs, "generator.implanted": _generator_needs, "selection.decided": _select_needs, "trial.begun": _begin_needs,
     "trial.judged": _judge_needs, "lead.removed": _lead_known, "lead.moved": _lead_known, "program.set": _program_needs,
     "program.removed": _slot_known, "case.linked": _slot_known, "generator.removed": _generator_known, "system.explanted": _explant_needs,
-    "patient.died": _death_needs, "device.recalled": _part_known}
+    "referral.received": _afresh_needs, "assessment.recorded": _afresh_needs, "patient.died": _death_needs, "device.recalled": _part_known}
 
 
 # what an event does
@@ -343,9 +360,14 @@ def _identified(state: State, event: Happened) -> None:
     state.update({name: event.body[name] for name in ("birth_year", "sex", "language") if name in event.body})
 
 
-def _referred(state: State, event: Happened) -> None:
+def _course(state: State) -> None:
+    """A new course; what was stays in the events."""
     for name in ("trial", "assessment", "signatures", "plans", "bundles", "programs", "salvage", "generator", "leads", "consents"):
-        state.pop(name, None)  # a new course; what was stays in the events
+        state.pop(name, None)
+
+
+def _referred(state: State, event: Happened) -> None:
+    _course(state)
     _enter(state, "referred", event.on)
     state["indication"] = event.body["indication"]
     state["pain_areas"] = list(event.body.get("pain_areas", ()))
@@ -353,6 +375,8 @@ def _referred(state: State, event: Happened) -> None:
 
 
 def _assessed(state: State, event: Happened) -> None:
+    if state["stage"] in _AFRESH:
+        _course(state)  # a consent, a plan or a bundle of the last course is none of this one
     if state["stage"] not in ("selected",):
         _enter(state, "assessed", event.on)
     findings = event.body["findings"]

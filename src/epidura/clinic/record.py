@@ -374,6 +374,8 @@ class Record:
             body["score"] = {value.name: value.number for value in score.values if value.number is not None}
             if score.alerts:
                 body["alerts"] = list(score.alerts)
+        if isinstance(each, events.Programmed) and (charge := {**each.figures(), **each.charge}):
+            body["charge"] = charge  # figures that came with it, such as those of a bench, are kept
         if isinstance(each, Corrected):
             wrong: Stored | Draft | None = next((draft for draft in drafts if draft.version == each.version), None)
             wrong = wrong or next(iter(log.read(connection, patient, after=each.version - 1, limit=1)), None)

@@ -479,12 +479,12 @@ class _Writer:
         else:
             self.complicate("fracture", "lead", "follow-up", "lead exchanged", deficiency=True)
             new = next(each for each in self.place("implant") if isinstance(each, events.LeadIn) and each.lead == lead)
-            self.write(doctor, events.LeadOut(on=self.day, lead=lead), new.but(serial=f"{new.serial}R{k}", udi=f"{new.udi}R{k}"),
-                       events.Revised(on=self.day, what=("lead",)), stage="revised")
+            self.write(doctor, *self.prepare("implant"), events.LeadOut(on=self.day, lead=lead),
+                       new.but(serial=f"{new.serial}R{k}", udi=f"{new.udi}R{k}"), events.Revised(on=self.day, what=("lead",)), stage="revised")
 
     def exchange(self) -> None:
         doctor = self.one_of(PHYSICIANS)
-        self.write(doctor, events.GeneratorOut(on=self.day, replaced=True, reason="battery"), self.generator(),
+        self.write(doctor, *self.prepare("implant"), events.GeneratorOut(on=self.day, replaced=True, reason="battery"), self.generator(),
                    events.Revised(on=self.day, what=("generator",)), stage="revised")
 
     def salvage(self) -> None:
