@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 # EXTRAS=test,peers also installs NEURON, which the fibre engine is then compared with live.
 EXTRAS ?= test
 KERNELS := src/epidura/numerics
+AUDIT := .venv/audit/bin/pip-audit
 
 .PHONY: install demo test test-slow check bench audit clean
 
@@ -38,11 +39,14 @@ check: install
 bench: install
 	$(BIN)/python -m benchmarks
 
-# Known weaknesses of what constraints.txt pins; asks the service of advisories, so it needs the network. tests/test_dependencies.py does the rest.
-audit:
+# Known weaknesses of what constraints.txt pins; asks the service of advisories, so it needs the network. CI does the same where it can
+# (.ci/audit); tests/test_dependencies.py does the rest.
+audit: $(AUDIT)
+	$(AUDIT) --requirement constraints.txt --no-deps --disable-pip
+
+$(AUDIT):
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -8,13 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from order import FIRST
 
 from epidura import cli
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of ``FIRST`` in that order, then the others as they were found."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))
 
 
 @pytest.fixture(scope="session")
 def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cache folder of the whole session, one for all processes of xdist; a field is written to another name and renamed."""
+    if there := os.environ.get("EPIDURA_TEST_FIELDS"):
+        return Path(there)
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "fields"
 

@@ -51,6 +51,7 @@ class Table:
 
     def __init__(self, name: str, rows: list[dict[str, str]]):
         self.name, self.rows = name, rows
+        self._places: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, str] | None]] = {}
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         return iter(self.rows)
@@ -61,6 +62,12 @@ class Table:
         Raises:
             BadTable: no such row, or more than one.
         """
+        columns = tuple(keys)
+        if columns not in self._places:
+            self._places[columns] = self._index(columns)
+        one = self._places[columns].get(tuple(keys.values())) if all(isinstance(value, str) for value in keys.values()) else None
+        if one is not None:
+            return one
         found = [row for row in self.rows if all(row[column] == value for column, value in keys.items())]
         if len(found) != 1:
             column, value = next(iter(keys.items()))
@@ -68,6 +75,14 @@ class Table:
             raise BadTable(f"data/{self.name}.csv", f"{len(found)} rows for {keys}", allowed=", ".join(known),
                            hint=nearest(value, known))
         return found[0]
+
+    def _index(self, columns: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, str] | None]:
+        """The row of each combination of values of these columns; None where several have it. A table is read once and does not change."""
+        found: dict[tuple[str, ...], dict[str, str] | None] = {}
+        for row in self.rows:
+            values = tuple(row[column] for column in columns)
+            found[values] = None if values in found else row
+        return found
 
     def column(self, name: str) -> list[str]:
         """All values of one column."""

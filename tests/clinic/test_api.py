@@ -16,6 +16,7 @@ import yaml
 from api_clinic import V1, Browser, Clinic, password, wrong
 from clinic_course import set_aside
 
+from epidura.api.routes_patients import due_visits
 from epidura.clinic import events as E
 from epidura.clinic.record import new_id, pseudonym
 from epidura.clinic.store.projection import differences
@@ -271,6 +272,16 @@ def test_visits_complications_and_recalls(clinic: Clinic, monkeypatch: pytest.Mo
     told = nurse.post("/recalls/affected", {"recalls": [recall]}).json()["items"]
     assert [(each["patient"], each["part"], each["sure"]) for each in told if each["sure"]] == [(patient, "lead left", True)]
     assert "id" not in told[0]["device"]
+    row, = nurse.get("/pathway/patients").json()["items"]
+    assert row["overdue"]
+    # the device is out: nothing is asked for any more, also where the pathway begins again; a next one has a schedule of its own
+    clinic.record.commit("seed", patient, [E.Explanted(on="2026-05-20", reason="infection"), E.Referred(on="2026-05-25", indication="crps", nrs=7)])
+    assert {each["state"] for each in nurse.get(f"/patients/{patient}/visits").json()["items"]} == {"done"}
+    row, = nurse.get("/pathway/patients").json()["items"]
+    assert (row["stage"], row["due"], row["overdue"]) == ("referred", [], [])
+    state = clinic.record.state(patient) | {"implanted": "2026-05-28"}
+    assert [each.state for each in due_visits(state, date(2026, 6, 11))][:2] == ["due", "due"]
+    assert due_visits(state | {"died": "2026-06-01"}, date(2026, 6, 11)) == ()
 
 
 def test_a_diary_by_phone(either: Clinic) -> None:

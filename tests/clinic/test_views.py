@@ -69,6 +69,23 @@ def test_who_is_late_and_who_is_due():
     assert [(int(each.patient, 16), each.visit, each.opens) for each in found.due] == [(2, "1 month", "2026-11-20")]
 
 
+def test_nothing_is_due_or_late_once_the_device_is_out():
+    """The pathway may begin again, with a new referral: the schedule of the device that is out does not go on with it."""
+    out = {"on": "2026-11-20", "reason": "infection", "after": "implant"}
+    early = {"wound": [{"on": "2026-11-02"}], "programming": [{"on": "2026-11-06"}]}
+    low = visits(month_1=("2025-02-10", 3), month_12=("2026-01-10", 7.5), unplanned=("2026-02-10", 7.5))
+    states = [("2026-10-20", early, ["1 month"], []),              # a visit whose days had come before the explant
+              ("2025-01-10", {}, [], ["visit overdue"]), ("2025-01-10", low, [], ["effect lost"])]
+    for implanted, kept, due, late in states:
+        there = seen([one(implanted=implanted, visits=kept)])
+        assert ([each.visit for each in there.due], [each.alarm for each in there.late]) == (due, late)
+        for stage in ("explanted", "referred", "selected"):
+            gone = seen([one(stage, implanted, visits=kept, explant=out)])
+            assert (gone.due, gone.late) == ((), ()), stage
+    new = seen([one(implanted="2026-10-20", visits=early, explant=out | {"on": "2026-05-01"})])
+    assert [each.visit for each in new.due] == ["1 month"]         # of the next system
+
+
 def test_a_diary_that_stopped_and_a_trial_that_nobody_judged_are_alarms():
     def trial(**more):
         return one("trial running", None, trial={"begun": "2026-11-14", "days": 14, "baseline_nrs": 7}, **more)

@@ -11,7 +11,7 @@ import pytest
 NEEDED = os.environ.get("EPIDURA_NEEDS_CHROMIUM") == "1"
 
 try:
-    from desk import CHROMIUM, PASSWORDS, Desk
+    from desk import CHROMIUM, Desk
     from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 except ImportError:
     if NEEDED:
@@ -33,13 +33,10 @@ else:
             browser.close()
 
     @pytest.fixture(scope="module")
-    def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         """A running server with an administrator, a physician, a nurse and a researcher."""
-        desk = Desk(tmp_path_factory.mktemp("desk")).start()
+        desk = Desk.with_people(tmp_path_factory.mktemp("desk")).start()
         try:
-            page = desk.context(browser).new_page()
-            desk.people(page, *[role for role in PASSWORDS if role != "administrator"])
-            page.context.close()
             yield desk
         finally:
             desk.stop()

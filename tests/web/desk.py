@@ -10,10 +10,15 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+
+from epidura.clinic.people import People
+from epidura.clinic.record import Record
 
 PASSWORDS = {role: f"tulip canoe 47 harbour {role[:2]}" for role in ("administrator", "physician", "nurse", "researcher")}
 SIZES = {"desktop": {"width": 1440, "height": 900}, "laptop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
@@ -21,7 +26,7 @@ CHROMIUM = os.environ.get("EPIDURA_CHROMIUM") or shutil.which("chromium") or shu
 SHOTS = Path(os.environ.get("EPIDURA_SHOTS", Path(__file__).parents[2] / "results" / "screenshots"))
 """Where screenshots are kept."""
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 
 @dataclass
@@ -31,12 +36,14 @@ class Desk:
     Attributes:
         folder: of the record.
         url: where it listens, without a slash at the end.
-        setup: address that makes the first administrator; empty once there is one.
+        setup: address that makes the first administrator; empty if there is one.
+        staffed: whether the record has people, so that the server names no such address.
     """
 
     folder: Path
     url: str = ""
     setup: str = ""
+    staffed: bool = False
     port: int = 0
     process: subprocess.Popen[str] | None = None
     complaints: list[str] = field(default_factory=list)
@@ -58,7 +65,7 @@ class Desk:
             if "nobody can log in yet" in line:
                 self.setup = self.process.stdout.readline().strip()
                 break
-            if self.url and self.setup:
+            if self.url and (self.setup or self.staffed):
                 break
             if not line:
                 self.stop()
@@ -98,20 +105,29 @@ class Desk:
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.complaints.append(message.text)
 
-    def people(self, page: Page, *roles: str) -> None:
-        """From nothing: the first administrator makes the others, by the REST interface."""
-        page.goto(self.setup)
-        page.get_by_label("Name").fill("Ada Administrator")
-        page.get_by_label("Login").fill("administrator")
-        page.get_by_label("Password").fill(PASSWORDS["administrator"])
-        page.get_by_role("button", name="Make").click()
-        expect(page.get_by_text("is the first administrator")).to_be_visible()
-        told = page.request.post("/api/v1/login", data={"login": "administrator", "password": PASSWORDS["administrator"]}).json()
-        for role in roles:
-            answer = page.request.post("/api/v1/people", headers={"X-CSRF-Token": told["csrf"]}, data={
-                "name": f"Pat {role.title()}", "login": role, "role": role, "password": PASSWORDS[role]})
-            assert answer.ok, answer.text()
-        page.request.post("/api/v1/logout", headers={"X-CSRF-Token": told["csrf"]})
+    @classmethod
+    def with_people(cls, folder: Path) -> Desk:
+        """With somebody of each role, who come in by their passwords. How they are made by hand is walked in test_journey.py and test_clinic.py."""
+        for name, content in _staffed().items():
+            (folder / name).write_bytes(content)
+        return cls(folder, staffed=True)
+
+
+def staff(record: Record, *roles: str) -> None:
+    """People of these roles, whose login is the role."""
+    people = People(record.engine, record.clock)
+    for role in roles:
+        people.add("Ada Administrator" if role == "administrator" else f"Pat {role.title()}", role, role, PASSWORDS[role])
+
+
+@cache
+def _staffed() -> dict[str, bytes]:
+    """Files of a record with people: to make them takes seconds, as it should, and is done once a process."""
+    with TemporaryDirectory() as folder:
+        record = Record.create(Path(folder) / "clinic.sqlite")
+        staff(record, *PASSWORDS)
+        record.close()
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def login(page: Page, role: str, room: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
-from desk import PASSWORDS, Desk, accessible, login, shot
+from desk import PASSWORDS, Desk, accessible, login, shot, staff
 from playwright.sync_api import Browser, Page, expect
 
 from epidura.clinic import views
@@ -16,17 +16,15 @@ from epidura.clinic.synthetic import RECALLED, populate
 
 
 @pytest.fixture(scope="module")
-def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A server on a record that has lived for a year."""
-    desk = Desk(tmp_path_factory.mktemp("desk"))
+    desk = Desk(tmp_path_factory.mktemp("desk"), staffed=True)
     record = Record.create(desk.folder / "clinic.sqlite")
     populate(record, patients=60, years=1, seed=1)
+    staff(record, "administrator", "physician", "nurse")
     record.close()
     desk.start()
     try:
-        page = desk.context(browser).new_page()
-        desk.people(page, "physician", "nurse")
-        page.context.close()
         yield desk
     finally:
         desk.stop()

@@ -15,6 +15,7 @@ from outcome.kill_cohort import quick, small
 
 from epidura import case as cases
 from epidura import cli_cohort, cohort_study, desk_studies
+from epidura.api import security
 from epidura.desk_studies import Busy, Studies, about, alive, examples, read
 from epidura.errors import BadInput
 
@@ -125,14 +126,16 @@ def test_a_number_that_was_given_to_another_process_is_not_the_study() -> None:
     assert state
 
 
-def done(folder: Path, owner: str) -> str:
-    """A study that was run, in this process and on quick fields, as its own process would."""
+def done(folder: Path, owner: str, run: bool = True) -> str:
+    """A study that was run, in this process and on quick fields, as its own process would; ``run``: or was only asked for."""
     name = "0123456789abcdef"
     home = folder / "studies" / name
     home.mkdir(parents=True)
     (home / "asked.yaml").write_text(yaml.safe_dump(read(TEXT).model_dump(mode="json")))
-    with quick():
-        cli_cohort.cohort(home / "asked.yaml", patients=10, resume=True, folder=home / "results", progress_file=home / "progress.json", as_json=True)
+    if run:
+        with quick():
+            cli_cohort.cohort(home / "asked.yaml", patients=10, resume=True, folder=home / "results", progress_file=home / "progress.json",
+                              as_json=True)
     (folder / "studies" / name / "note.json").write_text(json.dumps({
         "id": name, "title": "Small study", "patients": 10, "workers": 1, "seed": 1, "owner": owner, "name": "A physician",
         "begun": "2026-06-01T08:00:00+00:00"}))
@@ -189,6 +192,58 @@ def test_over_rest(tmp_path: Path) -> None:
         assert physician.post(f"/cohorts/{made['id']}/stop").json()["state"] == "stopped"
     for role in ("nurse", "administrator"):
         assert clinic.browser(role).get("/cohorts").status_code == 403
+
+
+def test_watching_is_one_row_of_the_access_log_and_not_one_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clinic = Clinic(tmp_path)
+    name = done(tmp_path, clinic.ids["physician"], run=False)
+    physician, researcher, patient = clinic.browser("physician"), clinic.browser("researcher"), clinic.patient()
+
+    def rows(path: str) -> list[tuple[str, int]]:
+        return [(row["person"], row["status"]) for row in clinic.seen() if row["route"] == f"/api/v1{path}" and row["method"] == "GET"]
+
+    for path, template in (("/cohorts", "/cohorts"), (f"/cohorts/{name}", "/cohorts/{study}")):
+        for _ in range(5):
+            for browser in (physician, researcher):
+                assert browser.get(path).status_code == 200
+            clinic.clock.go(seconds=59)
+        one, other = (clinic.ids["physician"], 200), (clinic.ids["researcher"], 200)
+        assert rows(template) == [one, other]
+        clinic.clock.go(seconds=2)  # somebody who comes back later begins to watch again
+        physician.get(path)
+        assert rows(template) == [one, other, one]
+        again = clinic.browser("physician")  # and so does a new session
+        again.get(path)
+        assert rows(template) == [one, other, one, one]
+    # another study, what is refused, and what is of patients: a row each
+    for _ in range(2):
+        assert physician.get(f"/cohorts/{'0' * 16}").status_code == 404
+        assert clinic.browser().get("/cohorts").status_code == 401
+        assert physician.get(f"/patients/{patient}").status_code == 200
+    assert [row[1] for row in rows("/cohorts/{study}")][-2:] == [404, 404]
+    assert [row[1] for row in rows("/cohorts")][-2:] == [401, 401]
+    assert rows("/patients/{patient}") == [(clinic.ids["physician"], 200)] * 2
+    # a look that could not be written down is no beginning
+    clinic.clock.go(minutes=2)
+    with monkeypatch.context() as broken:
+        broken.setattr(clinic.people, "saw", lambda *_: 1 / 0)
+        wrong(physician.get("/cohorts"), 500)
+    count = len(rows("/cohorts"))
+    assert physician.get("/cohorts").status_code == 200
+    assert len(rows("/cohorts")) == count + 1
+
+
+def test_only_what_holds_nobodys_data_may_be_watched_without_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {("GET", path) for path in security.WATCHED} <= set(Clinic(tmp_path).app.state.rules)
+    assert not any("{patient}" in path or "research" in path or "result" in path for path in security.WATCHED)
+    monkeypatch.setattr(security, "MOST_WATCHED", 1)  # what is forgotten is written again
+    (tmp_path / "other").mkdir()
+    clinic = Clinic(tmp_path / "other")
+    physician, researcher = clinic.browser("physician"), clinic.browser("researcher")
+    for _ in range(2):
+        physician.get("/cohorts")
+        researcher.get("/cohorts")
+    assert sum(row["route"] == "/api/v1/cohorts" for row in clinic.seen()) == 4
 
 
 def test_research_says_what_is_told_and_what_is_not(tmp_path: Path) -> None:

@@ -54,17 +54,18 @@ def create_app(record: Record, people: People, *, policy: Policy | None = None, 
                              "5XX": {"model": ErrorBody, "description": "this server, or its disk, failed"}})
     errors.install(app)
     rules, uploads = dict(RULES if policy.rules is None else policy.rules), dict(policy.uploads)
-    for module in (routes_people, routes_patients, routes_rules, routes_research, routes_clinic, oidc, routes_pages):
-        app.include_router(module.routes(service))
+    parts: list[APIRouter] = [module.routes(service) for module in (
+        routes_people, routes_patients, routes_rules, routes_research, routes_clinic, oidc, routes_pages)]
     for name in MORE:
         found = _optional(name)
         if found is not None:
-            router: APIRouter = found.routes(service)
-            app.include_router(router)
+            parts.append(found.routes(service))
             rules |= found.RULES
             uploads |= getattr(found, "UPLOADS", {})
+    for part in parts:
+        app.include_router(part)
     app.state.service, app.state.rules = service, rules
-    require_complete(app, rules)
+    require_complete(rules, app, *parts)
     app.add_middleware(Gate, people=people, policy=Policy(policy.hosts, policy.secure, policy.limits, rules, uploads))
     return app
 

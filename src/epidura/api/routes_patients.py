@@ -331,12 +331,14 @@ def _signatures(state: State, assessed: Assessment) -> list[Signature]:
 
 
 def due_visits(state: State, today: date) -> tuple[verdict.Visit, ...]:
-    """The routine schedule of a patient with an implant; empty without one."""
+    """The routine schedule of a patient with an implant; empty without one. After an explant or a death, the visits that were kept."""
     if "implanted" not in state:
         return ()
     implanted = date.fromisoformat(state["implanted"])
     known = {each.visit for each in verdict.due(implanted, {}, max(today, implanted))}
     done = {visit: last for visit, seen_on in state.get("visits", {}).items()
             if visit in known and implanted <= (last := date.fromisoformat(seen_on[-1]["on"])) <= today}
-    until = state.get("explant", {}).get("on") if state.get("explant", {}).get("after") == "implant" else None
-    return verdict.due(implanted, done, max(today, implanted), until=date.fromisoformat(until) if until else None)
+    gone = state.get("explant", {})
+    out = gone["on"] if gone.get("after") == "implant" and gone["on"] >= state["implanted"] else None  # or it was of an earlier system
+    ends = (out, state.get("died"))
+    return verdict.due(implanted, done, max(today, implanted), until=min((date.fromisoformat(end) for end in ends if end), default=None))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -115,6 +117,16 @@ PHYSICIANS_KINDS = frozenset({"selection.decided", "trial.judged"})
 UNLOGGED = frozenset({"", "/", "/diary", "/diary-worker.js", "/setup", f"{V1}/openapi.json"})
 """Addresses without anybody's data; empty: no address of the table."""
 
+WATCHED = frozenset({f"{V1}/cohorts", f"{V1}/cohorts/{{study}}", f"{V1}/jobs/{{job}}"})
+"""What a page looks at again and again while something is computed, and that holds no patient's data: a study is of virtual patients, and of a job
+there is how far it is. Looks that follow each other are one row of the access log, that of the first."""
+
+WATCH_GAP = timedelta(minutes=1)
+"""A look after so long a pause is a row again; the page looks each second, or each five. Choice of this project."""
+
+MOST_WATCHED = 4096
+"""Watchers that are remembered at once; beyond it more is written, not less. Choice of this project."""
+
 STATIC = "/web/"
 """Under it lie files that are the same for everybody: no session is looked up for them, and nothing is logged."""
 
@@ -184,15 +196,18 @@ class Table:
         raise Fault(404, "route", "there is nothing here", hint=f"{V1}/openapi.json lists what there is")
 
 
-def require_complete(app: FastAPI, rules: Mapping[tuple[str, str], frozenset[str]]) -> None:
+def require_complete(rules: Mapping[tuple[str, str], frozenset[str]], *parts: FastAPI | APIRouter) -> None:
     """Refuse to start where a route has no entry, or an entry no role that exists.
+
+    Args:
+        rules: (method, path) -> roles.
+        parts: the application, and what it includes. Their own lists are read: to describe every route takes a second at each start.
 
     Raises:
         Failed: says which.
     """
-    there = {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}
-    there |= {(method, route.path) for route in app.routes for method in getattr(route, "methods", None) or () if method != "HEAD"
-              and hasattr(route, "path")}
+    there = {(method, route.path) for part in parts for route in part.routes for method in getattr(route, "methods", None) or ()
+             if method != "HEAD" and hasattr(route, "path")}
     open_ends = sorted(f"{method} {path}" for method, path in there - set(rules))
     if open_ends:
         raise Failed(f"api: routes without an entry in the table of roles: {', '.join(open_ends)}")
@@ -243,6 +258,7 @@ class Gate:
     def __init__(self, app: ASGIApp, people: People, policy: Policy):
         self.app, self.people, self.policy = app, people, policy
         self.table, self.rate = Table(RULES if policy.rules is None else policy.rules), Rate(policy.limits)
+        self._watched: dict[tuple[str, str, str], datetime] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -366,7 +382,20 @@ class Gate:
         return again
 
     def log(self, visit: _Visit, status: int) -> None:
-        """A row of the access log."""
+        """A row of the access log; of somebody who goes on watching the same thing the first look only."""
+        if visit.session is None or status != 200 or visit.scope["method"] != "GET" or visit.template not in WATCHED:
+            self._write(visit, status)
+            return
+        watch, now = (visit.session.key, visit.address, str(visit.scope["path"])), self.people.now()
+        before = self._watched.pop(watch, None)
+        if before is None or now - before > WATCH_GAP:
+            self._write(visit, status)
+        self._watched[watch] = now  # the one that was looked at last stands last
+        while len(self._watched) > MOST_WATCHED:
+            with suppress(KeyError, RuntimeError, StopIteration):  # another request was faster
+                del self._watched[next(iter(self._watched))]
+
+    def _write(self, visit: _Visit, status: int) -> None:
         person = visit.scope["state"].get("entered") or (visit.session.person if visit.session is not None else None)
         patient = visit.scope["state"].get("patient") or visit.patient
         self.people.saw("" if person is None else person.id, "" if person is None else person.role, visit.address, str(visit.scope["method"]),

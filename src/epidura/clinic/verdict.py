@@ -433,7 +433,7 @@ def due(implanted: date, done: Mapping[str, date], today: date, *, schedule: str
         done: visit to day.
         today: day of the question.
         schedule: of data/follow_up.csv.
-        until: day of the explant; no visit that opens after it is asked for.
+        until: day of the explant, or of the death; from that day on only visits that were kept are left: nothing is asked for any more.
 
     Raises:
         BadInput: no such schedule or visit, or a visit before implantation or after today.
@@ -450,7 +450,7 @@ def due(implanted: date, done: Mapping[str, date], today: date, *, schedule: str
             raise BadInput(f"done.{visit}", "before implantation or after today", got=str(on), allowed=f"{implanted} to {today}")
     found = []
     for visit, name, opens, closes in plan:
-        if until is not None and opens > until and visit not in done:
+        if until is not None and visit not in done and (opens > until or until <= today):
             continue
         state: Literal["done", "due", "overdue", "later"] = (
             "done" if visit in done else "later" if today < opens else "due" if today <= closes else "overdue")

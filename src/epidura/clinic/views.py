@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from epidura import quality_of_life as ql
 from epidura.clinic import complications, verdict
@@ -316,13 +316,13 @@ def _visits(one: _One, today: date, late: list[Late], due: list[Due], closed: di
         if name != "unplanned" and one.implanted <= on <= today:
             done[name] = on
     plan = verdict.due(one.implanted, {name: on for name, on in done.items() if _routine(name)}, today)
-    stopped = one.state["stage"] == "explanted" or one.state.get("died") or one.state.get("erased")
-    until = min([*([one.explant] if one.explant else []), *([one.last] if one.state.get("died") else [])], default=None)
+    # an explant ends the schedule for good, whatever stage the pathway is at by now: who was referred again waits for another implant
+    stopped = one.state["stage"] == "explanted" or one.explant is not None or one.state.get("died") or one.state.get("erased")
     missed: list[verdict.Visit] = []
     for visit in plan:
         if visit.visit in closed and (visit.state in ("done", "overdue")) and (one.last >= visit.closes or visit.state == "done"):
             closed[visit.visit].append(one)
-        if stopped or visit.state not in ("due", "overdue") or (until is not None and visit.opens > until):
+        if stopped or visit.state not in ("due", "overdue"):
             continue
         if visit.state == "due":
             due.append(Due(one.id, pseudonym(one.id), visit.name, visit.opens.isoformat(), visit.closes.isoformat()))
@@ -358,7 +358,7 @@ def _alarms(one: _One, today: date, late: list[Late]) -> None:
             late.append(_late(one, "diary missing", f"no day of the diary after {told}", date.fromisoformat(told), today))
     if state["stage"] == "trial ended" and (ended := date.fromisoformat(state["trial"]["ended"])) < today:
         late.append(_late(one, "decision waiting", f"the trial ended on {ended} and was not judged", ended, today))
-    if one.implanted is not None and state["stage"] != "explanted":
+    if one.implanted is not None and one.explant is None and state["stage"] != "explanted":
         alert = _lost(one)
         if alert is not None and alert.since is not None:
             left = [each.name for each in alert.checklist if each.done is None]
@@ -428,7 +428,7 @@ def _outcome(month: int, people: Sequence[_One]) -> Outcome:
     if len(a) >= benchmark("smallest group"):
         gained = b - a
         change = float(gained.mean())
-        error = float(stats.t.ppf(0.975, len(a) - 1) * gained.std(ddof=1) / np.sqrt(len(a)))
+        error = float(stdtrit(len(a) - 1, 0.975) * gained.std(ddof=1) / np.sqrt(len(a)))
         low, high = change - error, change + error
     return Outcome(month, len(people), len(a), Share.of(half, len(a)), Share.of(third, len(a)), Share.of(half, len(people)), change, low, high,
                    _outcomes_published(month))
