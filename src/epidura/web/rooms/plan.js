@@ -379,15 +379,15 @@ export default async function plan(main, bench) {
   const axialGo = slicePump(axial, axialAt), sagittalGo = slicePump(sagittal, sagittalAt);
   const weights = () => (drives[program.value]?.drive ?? []).map((share) => share * (milli.number ?? 0));
   const label = () => `${drives[program.value]?.name ?? "no program"} at ${num(milli.number ?? 0, "mA")}`;
-  const recolour = perFrame(async () => {
+  const recolour = perFrame(() => {
     if (!fieldAt) return;
-    await space.colour(fieldAt, weights());
+    space.colour(fieldAt, weights());
     cuts();
   });
   // slices follow once the surfaces are coloured and the hand rests
   const cuts = quiet(() => { if (fieldAt) for (const one of [axial, sagittal]) one.set(weights(), what.value, label()); }, 150);
   /** What depends on which contacts are active. */
-  const shown = () => { if (scene) { behind.show(scene, drive()); space.show(scene, drive()).then(recolour); } };
+  const shown = () => { if (scene) { behind.show(scene, drive()); space.show(scene, drive()); recolour(); } };
   const drive = () => drives[program.value]?.drive ?? [];
   function tell() {
     fill(told, what.value === "potential" ? "Potential against a far return, in the first phase of the pulse, mV."
@@ -397,7 +397,7 @@ export default async function plan(main, bench) {
   const toggles = el("div", { class: "toggles", role: "group", "aria-label": "tissues that are shown" }, [["cord", "cord"], ["dura", "dura"], ["bone", "bone and discs"], ["names", "names of vertebrae"]].map(([name, says]) => check(says, { checked: true, onchange: (event) => space.toggle(name, event.target.checked) })));
   const views = el("section", { class: "card", "aria-labelledby": "plan-views" }, el("h2", { id: "plan-views" }, "Canal and leads"), trouble, problem, el("div", { class: "views" },
     el("div", {}, el("h3", {}, "From behind"), el("div", { class: "spread help" }, el("span", {}, "vertebrae"), el("span", {}, "cord segments")), behindNode, leadSays, el("p", { class: "help" }, "Drag a lead. With the keyboard: Tab to it, arrow keys move it 0.5 mm, with Shift 5 mm along the spine.")),
-    el("div", {}, el("h3", {}, "In space"), spaceNode, toggles, key())));
+    el("div", {}, el("h3", {}, "In space"), spaceNode, toggles, key(), el("p", { class: "help" }, "Drag to turn it, with Shift to move it; the wheel or two fingers zoom. With the keyboard: Tab to it, arrow keys turn it, + and − zoom, 0 is the first view."))));
 
   // ---------------------------------------------------------------- the field
 
@@ -443,7 +443,8 @@ export default async function plan(main, bench) {
     sagittalWords();
     Object.assign(axial, { weights: weights(), what: what.value, words: label() });
     Object.assign(sagittal, { weights: weights(), what: what.value, words: label() });
-    await Promise.all([space.colour(fieldAt, weights()), axialGo(), sagittalGo()]);
+    space.colour(fieldAt, weights());
+    await Promise.all([axialGo(), sagittalGo()]);
   }
   function forget() { fieldAt = null; axial.forget(); sagittal.forget(); space.colour(null, null); fieldState(); }
   /** A field that lies ready on the server is taken; otherwise it is computed if that is wished. */
@@ -457,7 +458,7 @@ export default async function plan(main, bench) {
   // ---------------------------------------------------------------- the scene
 
   const sent = (copy, tissues) => floats("POST", "/plan/scene", { body: { case: copy, tissues } }).then(unpack);
-  const draw = pump((copy) => sent(copy, true), async (found, copy) => {
+  const draw = pump((copy) => sent(copy, true), (found, copy) => {
     clear();
     scene = found;
     const { header } = found, chosen = drives[program.value]?.name;
@@ -472,7 +473,7 @@ export default async function plan(main, bench) {
     fill(trouble, header.trouble ? complain(null_(), { error: { missing: [], ...header.trouble, hint: header.trouble.hint || "the programs are mended in the room Program" } }) : null);
     showSaid(header);
     fieldState();
-    await space.show(found, drive());
+    space.show(found, drive());
     ready();
   }, refuse);
   const null_ = () => el("div");
@@ -496,12 +497,12 @@ export default async function plan(main, bench) {
   }
 
   // dragging: the last place that was possible is kept
-  const preview = pump(({ copy }) => sent(copy, false), async (found, { i, copy }) => {
+  const preview = pump(({ copy }) => sent(copy, false), (found, { i, copy }) => {
     if (moving?.i !== i) return;
     moving.good = copy;
     behind.bad(i, false);
     fill(leadSays, `Lead ${i + 1}: ${where(found.header.leads[i])}.`);
-    await space.moved(found, drive());
+    space.moved(found, drive());
   }, (failure, { i }) => {
     if (failure instanceof Offline || moving?.i !== i) return;
     behind.bad(i, true);
@@ -574,5 +575,5 @@ export default async function plan(main, bench) {
   show();
   last = drawn();
   draw(draft.case);
-  return () => { off.abort(); computing?.abort(); axial.forget(); sagittal.forget(); window.Plotly?.purge(spaceNode); };
+  return () => { off.abort(); computing?.abort(); axial.forget(); sagittal.forget(); for (const one of [axial, sagittal]) window.Plotly?.purge(one.node); };
 }
