@@ -15,7 +15,7 @@ import { Painter, edged, normals } from "./space-paint.js";
 import { under } from "./space-pick.js";
 
 /** Degrees of the eye from behind towards the left, and upwards. */
-const FIRST = [27, 14], VIEWS = [["first view", FIRST], ["from behind", [0, 0]], ["from the left", [90, 0]]];
+const FIRST = [27, 14], VIEWS = [["first view", "first view", FIRST], ["behind", "from behind", [0, 0]], ["left", "from the left", [90, 0]]];
 const ZOOM = [0.4, 12], SCALE_PX = 90;
 
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255);
@@ -38,7 +38,7 @@ class SpaceView extends HTMLElement {
     this.#off = new AbortController();
     this.canvas = el("canvas", { tabindex: 0, role: "application", "aria-label": "in space: arrow keys turn, with Shift they move, plus and minus zoom, 0 is the first view" });
     const tool = (says, sign, act) => el("button", { type: "button", "aria-label": says, title: says, onclick: () => { act(); this.#later(); } }, sign);
-    const tools = el("div", { class: "tools", role: "group", "aria-label": "view in space" }, VIEWS.map(([name, eye]) => tool(name, name, () => this.#reset(eye))),
+    const tools = el("div", { class: "tools", role: "group", "aria-label": "view in space" }, VIEWS.map(([sign, says, eye]) => tool(says, sign, () => this.#reset(eye))),
       tool("nearer", "+", () => this.#nearer(1.25)), tool("further away", "−", () => this.#nearer(0.8)));
     this.setAttribute("role", "figure");
     this.stage = el("div", { class: "stage" }, this.canvas, this.words, this.bar, this.ruler, this.tip);
@@ -176,7 +176,7 @@ class SpaceView extends HTMLElement {
   #showBar() {
     this.bar.hidden = !this.#most;
     if (!this.#most) return;
-    const { colours, unit, title } = this.#scale, step = round(this.#most / 1.9), ticks = [-2, -1, 0, 1, 2].map((n) => n * step).filter((value) => Math.abs(value) <= this.#most);
+    const { colours, unit, title } = this.#scale, step = round(this.#most / 1.9) / 2, ticks = [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((n) => n * step).filter((value) => Math.abs(value) <= this.#most);
     fill(this.bar, el("span", { class: "title" }, `${title}, ${unit}`), el("div", { class: "colours", style: { background: `linear-gradient(to top, ${colours.join(", ")})` } },
       ticks.map((value) => el("span", { class: "tick", style: { bottom: `${50 + (50 * value) / this.#most}%` } }, short(value)))));
   }

@@ -56,7 +56,7 @@ function joined(all) {
 
 const LEAD = { lead: "#8b949c", idle: "#333b42", cathode: "#0072b2", anode: "#d55e00" };
 /** How clear tissues are and which is further out; `with`: shown and hidden with which one. */
-const TISSUES = { cord: { name: "spinal cord", from: ["cord"], layer: 0 }, dura: { name: "dura", from: ["dura"], opacity: 0.28, layer: 1 }, disc: { name: "disc", from: ["disc"], opacity: 0.9, layer: 3, with: "bone" },
+const TISSUES = { cord: { name: "spinal cord", from: ["cord"], layer: 0 }, dura: { name: "dura", from: ["dura"], opacity: 0.22, layer: 1 }, disc: { name: "disc", from: ["disc"], opacity: 0.9, layer: 3, with: "bone" },
   foramen: { name: "foramen, ligament", from: ["foramen", "ligament"], opacity: 0.25, layer: 3, with: "bone" }, bone: { name: "bone, its ventral half", from: ["bone"], opacity: 0.5, layer: 3 } };
 const COLOURED = 0.35; // opacity of the dura where its colours mean something
 
