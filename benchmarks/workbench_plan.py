@@ -21,13 +21,14 @@ ASKED = 150.0
 RECOLOUR = """async (value) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const slider = [...document.querySelectorAll('label')].find((one) => one.textContent === 'Amplitude, slider').parentNode.querySelector('input');
-  const gl = document.querySelector('space-view canvas').getContext('webgl2');
+  const gl = document.querySelector('space-view canvas').getContext('webgl2'), wide = gl.drawingBufferWidth, row = new Uint8Array(4 * wide);
   await frame();
   const from = performance.now();
   slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true }));
-  await frame(); // the page mixes the contacts and asks for a picture
-  await frame(); // which is drawn here, before this goes on
-  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is
+  do { // a canvas has pixels only in the frame in which it was drawn; reading them waits until they are there
+    await frame();
+    gl.readPixels(0, gl.drawingBufferHeight >> 1, wide, 1, gl.RGBA, gl.UNSIGNED_BYTE, row);
+  } while (row.every((one) => !one));
   await frame(); // on the screen
   return performance.now() - from;
 }"""

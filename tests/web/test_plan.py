@@ -30,6 +30,7 @@ def in_space(page: Page) -> Locator:
 
 def pixels(page: Page) -> bytes:
     """The canal in space as it is on the screen, without what is written over it."""
+    expect(page.locator("space-view")).to_have_attribute("smooth", "")  # the finer picture that follows each change
     style = "space-view .stage > :not(canvas) { visibility: hidden } canvas { outline: none !important }"
     return in_space(page).locator("canvas").screenshot(style=style)
 

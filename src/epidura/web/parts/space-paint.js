@@ -81,7 +81,7 @@ export function edged({ points, triangles }) {
 export class Painter {
   #program = null; #where = {}; #held = new Map(); #stops = new Float32Array(15);
   constructor(canvas) {
-    this.gl = canvas.getContext("webgl2", { antialias: true, alpha: true, powerPreference: "low-power" });
+    this.gl = canvas.getContext("webgl2", { antialias: false, alpha: true, powerPreference: "low-power" });
     if (this.gl) this.start();
   }
   /** Five colours of the diverging scale, each [r, g, b] from 0 to 1. */

@@ -16,7 +16,7 @@ import { under } from "./space-pick.js";
 
 /** Degrees of the eye from behind towards the left, and upwards. */
 const FIRST = [27, 14], VIEWS = [["first view", "first view", FIRST], ["behind", "from behind", [0, 0]], ["left", "from the left", [90, 0]]];
-const ZOOM = [0.4, 12], SCALE_PX = 90;
+const ZOOM = [0.4, 12], SCALE_PX = 90, REST = 200, FINE = 2; // px; ms; dots of the picture for a CSS pixel
 
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -25,7 +25,7 @@ function round(most) { const ten = 10 ** Math.floor(Math.log10(most)); return [5
 const short = (value) => `${value < 0 ? "−" : ""}${Number(Math.abs(value).toPrecision(3))}`;
 
 class SpaceView extends HTMLElement {
-  #surfaces = new Map(); #labels = []; #painter = null; #off = null; #waiting = 0; #fingers = new Map(); #says = () => ""; #scale = null;
+  #surfaces = new Map(); #labels = []; #painter = null; #off = null; #waiting = 0; #rest = 0; #quick = false; #fingers = new Map(); #says = () => ""; #scale = null;
   #eye = [...FIRST]; #zoom = 1; #pan = [0, 0]; #most = 0; #basis = null; #middle = [0, 0, 0]; #size = [1, 1, 1];
   words = el("div", { class: "words", "aria-hidden": "true" });
   ruler = el("div", { class: "ruler", "aria-hidden": "true" });
@@ -53,7 +53,8 @@ class SpaceView extends HTMLElement {
     this.#off?.abort();
     this.#off = null;
     cancelAnimationFrame(this.#waiting);
-    this.#waiting = 0;
+    clearTimeout(this.#rest);
+    this.#waiting = this.#rest = 0;
     this.#painter?.drop();
     this.#painter = null;
     this.#fingers.clear();
@@ -183,9 +184,18 @@ class SpaceView extends HTMLElement {
 
   // ---------------------------------------------------------------- the picture
 
-  #later() { if (!this.#waiting && this.#painter?.gl) this.#waiting = requestAnimationFrame(() => { this.#waiting = 0; this.#draw(); }); }
-  #draw() {
-    const { canvas } = this, [wide, tall] = [this.stage.clientWidth, this.stage.clientHeight], dots = Math.min(2, devicePixelRatio);
+  /** With the next frame. Where drawing is slow, edges become smooth once nothing changes any more. */
+  #later() {
+    if (this.#waiting || !this.#painter?.gl) return;
+    clearTimeout(this.#rest);
+    this.#waiting = requestAnimationFrame(() => {
+      this.#waiting = 0;
+      this.#draw(this.#quick ? FINE : 1);
+      if (!this.#quick) this.#rest = setTimeout(() => requestAnimationFrame(() => { if (!this.#waiting && this.#painter) this.#draw(FINE); }), REST);
+    });
+  }
+  #draw(dots) {
+    const { canvas } = this, [wide, tall] = [this.stage.clientWidth, this.stage.clientHeight], from = performance.now();
     if (!wide || !tall || !this.notice.hidden) return;
     const [w, h] = [Math.round(wide * dots), Math.round(tall * dots)];
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
@@ -198,6 +208,8 @@ class SpaceView extends HTMLElement {
     this.#basis = { right, up, eye, middle: this.#middle, px };
     this.#painter.keep(surfaces);
     this.#painter.draw(surfaces, { turn, middle: this.#middle, fit: [2 * px / wide, 2 * px / tall, 1 / deep], pan, most: this.#most });
+    if (dots === FINE) { this.#painter.gl.finish(); this.#quick = performance.now() - from < 20; }
+    this.toggleAttribute("smooth", dots === FINE);
     const dot = (one, two) => one[0] * two[0] + one[1] * two[1] + one[2] * two[2];
     for (const { at, beside = 0, of = this.#middle, node } of this.#labels) {
       const from = at.map((value, k) => value - this.#middle[k]), side = beside && (dot(at.map((value, k) => value - of[k]), right) < -0.3 ? -1 : 1);

@@ -1,7 +1,7 @@
 // Plan: who hurts where, which level and leads, the canal around them, and the field in it.
 
 import { Offline, floats, get, net, post, work } from "../lib/api.js";
-import { el, fill, num, perFrame, quiet } from "../lib/dom.js";
+import { el, fill, num, quiet } from "../lib/dom.js";
 import { button, check, choice, complain, field, number, select, text } from "../lib/fields.js";
 import { keep, kept } from "../lib/keep.js";
 import { mark } from "../lib/marks.js";
@@ -379,11 +379,11 @@ export default async function plan(main, bench) {
   const axialGo = slicePump(axial, axialAt), sagittalGo = slicePump(sagittal, sagittalAt);
   const weights = () => (drives[program.value]?.drive ?? []).map((share) => share * (milli.number ?? 0));
   const label = () => `${drives[program.value]?.name ?? "no program"} at ${num(milli.number ?? 0, "mA")}`;
-  const recolour = perFrame(() => {
+  const recolour = () => {
     if (!fieldAt) return;
     space.colour(fieldAt, weights());
     cuts();
-  });
+  };
   // slices follow once the surfaces are coloured and the hand rests
   const cuts = quiet(() => { if (fieldAt) for (const one of [axial, sagittal]) one.set(weights(), what.value, label()); }, 150);
   /** What depends on which contacts are active. */
