@@ -119,7 +119,7 @@ export class Painter {
   /** A recolouring is this: one buffer is filled. */
   #values(surface, held) {
     if (held.values === surface.values || !surface.values) return;
-    const { gl } = this, values = Float32Array.from(surface.values);
+    const { gl } = this, values = new Float32Array(surface.values);
     for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) values[i] = UNKNOWN;
     if (held.buffers[3]) { gl.bindBuffer(gl.ARRAY_BUFFER, held.buffers[3]); gl.bufferSubData(gl.ARRAY_BUFFER, 0, values); } else held.buffers.push(held.attribute(2, 1, held.buffer(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW)));
     held.values = surface.values;
@@ -164,6 +164,12 @@ export class Painter {
     gl.cullFace(gl.BACK);
     clear.forEach(one);
     gl.bindVertexArray(null);
+  }
+  /** Tells whether what was asked for is drawn within some milliseconds, by a fence: `finish` does not wait, and reading pixels stops the page. */
+  drawn(within, tell) {
+    const { gl } = this, from = performance.now(), fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    if (fence) setTimeout(() => { if (!gl.isContextLost()) tell(performance.now() - from < 2 * within && gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.SIGNALED); gl.deleteSync(fence); }, within);
   }
   /** Gives the memory of the graphics processor back. */
   drop() { this.gl?.getExtension("WEBGL_lose_context")?.loseContext(); }

@@ -16,7 +16,7 @@ import { under } from "./space-pick.js";
 
 /** Degrees of the eye from behind towards the left, and upwards. */
 const FIRST = [27, 14], VIEWS = [["first view", "first view", FIRST], ["behind", "from behind", [0, 0]], ["left", "from the left", [90, 0]]];
-const ZOOM = [0.4, 12], SCALE_PX = 90, REST = 200, FINE = 2; // px; ms; dots of the picture for a CSS pixel
+const ZOOM = [0.4, 12], SCALE_PX = 90, REST = 200, QUICK = 25, FINE = 2; // px; ms; ms; dots of the picture for a CSS pixel
 
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -186,6 +186,7 @@ class SpaceView extends HTMLElement {
 
   /** With the next frame. Where drawing is slow, edges become smooth once nothing changes any more. */
   #later() {
+    this.tip.hidden = true;
     if (this.#waiting || !this.#painter?.gl) return;
     clearTimeout(this.#rest);
     this.#waiting = requestAnimationFrame(() => {
@@ -195,7 +196,7 @@ class SpaceView extends HTMLElement {
     });
   }
   #draw(dots) {
-    const { canvas } = this, [wide, tall] = [this.stage.clientWidth, this.stage.clientHeight], from = performance.now();
+    const { canvas } = this, [wide, tall] = [this.stage.clientWidth, this.stage.clientHeight];
     if (!wide || !tall || !this.notice.hidden) return;
     const [w, h] = [Math.round(wide * dots), Math.round(tall * dots)];
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
@@ -208,7 +209,7 @@ class SpaceView extends HTMLElement {
     this.#basis = { right, up, eye, middle: this.#middle, px };
     this.#painter.keep(surfaces);
     this.#painter.draw(surfaces, { turn, middle: this.#middle, fit: [2 * px / wide, 2 * px / tall, 1 / deep], pan, most: this.#most });
-    if (dots === FINE) { this.#painter.gl.finish(); this.#quick = performance.now() - from < 20; }
+    if (dots === FINE) this.#painter.drawn(QUICK, (quick) => { this.#quick = quick; });
     this.toggleAttribute("smooth", dots === FINE);
     const dot = (one, two) => one[0] * two[0] + one[1] * two[1] + one[2] * two[2];
     for (const { at, beside = 0, of = this.#middle, node } of this.#labels) {

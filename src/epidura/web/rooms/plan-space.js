@@ -27,11 +27,18 @@ export function mix(matrix, weights, n) {
   return out;
 }
 
+/** Lowest and highest of numbers, those that are none left out; 0 is among them. */
+function span(values) {
+  let low = 0, high = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] < low) low = values[i]; else if (values[i] > high) high = values[i];
+  return [low, high];
+}
+
 /** Largest size among numbers, those that are none left out; `share`: of the numbers that may be larger. */
 export function extent(values, share = 0) {
+  if (!share) { const [low, high] = span(values); return Math.max(-low, high) || 1; }
   const sizes = Float32Array.from(values, Math.abs).filter(Number.isFinite);
   if (!sizes.length) return 1;
-  if (!share) return sizes.reduce((a, b) => Math.max(a, b), 0) || 1;
   sizes.sort();
   return sizes[Math.floor((1 - share) * (sizes.length - 1))] || 1;
 }
@@ -115,8 +122,8 @@ export class Space {
   }
   /** The picture in words. */
   #told(values = null) {
-    const { header } = this.scene, known = values?.filter(Number.isFinite) ?? [], [low, high] = known.reduce((span, value) => [Math.min(span[0], value), Math.max(span[1], value)], [0, 0]);
-    const potential = known.length ? ` Cord and dura are coloured by their potential, from ${num(low, "mV")} to ${num(high, "mV")}.` : "";
+    const { header } = this.scene, [low, high] = span(values ?? []);
+    const potential = values ? ` Cord and dura are coloured by their potential, from ${num(low, "mV")} to ${num(high, "mV")}.` : "";
     this.view.says = (seen) => `Spinal canal from ${num(header.low, "mm")} to ${num(header.high, "mm")} around the middle of ${header.vertebra}, ${seen}: cord, dura, bone of the ventral half, ${header.leads.length} ${header.leads.length === 1 ? "lead" : "leads"}.${potential}`;
   }
   #paint() {
