@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import re
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from desk import Desk, accessible, login, shot
 from phantom import phantom
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 
 def lead(page: Page, number: int = 1) -> Locator:
@@ -18,6 +22,25 @@ def lead(page: Page, number: int = 1) -> Locator:
 def plan(page: Page) -> None:
     login(page, "physician", "plan")
     expect(lead(page)).to_be_visible()
+
+
+def in_space(page: Page) -> Locator:
+    return page.get_by_role("figure", name=re.compile("^Spinal canal"))
+
+
+def pixels(page: Page) -> bytes:
+    """The canal in space as it is on the screen, without what is written over it."""
+    expect(page.locator("space-view")).to_have_attribute("smooth", "")  # the finer picture that follows each change
+    style = "space-view .stage > :not(canvas) { visibility: hidden } canvas { outline: none !important }"
+    return in_space(page).locator("canvas").screenshot(style=style)
+
+
+def becomes(page: Page, good: Callable[[bytes], bool], seconds: float = 10) -> bytes:
+    """The picture once it is as it should be; it is drawn with the next frame."""
+    until = time.monotonic() + seconds
+    while not good(seen := pixels(page)):
+        assert time.monotonic() < until, "the picture is not as it should be"
+    return seen
 
 
 def enter(field: Locator, value: str) -> None:
@@ -110,6 +133,10 @@ def test_the_field_is_computed_cancelled_and_seen(page: Page) -> None:
     expect(chart).to_have_attribute("aria-label", re.compile(r"Potential of tonic at 1\smA, axial slice .*\smV"), timeout=60_000)
     expect(page.get_by_text("A preview")).to_be_visible()
     first = chart.get_attribute("aria-label")
+    expect(in_space(page)).to_have_attribute("aria-label", re.compile(r"coloured by their potential, from −?-?[\d.]+\smV"))
+    before = pixels(page)
+    enter(page.get_by_label("Amplitude", exact=True), "1.3")  # within the range of colours
+    becomes(page, partial(operator.ne, before))
     enter(page.get_by_label("Amplitude", exact=True), "4")
     expect(chart).to_have_attribute("aria-label", re.compile(r"at 4\smA"))
     low = [float(words.split("from ")[1].split()[0].replace(",", "")) for words in (first or "", chart.get_attribute("aria-label") or "")]
@@ -121,6 +148,50 @@ def test_the_field_is_computed_cancelled_and_seen(page: Page) -> None:
     page.get_by_label("Height of the axial slice").press("ArrowUp")
     accessible(page)
     shot(page, "plan-desktop")
+
+
+def test_the_canal_is_turned_and_outlives_its_graphics(page: Page) -> None:
+    plan(page)
+    figure, canvas = in_space(page), page.get_by_role("application", name=re.compile("arrow keys turn"))
+    expect(figure).to_have_attribute("aria-label", re.compile("seen from behind and the left"))
+    canvas.focus()
+    first = becomes(page, lambda seen: seen == pixels(page))
+    for key in ("ArrowRight", "ArrowUp", "+", "Shift+ArrowLeft"):
+        before = pixels(page)
+        canvas.press(key)
+        becomes(page, partial(operator.ne, before))
+    canvas.press("0")
+    becomes(page, partial(operator.eq, first))
+    page.get_by_role("button", name="from the left").click()
+    expect(figure).to_have_attribute("aria-label", re.compile("seen from the left"))
+    page.get_by_role("checkbox", name="dura").uncheck()
+    page.get_by_role("button", name="first view").click()
+    becomes(page, partial(operator.ne, first))
+    page.get_by_role("checkbox", name="dura").check()
+    canvas.focus()
+    becomes(page, partial(operator.eq, first))
+    # the browser takes the graphics away, and gives them back
+    canvas.evaluate("node => { window.taken = node.getContext('webgl2').getExtension('WEBGL_lose_context'); window.taken.loseContext(); }")
+    expect(page.get_by_text("paused by the browser")).to_be_visible()
+    page.evaluate("window.taken.restoreContext()")
+    expect(page.get_by_text("paused by the browser")).to_be_hidden()
+    becomes(page, partial(operator.eq, first))
+    assert page.evaluate("typeof Plotly") == "undefined"  # no slice is drawn yet
+    held = canvas.element_handle()
+    page.get_by_role("link", name="Pathway").click()
+    expect(figure).to_have_count(0)
+    assert held is not None
+    assert held.evaluate("node => node.getContext('webgl2').isContextLost()")
+
+
+def test_without_webgl_the_rest_of_the_room_works(context: BrowserContext) -> None:
+    context.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
+    page = context.new_page()
+    plan(page)
+    expect(page.get_by_text("This browser cannot draw in space")).to_be_visible()
+    accessible(page)
+    lead(page).press("ArrowLeft")
+    expect(page.get_by_label("Off the midline", exact=True)).to_have_value("-1.5")
 
 
 def test_a_map_from_mri_becomes_the_canal(page: Page, tmp_path: Path) -> None:

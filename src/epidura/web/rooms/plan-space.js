@@ -1,6 +1,6 @@
-// The canal with its leads: in space (Plotly), and from behind as in fluoroscopy (SVG), where a lead can be dragged.
+// The canal with its leads: in space, and from behind as in fluoroscopy (SVG), where a lead can be dragged.
 
-import { chart, plotly } from "../lib/charts.js";
+import "../parts/space-view.js";
 import { el, fill, num, perFrame, svg } from "../lib/dom.js";
 
 /** From negative to positive; told apart by colour-blind eyes, light in the middle. */
@@ -27,11 +27,18 @@ export function mix(matrix, weights, n) {
   return out;
 }
 
+/** Lowest and highest of numbers, those that are none left out; 0 is among them. */
+function span(values) {
+  let low = 0, high = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] < low) low = values[i]; else if (values[i] > high) high = values[i];
+  return [low, high];
+}
+
 /** Largest size among numbers, those that are none left out; `share`: of the numbers that may be larger. */
 export function extent(values, share = 0) {
+  if (!share) { const [low, high] = span(values); return Math.max(-low, high) || 1; }
   const sizes = Float32Array.from(values, Math.abs).filter(Number.isFinite);
   if (!sizes.length) return 1;
-  if (!share) return sizes.reduce((a, b) => Math.max(a, b), 0) || 1;
   sizes.sort();
   return sizes[Math.floor((1 - share) * (sizes.length - 1))] || 1;
 }
@@ -41,146 +48,111 @@ export function sticky(range, size) {
   return range && size <= range && size > range / 6 ? range : 1.5 * size;
 }
 
-function mesh(all) {
-  const points = all.reduce((sum, one) => sum + one.points.length / 3, 0), faces = all.reduce((sum, one) => sum + one.triangles.length / 3, 0);
-  const [x, y, z] = [0, 0, 0].map(() => new Float32Array(points)), [i, j, k] = [0, 0, 0].map(() => new Uint32Array(faces));
-  let p = 0, f = 0;
+/** Surfaces as one. */
+function joined(all) {
+  const points = new Float32Array(all.reduce((sum, one) => sum + one.points.length, 0)), triangles = new Uint32Array(all.reduce((sum, one) => sum + one.triangles.length, 0));
+  let p = 0, t = 0;
   for (const one of all) {
-    const first = p;
-    for (let at = 0; at < one.points.length; at += 3) { x[p] = one.points[at]; y[p] = one.points[at + 1]; z[p++] = one.points[at + 2]; }
-    for (let at = 0; at < one.triangles.length; at += 3) { i[f] = first + one.triangles[at]; j[f] = first + one.triangles[at + 1]; k[f++] = first + one.triangles[at + 2]; }
+    triangles.set(one.triangles.map((corner) => corner + p / 3), t);
+    points.set(one.points, p);
+    p += one.points.length;
+    t += one.triangles.length;
   }
-  return { x, y, z, i, j, k };
+  return { points, triangles };
 }
 
-const light = { lighting: { ambient: 0.72, diffuse: 0.55, specular: 0.1, roughness: 0.9 }, lightposition: { x: -20000, y: -100000, z: 30000 } };
-const INDEX = { cord: 0, dura: 1, bone: 2, disc: 3, foramen: 4, leads: 5, contacts: 6, numbers: 7, names: 8 };
+const LEAD = { lead: "#8b949c", idle: "#333b42", cathode: "#0072b2", anode: "#d55e00" };
+/** How clear tissues are and which is further out; `with`: shown and hidden with which one. */
+const TISSUES = { cord: { name: "spinal cord", from: ["cord"], layer: 0 }, dura: { name: "dura", from: ["dura"], opacity: 0.22, layer: 1 }, disc: { name: "disc", from: ["disc"], opacity: 0.9, layer: 3, with: "bone" },
+  foramen: { name: "foramen, ligament", from: ["foramen", "ligament"], opacity: 0.25, layer: 3, with: "bone" }, bone: { name: "bone, its ventral half", from: ["bone"], opacity: 0.5, layer: 3 } };
+const COLOURED = 0.35; // opacity of the dura where its colours mean something
 
 /** The canal in space. */
 export class Space {
   constructor(node) {
-    this.node = node;
+    this.view = el("space-view");
+    this.view.scale = { colours: SCALE.map(([, colour]) => colour), title: "potential", unit: "mV" };
+    fill(node, this.view);
     this.shown = { bone: true, dura: true, cord: true, names: true };
-    this.traces = [];
   }
   /** A scene with all its tissues. `drive`: current of each contact per ampere. */
-  async show(scene, drive = []) {
-    this.scene = scene;
-    const get = (...names) => names.map((name) => scene.surfaces.get(name)).filter(Boolean);
-    const tissue = (name, all, opacity, says) => ({ type: "mesh3d", name: says, ...mesh(all), color: TISSUE[name], opacity, hoverinfo: "name", visible: all.length > 0 && this.shown[name] !== false, ...light });
-    this.traces = [tissue("cord", get("cord"), 1, "spinal cord"), tissue("dura", get("dura"), 0.28, "dura"), tissue("bone", get("bone"), 0.5, "bone, its ventral half"),
-      tissue("disc", get("disc"), 0.9, "disc"), tissue("foramen", get("foramen", "ligament"), 0.25, "foramen, ligament"), ...this.#leads(scene, drive)];
-    this.traces[3].visible &&= this.shown.bone;
-    this.traces[4].visible &&= this.shown.bone;
-    this.traces.push(this.#names(scene));
+  show(scene, drive = []) {
+    if (scene !== this.scene) {
+      this.scene = scene;
+      for (const [name, { name: called, from, opacity = 1, layer, with: other = name }] of Object.entries(TISSUES)) {
+        const found = from.map((one) => scene.surfaces.get(one)).filter(Boolean);
+        this.view.put(name, found.length ? { ...joined(found), name: called, colour: TISSUE[name], opacity, layer, shown: this.shown[other] } : null);
+      }
+      const { header } = scene, edge = [...(scene.edges.get("canal") ?? [-10, 10])], wide = Math.max(...edge.map(Math.abs)), wall = ["cord", "dura", "bone", "disc", "foramen", "ligament"].flatMap((name) => scene.surfaces.get(name) ?? []);
+      const depth = wall.reduce(([low, high], { points }) => { for (let at = 1; at < points.length; at += 3) { low = Math.min(low, points[at]); high = Math.max(high, points[at]); } return [low, high]; }, [0, 0]);
+      this.view.fit([-wide, depth[0], header.low], [wide, depth[1], header.high]);
+    }
+    this.moved(scene, drive);
     this.#paint();
-    await this.#draw();
-  }
-  #leads(scene, drive) {
-    const rods = [...scene.surfaces].filter(([name]) => name.startsWith("lead")).map(([, one]) => one);
-    const contacts = [...scene.surfaces].filter(([name]) => name.startsWith("contact"));
-    const intensity = contacts.flatMap(([name, one]) => new Array(one.points.length / 3).fill(Math.sign(drive[Number(name.slice(8)) - 1] ?? 0)));
-    const places = contacts.map(([, one]) => { // a little dorsal of each
-      const n = one.points.length / 3, sum = [0, 0, 0];
-      for (let at = 0; at < one.points.length; at++) sum[at % 3] += one.points[at] / n;
-      return sum;
-    });
-    return [{ type: "mesh3d", name: "lead", ...mesh(rods), color: "#8b949c", hoverinfo: "name", flatshading: true, ...light },
-      { type: "mesh3d", name: "contacts", ...mesh(contacts.map(([, one]) => one)), intensity, cmin: -1, cmax: 1, showscale: false, hoverinfo: "name",
-        colorscale: [[0, "#0072b2"], [0.34, "#0072b2"], [0.35, "#333b42"], [0.65, "#333b42"], [0.66, "#d55e00"], [1, "#d55e00"]], ...light },
-      { type: "scatter3d", mode: "text", name: "contact numbers", x: places.map((p) => p[0]), y: places.map((p) => p[1] - 2.4), z: places.map((p) => p[2]), hoverinfo: "skip",
-        text: contacts.map(([name]) => { const number = name.slice(8), sign = Math.sign(drive[number - 1] ?? 0); return number + (sign < 0 ? "−" : sign > 0 ? "+" : ""); }), textfont: { size: 12 } }];
-  }
-  #names(scene) {
-    const { header } = scene, wide = Math.max(...(scene.edges.get("canal") ?? [10]));
-    const here = header.vertebrae.filter((one) => one.low < header.high && one.high > header.low);
-    const at = (one) => Math.min(Math.max((one.low + one.high) / 2, header.low), header.high);
-    return { type: "scatter3d", mode: "text", name: "vertebrae", x: here.map(() => -wide - 4), y: here.map(() => 0), z: here.map(at), text: here.map((one) => one.name), hoverinfo: "skip",
-      textfont: { size: 13 }, visible: this.shown.names };
   }
   /** Leads alone moved; tissues stay. */
-  async moved(scene, drive = []) {
-    if (!this.traces.length) return;
-    const lib = await plotly(), fresh = this.#leads(scene, drive), [rods, contacts] = [this.#mesh(INDEX.leads), this.#mesh(INDEX.contacts)];
-    if (rods && contacts && rods.count === fresh[0].i.length && contacts.count === fresh[1].i.length) {
-      rods.place(fresh[0]);
-      contacts.place(fresh[1]);
-      return;
-    }
-    fresh.forEach((trace, n) => Object.assign(this.traces[INDEX.leads + n], trace));
-    await lib.react(this.node, this.node.data, { ...this.node.layout, datarevision: Math.random() });
+  moved(scene, drive = []) {
+    if (!this.scene) return;
+    const contacts = [...scene.surfaces].filter(([name]) => name.startsWith("contact")).map(([name, one]) => ({ ...one, number: Number(name.slice(8)), sign: Math.sign(drive[Number(name.slice(8)) - 1] ?? 0) }));
+    const put = (name, all, opacity = 1) => this.view.put(name, all.length ? { ...joined(all), name: name === "idle" ? "contact" : name, colour: LEAD[name], opacity, layer: 2, edged: true } : null);
+    put("lead", [...scene.surfaces].filter(([name]) => name.startsWith("lead")).map(([, one]) => one), scene.header.leads.some((lead) => lead.paddle) ? 0.3 : 1); // contacts of a paddle look away from whoever sees it from behind
+    for (const [name, sign] of [["cathode", -1], ["idle", 0], ["anode", 1]]) put(name, contacts.filter((one) => one.sign === sign));
+    const places = contacts.map((one) => middle(one.points)), of = [0, 1, 2].map((k) => places.reduce((sum, place) => sum + place[k] / places.length, 0));
+    this.numbers = contacts.map(({ points, number, sign }, i) => ({ at: places[i], of, beside: half(points) + 0.4, text: `${number}${sign < 0 ? "−" : sign > 0 ? "+" : ""}`, kind: sign < 0 ? "cathode" : sign > 0 ? "anode" : "" }));
+    this.#words();
+  }
+  #words() {
+    const { header, edges } = this.scene, wide = Math.max(...(edges.get("canal") ?? [10]));
+    const names = header.vertebrae.filter((one) => one.low < header.high && one.high > header.low)
+      .map((one) => ({ beside: 2, at: [-wide, 0, Math.min(Math.max((one.low + one.high) / 2, header.low), header.high)], text: one.name, kind: "vertebra" }));
+    this.view.labels = [...(this.numbers ?? []), ...(this.shown.names ? names : [])];
   }
   /** Shows or hides a tissue. */
-  async toggle(name, on) {
+  toggle(name, on) {
     this.shown[name] = on;
-    if (!this.traces.length) return;
-    const lib = await plotly();
-    await lib.restyle(this.node, { visible: on }, name === "bone" ? [INDEX.bone, INDEX.disc, INDEX.foramen] : [INDEX[name]]);
+    if (!this.scene) return;
+    if (name === "names") this.#words();
+    else for (const [tissue, { with: other = tissue }] of Object.entries(TISSUES)) if (other === name) this.view.look(tissue, { shown: on });
   }
   /** Colours cord and dura: `field`: {matrix, n, sizes: {cord, dura}}; `weights`: A per contact times 1e3, so that values are mV. Null: tissue colours. */
-  async colour(field, weights) {
+  colour(field, weights) {
     this.field = field;
     this.weights = weights;
-    if (!this.traces.length) return;
-    const before = this.traces[0].intensity, range = this.range;
-    this.#paint();
-    const [cord, dura] = this.traces;
-    if (!before && !cord.intensity) return;
-    const meshes = [this.#mesh(INDEX.cord), this.#mesh(INDEX.dura)];
-    if (before && cord.intensity && range === this.range && meshes.every(Boolean)) { meshes.forEach((one, n) => one.tint(this.traces[n])); return; }
-    if (Boolean(before) !== Boolean(cord.intensity)) { await this.#draw(); return; }
-    const lib = await plotly();
-    await lib.restyle(this.node, { intensity: [cord.intensity, dura.intensity], cmin: cord.cmin, cmax: cord.cmax }, [0, 1]);
+    if (this.scene) this.#paint();
   }
-  /**
-   * The mesh that Plotly made of a trace. `restyle` makes all meshes anew, which takes a second without a graphics processor; here only the buffer
-   * that changes is filled. Null where this Plotly is built otherwise: then the long way is taken.
-   */
-  #mesh(index) {
-    const scene = this.node._fullLayout?.scene?._scene, uid = this.node._fullData?.[index]?.uid, mesh = scene?.traces?.[uid]?.mesh, count = this.traces[index].i.length;
-    if (!mesh?.triangleUVs?.update || !mesh.trianglePositions?.update || !scene.glplot?.redraw || mesh.triangleCount !== count) return null;
-    const corners = ({ i, j, k }, each, size, buffer) => {
-      const out = new Float32Array(3 * size * count);
-      for (let t = 0, at = 0; t < count; t++) { at = each(i[t], out, at); at = each(j[t], out, at); at = each(k[t], out, at); }
-      buffer.update(out);
-      scene.glplot.redraw();
-    };
-    return { count,
-      tint: (trace) => { const { intensity, cmin, cmax } = trace, over = 1 / (cmax - cmin); corners(trace, (v, out, at) => { out[at] = (intensity[v] - cmin) * over; return at + 2; }, 2, mesh.triangleUVs); },
-      place: (trace) => { const { x, y, z } = trace; corners(trace, (v, out, at) => { out[at] = x[v]; out[at + 1] = y[v]; out[at + 2] = z[v]; return at + 3; }, 3, mesh.trianglePositions); } };
+  /** The picture in words. */
+  #told(values = null) {
+    const { header } = this.scene, [low, high] = span(values ?? []);
+    const potential = values ? ` Cord and dura are coloured by their potential, from ${num(low, "mV")} to ${num(high, "mV")}.` : "";
+    this.view.says = (seen) => `Spinal canal from ${num(header.low, "mm")} to ${num(header.high, "mm")} around the middle of ${header.vertebra}, ${seen}: cord, dura, bone of the ventral half, ${header.leads.length} ${header.leads.length === 1 ? "lead" : "leads"}.${potential}`;
   }
   #paint() {
-    const { field, weights } = this, [cord, dura] = this.traces;
-    const fits = field && weights && field.sizes.cord === cord.x.length && field.sizes.dura === dura.x.length;
-    const kept = cord.intensity?.length === cord.x.length && dura.intensity?.length === dura.x.length ? [cord.intensity, dura.intensity] : null;
-    for (const one of [cord, dura]) for (const key of ["intensity", "colorscale", "cmin", "cmax", "colorbar", "showscale", "hovertemplate"]) delete one[key];
-    dura.opacity = 0.28;
-    if (!fits) return;
+    const { field, weights, scene } = this, fits = field && weights && ["cord", "dura"].every((name) => 3 * field.sizes[name] === scene.surfaces.get(name)?.points.length);
+    if (!fits) {
+      for (const name of ["cord", "dura"]) this.view.look(name, { values: null, opacity: TISSUES[name].opacity ?? 1 });
+      this.view.most = 0;
+      this.#told();
+      return;
+    }
     const values = mix(field.matrix, weights, field.n);
     this.range = sticky(this.range, extent(values));
-    const size = this.range, parts = [values.subarray(0, field.sizes.cord), values.subarray(field.sizes.cord)];
-    if (kept) kept.forEach((array, n) => array.set(parts[n])); // Plotly reads the same arrays
-    const [inner, outer] = kept ?? parts;
-    const shared = { colorscale: SCALE, cmin: -size, cmax: size, hovertemplate: "%{intensity:.3~g} mV<extra>%{fullData.name}</extra>" };
-    Object.assign(cord, shared, { intensity: inner, showscale: true, colorbar: { title: { text: "potential, mV", side: "right" }, thickness: 12, len: 0.6, x: 1 } });
-    Object.assign(dura, shared, { intensity: outer, showscale: false });
-    dura.opacity = 0.35;
+    this.view.look("cord", { values: values.subarray(0, field.sizes.cord) });
+    this.view.look("dura", { values: values.subarray(field.sizes.cord), opacity: COLOURED });
+    this.view.most = this.range;
+    this.#told(values);
   }
-  /** As in the body, so that the height of the canal fills the picture. */
-  #aspect(tall) {
-    const size = (name) => { let low = Infinity, high = -Infinity; for (const trace of this.traces) for (const value of trace[name] ?? []) { low = Math.min(low, value); high = Math.max(high, value); } return high - low; };
-    const most = 1.95;
-    return { x: most * size("x") / tall, y: most * size("y") / tall, z: most };
-  }
-  async #draw() {
-    const { header } = this.scene, tall = header.high - header.low, axis = { visible: false, showspikes: false };
-    await chart(this.node, this.traces, { margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "canal", scene: { uirevision: "canal", aspectmode: "manual", aspectratio: this.#aspect(tall), xaxis: axis, yaxis: axis, zaxis: axis, dragmode: "turntable",
-      camera: { eye: { x: -0.8, y: -1.55, z: 0.45 }, up: { x: 0, y: 0, z: 1 }, projection: { type: "orthographic" } } } },
-    `Spinal canal from ${num(header.low, "mm")} to ${num(header.high, "mm")} around the middle of ${header.vertebra}, seen from behind and the left: cord, dura, bone of the ventral half, ${header.leads.length} ${header.leads.length === 1 ? "lead" : "leads"}.`,
-    // twice as many pixels as the screen has, which is Plotly's way, take four times as long without a graphics processor
-    { plotGlPixelRatio: Math.min(2, Math.max(1, devicePixelRatio)), modeBarButtonsToRemove: ["tableRotation", "resetCameraLastSave3d", "hoverClosest3d", "pan3d", "orbitRotation"] });
-    this.node.setAttribute("role", "group"); // its canvas can be focused
-  }
+}
+
+/** Half of the width of a contact, mm. */
+function half(points) {
+  let low = Infinity, high = -Infinity;
+  for (let at = 0; at < points.length; at += 3) { low = Math.min(low, points[at]); high = Math.max(high, points[at]); }
+  return (high - low) / 2;
+}
+function middle(points) {
+  const sum = [0, 0, 0];
+  for (let at = 0; at < points.length; at++) sum[at % 3] += (3 * points[at]) / points.length;
+  return sum;
 }
 
 /** Where a lead lies, in words. */
