@@ -39,14 +39,13 @@ LONG = {"model": "nevro-widest", "tip_vertebra": "T7", "lateral": "-1 mm"}
 
 def measure() -> list[tuple[str, float, str]]:
     """Rows (what, value, unit)."""
-    desk = Desk(Path(tempfile.mkdtemp())).start()
+    desk = Desk.with_people(Path(tempfile.mkdtemp())).start()
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[
                 "--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])
             context = desk.context(browser)
             page = context.new_page()
-            desk.people(page, "physician")
             login(page, "physician", "plan")
             found = [*_colour(page), *_server(page)]
             browser.close()

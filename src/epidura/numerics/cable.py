@@ -52,6 +52,7 @@ PER_PART = ("response", "fixed_response", "rows", "fixed_rows", "kept", "fixed_k
 TINY = 1e-30
 ALWAYS = np.array([0.0, np.inf])
 LOWEST = 1e-12  # A, where a search ends
+SURPRISE, STRANGE = 1.5, 2  # times its spread that half of some fibres may be off, and how often on end before all is learnt anew
 CAREFUL, SPREADS = 1.25, 1.5  # first steps of a search: ratio while nothing is known, then in standard deviations of the guess
 UNDRIVEN, PAST = 0.01, 5  # share of the largest second difference, and nodes to go on, from which an action potential runs alone
 WAIT_QUIET, WAIT_MOST = 0.25, {Mrg: 8.0, kinetics.Sundt: 40.0}  # ms after the last edge
@@ -348,7 +349,7 @@ class Learner:
         self.features: list[Floats] = []
         self.logs: list[Floats] = []
         self.model: tuple[Floats, float, Floats] | None = None  # weights, spread, least and largest shape that was seen
-        self.fitted = 0
+        self.fitted = self.new = self.strange = 0  # fibres of the last fit, since then, and how often on end many were guessed badly
         self.lock = Lock()
 
     @staticmethod
@@ -358,13 +359,13 @@ class Learner:
 
     @staticmethod
     def _shape(features: Floats) -> Floats:
-        """(n, 4) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithm of the size."""
+        """(n, 5) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithms of peak and size."""
         near, far, uneven = (features[:, k] / features[:, 0] for k in (1, 2, 3))
-        return np.column_stack([near, far, uneven * uneven, np.log(features[:, 4])])
+        return np.column_stack([near, far, uneven * uneven, np.log(features[:, [0, 4]])])
 
     @staticmethod
     def _terms(shape: Floats) -> Floats:
-        """(n, 15): one, each, and all their products."""
+        """(n, 21): one, each, and all their products."""
         first, second = np.triu_indices(shape.shape[1])
         return np.column_stack([np.ones(len(shape)), shape, shape[:, first] * shape[:, second]])
 
@@ -384,19 +385,32 @@ class Learner:
     def learn(self, features: Floats, logs: Floats) -> None:
         """Take in (n, 5) features and (n,) logarithms of thresholds."""
         good = np.isfinite(logs) & (features[:, 0] > 0)
+        features, logs = features[good], logs[good]
         with self.lock:
-            self.features.append(features[good])
-            self.logs.append(logs[good] + np.log(features[good, 0]))
-            count = sum(map(len, self.logs))
-            if count < self.FEWEST or count > self.MOST or (self.model is not None and count < 1.5 * self.fitted):
+            if not logs.size:
                 return
-            shape, target = self._shape(np.concatenate(self.features)), np.concatenate(self.logs)
-            terms = self._terms(shape)
-            # a little ridge: without a spread of sizes their terms would be free
-            weights = np.linalg.solve(terms.T @ terms + 1e-6 * count * np.eye(terms.shape[1]), terms.T @ target)
-            self.fitted = count
-            spread = float(np.sqrt(np.mean((target - terms @ weights) ** 2)))
-            self.model = np.asarray(weights), spread, np.stack([shape.min(axis=0), shape.max(axis=0)])
+            if self.model is not None:
+                half = float(np.median(np.abs(self.guess(features)[0] - logs)))
+                self.strange = self.strange + 1 if half > SURPRISE * self.model[1] else 0
+            self.features.append(features)
+            self.logs.append(logs + np.log(features[:, 0]))
+            self.new += logs.size
+            if self.strange >= STRANGE:
+                # other contacts bend the potential as no fibre had it before: what is learnt with them alone guesses them better
+                del self.features[: -self.strange], self.logs[: -self.strange]
+                self.new, self.fitted, self.strange = sum(map(len, self.logs)), 0, 0
+            if self.new + self.fitted >= self.FEWEST and 2 * self.new >= self.fitted and self.fitted < self.MOST:
+                self._fit()
+
+    def _fit(self) -> None:
+        shape, target = self._shape(np.concatenate(self.features)), np.concatenate(self.logs)
+        terms = self._terms(shape)
+        # a little ridge: without a spread of sizes their terms would be free
+        weights = np.linalg.solve(terms.T @ terms + 1e-6 * len(terms) * np.eye(terms.shape[1]), terms.T @ target)
+        free = max(len(terms) - terms.shape[1], 1)
+        spread = float(np.sqrt(np.sum((target - terms @ weights) ** 2) / free))
+        self.model = np.asarray(weights), spread, np.stack([shape.min(axis=0), shape.max(axis=0)])
+        self.fitted, self.new = target.size, 0
 
 
 class Engine:

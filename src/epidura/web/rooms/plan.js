@@ -132,6 +132,7 @@ export default async function plan(main, bench) {
     try {
       const result = await work("/plan/field", { case: asked_, accuracy: level }, { signal: mine.signal, progress: (said_, share) => { progress.value = share; fill(progressWords, `${said_} (${Math.round(100 * share)} %)`); } });
       if (position(asked_) === position(draft.case)) await take(asked_, level, result);
+      else if (computing === mine) queueMicrotask(compute); // the leads were moved meanwhile: the field that was asked for is that of where they lie now
     } catch (failure) {
       if (failure.name === "AbortError") { if (computing === mine) bench.say("The field was not computed.", "", 4); } else if (!(failure instanceof Offline)) complain(fieldWrong, failure);
     } finally { if (computing === mine) { computing = null; running.hidden = true; } }
