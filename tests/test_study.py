@@ -264,3 +264,21 @@ def test_a_run_says_that_multigrid_took_over(quiet, monkeypatch):
     from epidura.report import render
 
     assert "stalled at a residual of 2.0e-02" in render(result)
+
+
+def test_a_run_says_how_far_its_field_is_and_can_be_ended_there() -> None:
+    class Enough(Exception):
+        pass
+
+    said: list[tuple[str, float]] = []
+
+    def progress(words: str, share: float) -> None:
+        said.append((words, share))
+        if words.startswith("electric field: ") and share > 0:
+            raise Enough
+
+    with pytest.raises(Enough):
+        ep.run(ep.read(TINY), progress=progress, cache=False, accuracy="fast")
+    assert [words for words, _ in said][:2] == ["canal", "electric field"]
+    assert 0 < said[-1][1] < 1
+    assert not any(words.startswith("fibres") for words, _ in said)

@@ -56,7 +56,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     Args:
         case: what to run.
         device: ``auto``, ``cpu`` or ``cuda``; never part of the case, recorded in the result.
-        progress: called with a sentence and a share from 0 to 1.
+        progress: called with a sentence and a share from 0 to 1, while a field is solved from other threads, too; what it raises ends the run.
         cache: reuse a lead field that is already on disk.
         engine: numerical settings of the fibres.
         accuracy: of the field: ``fast``, ``standard`` or ``reference``; never part of the case, recorded in the result.
@@ -80,7 +80,8 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
         canal = build_canal(case.anatomy, case.leads, accuracy=accuracy) if solved is None else solved.canal
     with _timed("field", timings):
         progress("electric field", 0.0)
-        lead_field = solved if solved is not None else solve_field(canal, cache=cache_folder() if cache else None, device=chosen)
+        lead_field = solved if solved is not None else solve_field(canal, cache=cache_folder() if cache else None, device=chosen,
+                                                                   watch=_within("electric field", progress))
     electronics = Electronics() if made is None else made.electronics()
     if made is not None:
         refuse(case, made, lead_field)
@@ -88,7 +89,7 @@ def run(case: Case, device: str = "auto", progress: Progress | None = None, cach
     if check_field and accuracy in COARSER:
         with _timed("field check", timings):
             progress("check of the field", 0.0)
-            error = check(case, lead_field, cache=cache, device=chosen)
+            error = check(case, lead_field, cache=cache, device=chosen, progress=progress)
     with _timed("recruitment", timings):
         recruitment = recruit(lead_field, case.fibres, case.programs, case.rules, engine, progress, electronics)
     with _timed("delivery", timings):
@@ -179,10 +180,13 @@ def fire_all(case: Case, lead_field: LeadField, recruitment: xr.Dataset, engine:
     return tuple(found)
 
 
-def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "cpu") -> FieldError | None:
+def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "cpu", progress: Progress | None = None) -> FieldError | None:
     """How far the lead field of a case differs from one of the next coarser accuracy, on some of the fibres of the case.
 
     None where no fibre runs beside the contacts.
+
+    Args:
+        progress: as of ``run``.
 
     Raises:
         BadInput: there is no coarser one.
@@ -193,7 +197,8 @@ def check(case: Case, lead_field: LeadField, cache: bool = True, device: str = "
     paths = checked_paths(case, lead_field.canal)
     if not paths:
         return None
-    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None, device=device)
+    coarse = solve_field(build_canal(case.anatomy, case.leads, accuracy=COARSER[accuracy]), cache=cache_folder() if cache else None, device=device,
+                         watch=None if progress is None else _within("check of the field", progress))
     return replace(field_error(lead_field, coarse, paths), notes=tuple(f"check of the field: {words}" for words in solver_warnings(coarse)))
 
 
@@ -254,6 +259,11 @@ def pick_device(device: str) -> tuple[Literal["cpu", "cuda"], tuple[str, ...]]:
         return "cpu", ()
     why = cable_cuda.available()
     return ("cuda", ()) if why is None else ("cpu", (f"computed on the cpu instead of cuda: {why}",))
+
+
+def _within(part: str, progress: Progress) -> Progress:
+    """What watches the solver of a field, for who watches the run."""
+    return lambda words, share: progress(f"{part}: {words}", share)
 
 
 @contextmanager
