@@ -170,7 +170,7 @@ def test_nalu_states_its_output_voltage_rounded():
     ("prime-advanced", "amplitude", "0", "", "10.5", "recall"), ("restore-sensor", "volume", "", "22", "", "recall"),
     ("wavewriter-alpha", "frequency", "2", "", "1200", "read"), ("precision-spectra", "contact amplitude", "", "", "12.7", "recall"),
     ("senza", "frequency", "2", "", "10000", "read"), ("evoke", "amplitude step", "0.05", "", "4", "read"),
-    ("nalu", "amplitude", "0", "", "10.2", "read"), ("eterna", "amplitude", "0", "", "25.5", "read"),
+    ("nalu", "amplitude", "0", "", "10.2", "read"), ("eterna", "amplitude", "0", "", "25.5", "read"), ("eterna", "frequency", "2", "", "1200", "read"),
     ("eterna", "burst pulse width", "", "1000", "", "read"), ("intellis", "contact amplitude", "", "", "25.5", "read"),
     ("evoke", "closed-loop frequency", "10", "", "250", "read"), ("evoke", "case as electrode", "", "no", "", "read"),
     ("restore-sensor", "frequency of several programs", "2", "", "260", "recall"), ("restore", "capacity", "", "300", "", "recall"),
