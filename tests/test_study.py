@@ -61,7 +61,7 @@ def test_the_field_is_checked_beside_the_contacts(case, canal):
 def test_the_error_is_the_difference_from_the_coarser_field(case, canal, monkeypatch):
     built: list[str] = []
 
-    def solve(coarse: Canal, cache: object = None, device: str = "cpu") -> LeadField:
+    def solve(coarse: Canal, cache: object = None, device: str = "cpu", **_: object) -> LeadField:
         built.append(coarse.accuracy)
         return point_sources(coarse, 1.02)
 
@@ -75,7 +75,7 @@ def test_the_error_is_the_difference_from_the_coarser_field(case, canal, monkeyp
 
 def test_a_coarser_field_that_fell_back_is_said(case, canal, monkeypatch):
     notes = {"fallback": 1.0, "stalled_at": 3e-2, "stalled_after": 40.0, "iterations": 17.0}
-    monkeypatch.setattr(study, "solve_field", lambda coarse, cache=None, device="cpu": replace(point_sources(coarse), notes=notes))
+    monkeypatch.setattr(study, "solve_field", lambda coarse, cache=None, device="cpu", **_: replace(point_sources(coarse), notes=notes))
     error = study.check(case, point_sources(canal))
     assert error is not None
     (words,) = error.notes
@@ -90,7 +90,7 @@ def test_the_coarsest_field_is_not_checked(case, canal):
 def test_a_run_on_cuda_says_where_its_field_was_computed(quiet, monkeypatch):
     asked: list[str] = []
 
-    def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
+    def solve(canal: Canal, cache: object = None, device: str = "cpu", **_: object) -> LeadField:
         asked.append(device)
         return point_sources(canal)
 
@@ -130,7 +130,7 @@ def with_interface(**changes: object) -> ep.Result:
     packets = {"name": "packets", "waveform": {"kind": "burst"}, "contacts": {4: -1, "case": 1}, "amplitude": "3 mA"}
     programs = [{**first, "amplitude": "3 mA"}, packets]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": point_sources(canal))
+        patch.setattr(study, "solve_field", lambda canal, **_: point_sources(canal))
         return ep.run(ep.read({**TINY, "programs": programs, "gate": "off", "firing": "off", **changes}), cache=False, accuracy="fast")
 
 
@@ -205,7 +205,7 @@ def test_a_program_without_an_amplitude_has_no_voltages(covered):
 @pytest.mark.slow
 def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
     """Of a program with two trains one delivery and one product in time; a generator's limits are warnings; all of it is saved."""
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, **_: point_sources(canal))
     program = {**TINY["programs"][0], "waveform": {"kind": "tonic", "pulse_width": "300 us"}}
     other = {"waveform": {"kind": "tonic", "frequency": "90 Hz", "pulse_width": "90 us"}, "contacts": {2: -1, 3: 1}, "amplitude": "1 mA"}
     programs = [{**program, "interleaved": [other]}, {**program, "name": "strong", "amplitude": "40 mA"}]
@@ -237,7 +237,7 @@ def test_a_run_delivers_and_follows_its_programs(monkeypatch, tmp_path):
 ])
 def test_what_a_generator_cannot_do_stops_a_run_before_the_fibres(monkeypatch, model, waveform, amplitude, words, solved):
     done = []
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device=None: done.append("field") or point_sources(canal))
+    monkeypatch.setattr(study, "solve_field", lambda canal, **_: done.append("field") or point_sources(canal))
     monkeypatch.setattr(study, "recruit", lambda *_: done.append("fibres"))
     program = {**TINY["programs"][0], "waveform": waveform, "amplitude": amplitude}
     with pytest.raises(ep.BadInput) as failure:
@@ -257,7 +257,7 @@ def test_what_has_no_amplitude_is_neither_delivered_nor_followed(case, canal):
 def test_a_run_says_that_multigrid_took_over(quiet, monkeypatch):
     """In the warnings, which report, summary and command line show."""
     notes = {"fallback": 1.0, "stalled_at": 0.02, "stalled_after": 100.0, "iterations": 31.0}
-    monkeypatch.setattr(study, "solve_field", lambda canal, cache=None, device="cpu": replace(point_sources(canal), notes=notes))
+    monkeypatch.setattr(study, "solve_field", lambda canal, **_: replace(point_sources(canal), notes=notes))
     result = ep.run(quiet, cache=False, check_field=False)
     words = "the field's first method stalled at a residual of 2.0e-02 after 100 steps; multigrid reached 1e-04 in 31 iterations"
     assert words in result.summary()["warnings"]

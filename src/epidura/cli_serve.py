@@ -20,6 +20,9 @@ out = Console()
 
 NAMES = ("localhost", "127.0.0.1", "::1")
 
+BACKLOG = 2048
+"""Connections that wait until the server takes them, as its own default."""
+
 
 def serve(
     store: Annotated[str | None, typer.Option(envvar="EPIDURA_CLINIC", help="SQLite file or address of a PostgreSQL database; in your data folder "
@@ -109,6 +112,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # who comes before the server is ready waits for it, and is not refused
     except OSError as failure:
         listener.close()
         raise BadInput("--port", f"cannot listen: {failure.strerror or failure}", got=f"{host}:{port}", hint="another --port; 0 takes any") from None

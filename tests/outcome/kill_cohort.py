@@ -43,7 +43,7 @@ def small(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(SMALL), **changes}
 
 
-def _solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
+def _solve(canal: Canal, **_: object) -> LeadField:
     """Point sources in an infinite medium of 0.25 S/m."""
     places = np.array([[shaft.x, shaft.y, (c.z0 + c.z1) / 2] for shaft in canal.shafts for c in shaft.contacts])
     return LeadField(tuple(c.number for c in canal.contacts), 500.0 * np.eye(len(places)) + 100.0,

@@ -11,7 +11,7 @@ from epidura import study
 from epidura.product import Canal, LeadField
 
 
-def solve(canal: Canal, cache: object = None, device: str = "cpu") -> LeadField:
+def solve(canal: Canal, cache: object = None, device: str = "cpu", **_: object) -> LeadField:
     """Point sources in an infinite medium of 0.25 S/m instead of a field of the canal."""
     places = np.array([[shaft.x, shaft.y, (c.z0 + c.z1) / 2] for shaft in canal.shafts for c in shaft.contacts])
     return LeadField(tuple(c.number for c in canal.contacts), 500.0 * np.eye(len(places)) + 100.0,

@@ -83,7 +83,6 @@ def test_two_workers_one_of_which_is_killed_give_the_same_bits(alone, tmp_path):
     assert bits(tmp_path / "study") == bits(alone)
 
 
-@pytest.mark.slow
 def test_a_killed_driver_goes_on_and_gives_the_same_bits(alone, tmp_path):
     driver = start(tmp_path / "study", tmp_path / "log", 1, pause=0.3)
     wait_for(tmp_path / "log", "batch-2", driver)
@@ -152,7 +151,7 @@ def submitted(home: Path, log: Path, pause: float = 0.0) -> Iterator[subprocess.
     try:
         yield job
     finally:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120  # a busy machine takes its time
         while (left := alive(job.pid)) and time.monotonic() < end:
             time.sleep(0.05)
         for one in left:
@@ -171,6 +170,7 @@ def alive(session: int) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_a_job_by_the_recipe_for_slurm_whose_worker_and_driver_are_killed(alone, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
     study, log, again = site(tmp_path) / "study", tmp_path / "log", tmp_path / "again"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from epidura import cli_serve
 from epidura.api import routes_web
 from epidura.clinic import events as E
+from epidura.errors import BadInput
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clinic"))  # the clinic that the tests of REST have
 from api_clinic import Clinic, wrong
@@ -72,3 +75,13 @@ def test_worker_changes_with_every_file_that_it_keeps(tmp_path: Path, monkeypatc
     assert listed["/web/diary/words.js"] == read()["/web/diary/words.js"].mark
     (web / "rooms" / "clinic.js").write_text("")  # of the workbench: no business of a phone
     assert read()["/diary-worker.js"].mark == after.mark
+
+
+def test_who_comes_before_the_server_is_ready_waits_and_is_not_refused() -> None:
+    listener = cli_serve._listen("127.0.0.1", 0)
+    try:
+        socket.create_connection(listener.getsockname(), timeout=5).close()
+        with pytest.raises(BadInput, match="cannot listen"):
+            cli_serve._listen("127.0.0.1", listener.getsockname()[1])
+    finally:
+        listener.close()
