@@ -152,7 +152,7 @@ class Estimate:
     """Thresholds of one course guessed from the potentials at the nodes, fitted to fibres that were searched."""
 
     def __init__(self) -> None:
-        self._learners = {length: Learner(1.0) for length in LENGTHS}
+        self._learners = {length: Learner(1.0, peak=False) for length in LENGTHS}
 
     def learn(self, groups: Sequence[Group], thresholds: Floats) -> None:
         """Take in fibres with (f,) thresholds in A; nan for those that were not searched."""

@@ -204,9 +204,8 @@ class Even(cable.Learner):
     def of(seconds: float) -> cable.Learner:
         return Even(seconds * 1e3)
 
-    @staticmethod
-    def _shape(features: Floats) -> Floats:
-        return cable.Learner._shape(features * [1.0, 1.0, 1.0, 0.0, 1.0])
+    def _shape(self, features: Floats) -> Floats:
+        return super()._shape(features * [1.0, 1.0, 1.0, 0.0, 1.0])
 
 
 def test_what_was_never_seen_is_guessed_as_the_nearest_that_was() -> None:

@@ -340,11 +340,13 @@ class Learner:
 
     Args:
         charging: ms, first phase of the course: for the first guess, 7 mV and 0.92 mV ms over the phase.
+        peak: whether the size of the depolarisation counts, too. It tells fibres of one set of contacts apart, and misleads about other contacts.
     """
 
     FEWEST, MOST = 48, 4096
 
-    def __init__(self, charging: float):
+    def __init__(self, charging: float, peak: bool = True):
+        self.peak = peak
         self.first = np.log(7.0 + 0.92 / charging)
         self.features: list[Floats] = []
         self.logs: list[Floats] = []
@@ -357,15 +359,14 @@ class Learner:
         """For a course whose first phase lasts this long."""
         return Learner(seconds * 1e3)
 
-    @staticmethod
-    def _shape(features: Floats) -> Floats:
-        """(n, 5) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithms of peak and size."""
+    def _shape(self, features: Floats) -> Floats:
+        """(n, 5 or 4) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithms of size and, if it counts, peak."""
         near, far, uneven = (features[:, k] / features[:, 0] for k in (1, 2, 3))
-        return np.column_stack([near, far, uneven * uneven, np.log(features[:, [0, 4]])])
+        return np.column_stack([near, far, uneven * uneven, np.log(features[:, [4, 0] if self.peak else [4]])])
 
     @staticmethod
     def _terms(shape: Floats) -> Floats:
-        """(n, 21): one, each, and all their products."""
+        """(n, 21 or 15): one, each, and all their products."""
         first, second = np.triu_indices(shape.shape[1])
         return np.column_stack([np.ones(len(shape)), shape, shape[:, first] * shape[:, second]])
 
