@@ -526,7 +526,7 @@ def recruited(firing: xr.Dataset, recruitment: xr.Dataset, program: Program, can
             if not fires_there.any():
                 fires = recruitment.threshold.values[which, own] <= level
                 answered = fires[of_train]
-                trains[k] = _on_clock(onset + (begins[answered] + np.asarray(way)[of_train[answered]]))
+                trains[k] = _on_clock(onset + (begins[answered] + way[of_train[answered]]))
                 continue
             itself = np.flatnonzero(followed == own) if same else np.empty(0, np.int64)
             nearest_one = int(np.argmin(np.where(fires_there, np.abs(np.log(at_firing / ratio[own])), np.inf)))
