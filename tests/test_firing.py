@@ -16,7 +16,7 @@ from epidura.firing import Firing, choose, fire, stimulus, summary, traced, usua
 from epidura.product import Canal, LeadField
 from epidura.program import Program
 from epidura.recipe import read_recipe
-from epidura.recruitment import Engine, grouped, place_fibres, recruit
+from epidura.recruitment import PLACED, Engine, grouped, place_fibres, recruit
 from epidura.schedule import impulses
 
 FINE = Engine(precision="float64")
@@ -67,10 +67,11 @@ class TestOneFibre:
         assert found.answered.values.tolist() == [1.0]
         placed = place_fibres(field.canal, [fibres])
         model = axon.family.read({"kind": fibres.axon})
-        (group,) = [g for g in grouped(field, placed, {fibres.kind: model}, one.contacts, one.drive(field.contacts)[None]) if k in g.members]
+        (group,) = [g for g in grouped(field, placed, {fibres.kind: model}, one.contacts, one.drive(field.contacts)[None], reach=PLACED)
+                    if k in g.members]
         at = list(group.members).index(k)
         engine = model.engine(group.diameter[[at]], group.nodes, group.potentials[[at]], one.waveform.pulse().step_means(5e-6)[None], 5e-6,
-                              precision="float64")
+                              precision="float64", onwards=True)
         alone = engine.spikes(np.array([2 * lowest[k]]), 10e-3, [engine.detect], 4, 1)[0, 0]
         assert np.isfinite(alone).sum() == 1
         assert float(found.spike_time[0, 0]) == pytest.approx(alone[0], abs=1e-6)  # a train has coarser steps after its edges than one pulse

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import epidura as ep
-from epidura import anatomy, fibre, lead
+from epidura import anatomy, fibre, lead, recruitment
 from epidura.errors import BadCase, EpiduraError
 from epidura.fibre.dorsal_column import depth_below_surface, half_width_at, in_polygon
 from epidura.product import DECLARED, Canal, LeadField, declare
@@ -120,8 +120,9 @@ def test_only_the_sum_of_the_contacts_counts(field):
     np.testing.assert_allclose(here.threshold, there.threshold, rtol=2 * TOLERANCE)
 
 
-def test_a_mix_of_contacts_is_the_mixed_field(field):
+def test_a_mix_of_contacts_is_the_mixed_field(field, monkeypatch):
     """A program with mixed contacts equals one contact that carries the mixed field, return at the case."""
+    monkeypatch.setattr(recruitment, "REACH", 40e-3)  # contact 4 alone lies less far from the end than contacts 3 to 6
     few = (population("dorsal-column", 12), population("dorsal-root", 6))
     fractions = {3: -0.7, 4: -0.3, 5: 0.4, 6: 0.6}
 
@@ -133,6 +134,16 @@ def test_a_mix_of_contacts_is_the_mixed_field(field):
     one = recruit(field, few, program(fractions), engine=ENGINE)
     other = recruit(replace(field, sample=mixed), few, program({4: -1, "case": 1}), engine=ENGINE)
     np.testing.assert_allclose(other.threshold, one.threshold, rtol=5e-3)
+
+
+@pytest.mark.parametrize("contacts", [{4: 1, "case": -1}, {4: -1, "case": 1}, {2: 1, 4: -0.6, "case": -0.4}])
+def test_no_threshold_depends_on_how_far_fibres_are_simulated(field, monkeypatch, contacts):
+    """Least of all where an anode returns by the case: its potential is felt far along the spine, and no cut end may fire on it."""
+    few = (population("dorsal-column", 12), population("dorsal-root", 6))
+    near = recruit(field, few, program(contacts), engine=ENGINE)
+    monkeypatch.setattr(recruitment, "REACH", 60e-3)
+    far = recruit(field, few, program(contacts), engine=ENGINE)
+    np.testing.assert_allclose(near.threshold, far.threshold, rtol=5e-3)
 
 
 def test_twice_the_field_halves_the_thresholds(canal, both):

@@ -26,7 +26,7 @@ from epidura.fibre import Population
 from epidura.product import Fibres, LeadField, declare
 from epidura.program import Program
 from epidura.recipe import Recipe
-from epidura.recruitment import Engine, Group, Progress, grouped, place_fibres
+from epidura.recruitment import PLACED, Engine, Group, Progress, grouped, place_fibres
 from epidura.schedule import Controller, Impulse, cycle_of, impulses
 from epidura.units import Time
 from epidura.waveform import Course
@@ -228,7 +228,7 @@ def fire(lead_field: LeadField, populations: Sequence[Population] | Population, 
     models = {population.kind: axon.family.read({"kind": population.axon}) for population in populations}
     driven = {n: 1.0 for train in program.trains for n, share in train.contacts.items() if share != 0}
     parts = [(group, np.arange(k, min(k + _lanes(engine), group.members.size)))
-             for group in (grouped(lead_field, fibres, models, driven, seen.mixing) if chosen.size else ())
+             for group in (grouped(lead_field, fibres, models, driven, seen.mixing, reach=PLACED) if chosen.size else ())
              for k in range(0, group.members.size, _lanes(engine))]
     most = SPARE + min(int(RATE * duration), 3 * len(seen.pulse))
     arrived: list[Floats] = [np.empty(0)] * chosen.size
@@ -239,7 +239,8 @@ def fire(lead_field: LeadField, populations: Sequence[Population] | Population, 
 
     def work(part: tuple[Group, NDArray[np.intp]]) -> None:
         group, own = part
-        made = group.model.engine(group.diameter[own], group.nodes, group.potentials[own], seen.samples, engine.dt, engine.scheme, engine.precision)
+        made = group.model.engine(group.diameter[own], group.nodes, group.potentials[own], seen.samples, engine.dt, engine.scheme, engine.precision,
+                                  onwards=True)
         nodes = range(made.detect + 1)
         times = made.spikes(np.full(own.size, seen.level), duration, nodes, most, 1)
         for place, of_nodes in zip(group.members[own], times, strict=True):
@@ -349,7 +350,7 @@ def _blocked(group: Group, own: NDArray[np.intp], seen: Stimulus, duration: floa
     start = _test_time(duration)
     course = Course(np.array([0.0, start, start + TEST_WIDTH]), np.array([0.0, INJECTED, 0.0])).step_means(engine.dt)
     made = group.model.engine(group.diameter[own], group.nodes, group.potentials[own], seen.samples, engine.dt, engine.scheme, engine.precision,
-                              injection=(np.full(own.size, TEST_NODE), course))
+                              injection=(np.full(own.size, TEST_NODE), course), onwards=True)
     times = made.spikes(np.full(own.size, seen.level), duration, [made.detect], SPARE + int(RATE * duration), 1)
     return np.asarray(~(times[:, 0] > start).any(axis=1), float)
 

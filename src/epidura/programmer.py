@@ -34,6 +34,8 @@ from epidura.numerics.cable import Learner
 from epidura.product import Fibres, Floats, LeadField
 from epidura.program import CASE, Program
 from epidura.recruitment import (
+    PLACED,
+    REACH,
     Engine,
     Group,
     Nodes,
@@ -141,7 +143,7 @@ def _widest(lead_field: LeadField, fibres: Fibres, models: dict[str, Axon]) -> t
     highs = sorted({c.z1: c.number for c in contacts}.items())
     # the lowest and highest contact of a program decide; every pair of them
     pairs = {(low, high) for z0, low in lows for z1, high in highs if z1 > z0}
-    taken = [nodes_of(lead_field, fibres, models, dict.fromkeys(pair, 1.0)) for pair in sorted(pairs)]
+    taken = [nodes_of(lead_field, fibres, models, dict.fromkeys(pair, 1.0), reach) for pair in sorted(pairs) for reach in (REACH, PLACED)]
     return np.min([one.first for one in taken], axis=0), np.max([one.first + one.count for one in taken], axis=0)
 
 
@@ -242,7 +244,7 @@ class Programmer:
             return known
         groups = self.laid.groups(program.contacts, mixing)
         everyone = np.ones(len(self.laid.potentials), bool)
-        learners, estimate = self._of(courses, program)
+        learners, estimate = self._of(program)
         found = search([Task(groups, courses, program.waveform.pulse().shortest, everyone, f"fibres, {program.name}", learners)], self.engine,
                        progress or (lambda words, share: None))[0]
         with self._lock:
@@ -258,7 +260,7 @@ class Programmer:
         if known is not None:
             return np.asarray(known[0])
         count = len(self.laid.potentials)
-        learners, estimate = self._of(courses, program)
+        learners, estimate = self._of(program)
         groups = self.laid.groups(program.contacts, mixing, nodes_only=estimate.length is not None)
         if estimate.length is None:
             some = np.zeros(count, bool)
@@ -282,9 +284,10 @@ class Programmer:
                       lambda words, share: None)[0][0]
         return np.where(np.isnan(searched), rest, searched)
 
-    def _of(self, courses: Sequence[Course], program: Program) -> tuple[dict[str, Learner], Estimate]:
-        """What is known of a course, by whose fibres ever it was learnt."""
-        key = _digest(*(part for course in courses for part in (course.times, course.values)))
+    def _of(self, program: Program) -> tuple[dict[str, Learner], Estimate]:
+        """What is known of a type of stimulation, by whose fibres ever it was learnt. A passive recharge hangs on the load, so that every set of
+        contacts has a course of its own; they are alike enough to guess by."""
+        key = program.waveform.model_dump_json()
         with self._lock:
             if key not in self._known:
                 _put(self._known, key, ({}, Estimate()))

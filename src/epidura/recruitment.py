@@ -24,7 +24,7 @@ from epidura.fibre.base import fact
 from epidura.fibre.course import along, arc, follow
 from epidura.numerics.cable import Learner
 from epidura.product import Canal, Fibres, LeadField, declare
-from epidura.program import Program, rows
+from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe
 from epidura.shape import outline_at
 from epidura.tables import Number
@@ -34,9 +34,13 @@ from epidura.waveform.base import Pulses
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-REACH = 25e-3
-"""Fibres are simulated this far beyond the outermost contacts of the program, m; the driving field is gone there: with 40 mm
-no threshold of a bipole changes by more than 0.01 %."""
+REACH = 15e-3
+"""For thresholds fibres are simulated this far beyond the outermost contacts of the program, m, and go on as if the potential were straight beyond:
+docs/fibre.md has what more would change."""
+
+PLACED = 25e-3
+"""Fibres are laid this far beyond the outermost contacts of the leads, m. So far, too, are they simulated where the case is a cathode, since the
+potential of an anode excites by its far slopes, and to follow action potentials."""
 
 RUNGS = np.array([*range(25, 65, 8), *range(65, 129, 16), *range(129, 257, 32), *range(257, 2050, 64)])
 """Numbers of nodes are rounded up to these, so that many fibres share one batch. Fibres are prolonged along the
@@ -117,7 +121,7 @@ def merge(parts: Sequence[Fibres]) -> Fibres:
 def place_fibres(canal: Canal, populations: Sequence[Population]) -> Fibres:
     """All populations, over the stretch that the leads can reach; along a spine that changes they follow the cord."""
     contacts = canal.contacts
-    z0, z1 = min(c.z0 for c in contacts) - REACH, max(c.z1 for c in contacts) + REACH
+    z0, z1 = min(c.z0 for c in contacts) - PLACED, max(c.z1 for c in contacts) + PLACED
     placed = merge([population.place(canal.cord, z0, z1) for population in populations])
     if canal.course is None:
         return placed
@@ -145,7 +149,7 @@ class Group:
         samples = np.stack([c.step_means(engine.dt) if engine.scheme == "second-order" else c.at_step_starts(engine.dt) for c in courses])
         return self.model.thresholds(self.diameter[chosen], self.nodes, self.potentials[chosen], samples, dt=engine.dt,
                                      scheme=engine.scheme, precision=engine.precision, tolerance=engine.tolerance,
-                                     ceiling=engine.ceiling, threads=1, learner=learner, device=engine.device)
+                                     ceiling=engine.ceiling, threads=1, learner=learner, device=engine.device, onwards=True)
 
 
 @dataclass(frozen=True)
@@ -275,10 +279,13 @@ class Nodes:
         return np.asarray((self.first + fibres.phase) * self.internode)
 
 
-def nodes_of(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float]) -> Nodes:
-    """The nodes from ``REACH`` below to ``REACH`` above the contacts with a fraction other than 0 in ``driven``, prolonged to one of ``RUNGS``."""
+def nodes_of(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], reach: float | None = None) -> Nodes:
+    """The nodes from ``reach`` m (or what a threshold needs) below the contacts with a fraction other than 0 in ``driven`` to as far above them,
+    prolonged to one of ``RUNGS``."""
+    if reach is None:
+        reach = max(REACH, PLACED) if driven.get(CASE, 0.0) < 0.0 else REACH
     active = [c for c in lead_field.canal.contacts if driven.get(c.number, 0.0) != 0.0]
-    low, high = min(c.z0 for c in active) - REACH, max(c.z1 for c in active) + REACH
+    low, high = min(c.z0 for c in active) - reach, max(c.z1 for c in active) + reach
     internode = np.empty(len(fibres.diameter))
     for kind, model in models.items():
         of_kind = fibres.population == kind
@@ -292,16 +299,16 @@ def nodes_of(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], 
 
 
 def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], mixing: Floats,
-            known: Callable[[NDArray[np.intp], Nodes], Floats] | None = None) -> Iterator[Group]:
+            known: Callable[[NDArray[np.intp], Nodes], Floats] | None = None, reach: float | None = None) -> Iterator[Group]:
     """Fibres that go through the kernel together, over the stretch that the contacts with a fraction other than 0 in ``driven`` can excite.
 
     Where the nodes lie does not depend on the program: the nodes of a fibre are counted from the start of its path, and
-    a program takes those from ``REACH`` below its contacts to ``REACH`` above them.
+    a program takes those from ``reach`` m (or what a threshold needs) below its contacts to as far above them.
 
     Args:
         known: gives (contacts, members, compartments) V/A of some fibres along their nodes where that was sampled before.
     """
-    taken = nodes_of(lead_field, fibres, models, driven)
+    taken = nodes_of(lead_field, fibres, models, driven, reach)
     start, course = taken.start(fibres), lead_field.canal.course
     for kind, model in models.items():
         of_kind = fibres.population == kind

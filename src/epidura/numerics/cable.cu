@@ -475,6 +475,7 @@ template <bool TRACED> DEVICE void run(const Given &g, int which, Shared &shared
                 busy[lane] = busy[lane] || (node_kind(g, node) != 3 && !(w >= g.low && w < g.quiet));
             }
             fired = fired || any(fires);
+            // in a calm recharge a run goes on here (3): a fibre has its warp to itself, and would save less than sixteen lanes
             over = (stop > 0 && fired) || (stop == 2 && !any(busy));
             if (step == steps - 1) FOR_NODES FOR_LANES shared.change[lane * NODES + k] = change[k][lane];
         }
@@ -600,7 +601,7 @@ DEVICE void both_responses(const Given &g, int fibre) {
         passive(g, fibre, g.fixed_drive + (long long)fibre * DRIVE * WIDTH, 1, g.fixed, g.fixed_rows + row, g.fixed_response + whole);
 }
 
-// Highest linear depolarisation of a node in the first stretch of driven parts, and at the same time the means of its
+// Highest linear depolarisation of a node in the first stretch of driven parts, until it is calm, and at the same time the means of its
 // neighbours and of theirs, mV per ampere.
 DEVICE void highest(const Given &g, int fibre) {
     const real *rows = g.rows + (long long)fibre * g.row_count * WIDTH;
@@ -613,6 +614,7 @@ DEVICE void highest(const Given &g, int fibre) {
     for (int b = 0; b < g.blocks; ++b) {
         const int *block = g.block + b * BLOCK;
         if (!block[5]) continue;
+        if (block[3] == 3) break;
         for (int step = 0; step < block[0]; ++step) {
             const int row = g.end[block[6] + step];
             FOR_NODES FOR_LANES {

@@ -281,16 +281,16 @@ class _Internodes:
                 for at, r in enumerate(step.of)]
         return modes, np.concatenate([*sums, 1.0 / dt + theta * leak + step.diagonal], axis=1)
 
-    def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp], onwards: bool = False) -> tuple[Floats, Floats]:
         """Drive of each node (f, nodes) and of each mode (f, nodes - 1, 20) per unit of ``outside`` (f, C) in mV.
 
-        ``which`` (f,) of the cables each fibre is.
+        ``which`` (f,) of the cables each fibre is; ``onwards`` as in ``Engine``.
         """
         cable, n, f = self.cable, PER_INTERNODE, len(outside)
         differences = np.diff(outside, axis=1).reshape(f, nodes - 1, n + 1)
         flow_axial, flow_outer = differences * cable.g_axial[which, None, :], differences * cable.g_periaxonal[which, None, :]
-        if not self.sealed:
-            flow_axial[:, 0, 0] = flow_axial[:, -1, -1] = 0.0  # the passive end nodes have no axial path
+        if not self.sealed:  # the passive end nodes have no axial path
+            flow_axial[:, 0, 0], flow_axial[:, -1, -1] = self._through(outside, which) if onwards else (0.0, 0.0)
         force = np.concatenate([np.diff(flow_axial, axis=2), np.diff(flow_outer, axis=2)], axis=2)
         node = np.zeros((f, nodes))
         node[:, :-1] += flow_axial[:, :, 0]
@@ -301,6 +301,13 @@ class _Internodes:
         places = (slice(0, 1), slice(1, nodes - 2), slice(nodes - 2, nodes - 1))
         shapes = [kind.shape * (kind.beta / cable.c_node[:, None])[:, None, :] for kind in self.kinds]
         return node, np.concatenate([force[:, place] @ shape[which] for place, shape in zip(places, shapes, strict=True)], axis=1)
+
+
+    def _through(self, outside: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """(f,) axial current that the potential drives through the first and the last internode where the fibre goes on: what it falls by over all
+        resistances in a row. The conductance beside a node alone would not do, since the axon is thinner there."""
+        series, each = (1.0 / self.cable.g_axial[which]).sum(axis=1), PER_INTERNODE + 1
+        return (outside[:, each] - outside[:, 0]) / series, (outside[:, -1] - outside[:, -1 - each]) / series
 
 
 class _Axial(_Internodes):
@@ -324,10 +331,11 @@ class _Axial(_Internodes):
         """(3,) none."""
         return np.zeros(KINDS, np.int64)
 
-    def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp], onwards: bool = False) -> tuple[Floats, Floats]:
         """Drive of each node (f, nodes) per unit of ``outside`` (f, nodes) in mV, and none of modes."""
         flow = np.diff(outside, axis=1) * self.flow[which, None]
-        return np.diff(flow, axis=1, prepend=0.0, append=0.0), np.zeros((len(outside), nodes - 1, MODES))
+        first, last = (flow[:, :1], flow[:, -1:]) if onwards else (0.0, 0.0)
+        return np.diff(flow, axis=1, prepend=first, append=last), np.zeros((len(outside), nodes - 1, MODES))
 
 
 class Learner:
@@ -427,13 +435,16 @@ class Engine:
         precision: float32 or float64.
         sealed: whether the end nodes are live instead of passive.
         injection: (f,) node and (steps,) current into it in A, whatever the amplitude; or None.
+        onwards: whether the fibres go on beyond their ends, where the potential is taken as straight, so that no end is driven; else they are cut
+            there, and what the potential falls by drives the ends.
 
     Raises:
         ValueError: shapes that do not fit, no samples, or numbers that are not finite.
     """
 
     def __init__(self, cable: Cable | Segments, nodes: int, potentials: Floats, samples: Floats, dt: float, second_order: bool = True,
-                 precision: str = "float32", sealed: bool = False, injection: tuple[NDArray[np.int64], Floats] | None = None):
+                 precision: str = "float32", sealed: bool = False, injection: tuple[NDArray[np.int64], Floats] | None = None,
+                 onwards: bool = False):
         from epidura.numerics import cable_kernel as kernel
 
         f, self.per_node = cable.c_node.size, PER_INTERNODE + 1 if isinstance(cable, Cable) else 1
@@ -451,10 +462,12 @@ class Engine:
             raise ValueError(f"an injection into a node outside 0 to {nodes - 1}, or a current that is not finite")
         self.dt, self.second_order, self.dtype, self.sealed = dt * 1e3, second_order, np.dtype(precision), sealed or self.per_node == 1
         self.lanes = 64 // self.dtype.itemsize
-        self.injection = injection
+        self.injection, self.onwards = injection, onwards
         self.fixed = np.empty((0, 0)) if injection is None else injection[1][None] * 1e9
         busy = max(samples.shape[1], self.fixed.shape[1])
         self.quiet_from = busy + int(np.ceil(WAIT_QUIET / self.dt))
+        # the bound of a calm recharge is known of this membrane only
+        self.calm_from = courses.calm_from(samples, self.fixed) + int(np.ceil(WAIT_QUIET / self.dt)) if isinstance(cable, Cable) else None
         self.steps = busy + int(np.ceil(WAIT_MOST[type(cable.membrane)] / self.dt))
         self.detect = int(0.9 * (nodes - 1))  # the node that must fire
         self.kernel = kernel
@@ -467,10 +480,10 @@ class Engine:
     @cached_property
     def plan(self) -> courses.Course:
         """Of a run that decides whether a fibre fires."""
-        return self._plan(self.steps, self.quiet_from)
+        return self._plan(self.steps, self.quiet_from, self.calm_from)
 
-    def _plan(self, steps: int, quiet_from: int) -> courses.Course:
-        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order)
+    def _plan(self, steps: int, quiet_from: int, calm: int | None = None) -> courses.Course:
+        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order, calm)
 
     def membrane(self, plan: courses.Course, precision: str) -> Any:
         """The membrane with the steps that its gates make; as tables where the processor is good at them."""
@@ -489,7 +502,7 @@ class Engine:
             kind[0], kind[-1] = 0, 2
         return kernel.Net(nodes, first, last, kind, place, kept, int(kept.max()), np.array(lengths), theta, plan.by, plan.lag,
                           len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
-                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect)
+                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, plan.left)
 
     def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None],
               every_mode: bool = False) -> None:
@@ -597,6 +610,7 @@ class Engine:
 
         def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
             watch, net = self._watch(), batch.net._replace(detect=int(far[members].max()))
+            self.kernel.peaks(net, lanes, plan.parts, plan.blocks)
             for k in range(amplitude.shape[1]):
                 fired = self._simulate(batch, lanes, amplitude[members, k], watch, stops=True, net=net)
                 result[members, k] = fired >> np.arange(members.size) & 1
@@ -740,7 +754,7 @@ class _Batch:
         self.of_cable = {"rest": self._rest(internodes, levels[first], first),
                          **{name: _last([level[k] for level in levels]) for k, name in enumerate(("modes", "sums", "full", "static"))},
                          "passive_modes": _last([m for m, _ in tables]), "passive_sums": _last([s for _, s in tables])}
-        drives = [internodes.drives(nodes, engine.potentials[members, p] * 1e3, self.which) for p in range(engine.potentials.shape[1])]
+        drives = [internodes.drives(nodes, one * 1e3, self.which, engine.onwards) for one in engine.potentials[members].swapaxes(0, 1)]
         fixed = [np.empty((members.size, 0))]
         if engine.injection is not None:
             fixed = [np.zeros((members.size, nodes)), np.zeros((members.size, (nodes - 1) * MODES))]
@@ -769,7 +783,8 @@ class _Batch:
             for of, which in ((of_cable, self.which[at]), (of_fibre, at)):
                 for name, values in of.items():
                     np.take(values, which, axis=1, out=own[name].reshape(-1, lanes), mode="clip")
-            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, slot=slot, resident=np.full(slots, -1))
+            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, slot=slot, resident=np.full(slots, -1),
+                                                                          strongest=np.full(lanes, np.inf, dtype))
 
     def axolemma(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:
         """(steps, C) A out through the axolemma of one of the fibres, from (steps, nodes + modes) of ``Watch.whole``."""
@@ -801,7 +816,10 @@ class _Batch:
         inside[:, :, :-1] += along
         inside[:, :, -1] += outside[:, PER_INTERNODE + 1 :: PER_INTERNODE + 1]
         flow = -np.diff(inside, axis=2) * internodes.cable.g_axial[which]
-        if not engine.sealed:
+        if engine.onwards:  # what the potential drives comes in at one end and leaves at the other
+            first, last = internodes._through(outside, np.array([which]))
+            flow[:, 0, 0], flow[:, -1, -1] = -first, -last
+        elif not engine.sealed:
             flow[:, 0, 0] = flow[:, -1, -1] = 0.0
         flow = flow.reshape(len(state), -1)
         return -np.diff(flow, axis=1, prepend=0.0, append=0.0) * 1e-9
@@ -824,7 +842,8 @@ class _Batch:
                 rest=state, state=simd.aligned(state), work=simd.zeros(nodes * width, float),
                 modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
                 **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "drive", "fixed_drive", "response", "fixed_response",
-                                 "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty), slot=np.zeros(1, np.int64), resident=np.full(1, -1))
+                                 "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty), slot=np.zeros(1, np.int64), resident=np.full(1, -1),
+                strongest=np.full(width, np.inf))
             nothing = engine._watch(dtype=np.dtype("float64"))
             engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, nothing)
             engine.kernel.catch_up(net, membrane, lanes.state)

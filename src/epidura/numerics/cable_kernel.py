@@ -28,6 +28,10 @@ TINY = 1e-30
 # The voltage of a trapezoidal step stands for the mean over the step by the mean of its ends, the channels stand by their middle: where both
 # grow, the channels lag. The first gate, the fast one, therefore leads by this share of its second difference (docs/fibre.md).
 LEAD = 0.25
+# While what is left of a recharge drives a fibre yet, nothing will fire any more where every node is under this share of ``quiet`` and what is left
+# will not depolarise any by this many mV, at most ``CALM_RISE`` times the largest linear response so far times the share of the course that is left.
+# A long drive fires at 7 mV of linear response, and the response to a long phase is under 3 times that to the first 20 us (docs/fibre.md).
+CALM_QUIET, CALM_RISE, CALM_MOST = 0.5, 3.0, 6.0
 EVEN = 3  # steps of one length in a search before they grow: a guess is mostly within three neighbours, and a doubled step has to be halved again
 SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
 
@@ -50,6 +54,7 @@ class Net(NamedTuple):
         fires: mV relative to rest, crossed upwards.
         low, quiet: mV relative to rest, between which at every node nothing will fire any more.
         detect: node that must fire.
+        left: share of its largest value that a course has at most where a run may stop while it is driven.
     """
 
     nodes: int
@@ -69,6 +74,7 @@ class Net(NamedTuple):
     low: float
     quiet: float
     detect: int
+    left: float
 
 
 class Part(NamedTuple):
@@ -308,7 +314,7 @@ def _switch(net, level, to, state, change, full, static):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired,
-        may_fire, stop, watch, first_row, every, time):
+        may_fire, stop, strongest, watch, first_row, every, time):
     """Steps of W of one level, all of them driven or none.
 
     Args:
@@ -329,7 +335,8 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
         kept, fixed_kept: U and all its modes after each step of the part, for ``watch.whole``.
         fired: bit mask of the lanes that have fired.
         may_fire: (2,) ms from here between which it counts.
-        stop: 0 no, 1 when all lanes have fired, 2 when all have fired or fallen silent.
+        stop: 0 no, 1 when all lanes have fired, 2 when all have fired or fallen silent, 3 the same while driven, by what is left of a recharge.
+        strongest: largest linear response of any node until then, mV per ampere; one group.
         watch: what to write down.
         first_row, every: row of the record that the block begins with, and steps per row.
         time: ms at the start.
@@ -343,6 +350,9 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
     count = 64 // state.itemsize
     everyone = (1 << count) - 1
     amp = load(amplitude, 0)
+    quiet, calm = net.quiet, everyone
+    if stop == 3:
+        quiet, calm = CALM_QUIET * quiet, everyone & ~lanes_at_least(amp * load(strongest, 0) * (CALM_RISE * net.left), CALM_MOST)
     has_fixed = fixed.size > 0
     at_once = net.by[level]
     lead = memory + (nodes - 1) * 2 * net.stride
@@ -384,7 +394,12 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
                     change = load(state, give + i) - load(work, i) * change_right
                     v = v + change
                     store(state, i, v)
-                    highest, lowest = larger(highest, v), smaller(lowest, v)
+                    seen = v
+                    if stop == 3:
+                        seen = v + amp * load(rows, part.end[step] * nodes + i)
+                        if has_fixed:
+                            seen = seen + load(fixed, part.end[step] * nodes + i)
+                    highest, lowest = larger(highest, seen), smaller(lowest, seen)
                 if onwards:
                     gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
                     for piece in range(part.gate[step + 1], part.gate[step + 2]) if driven else range(1):
@@ -496,7 +511,7 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
             store(watch.before, k, v)
         if stop > 0 and fired == everyone:
             return fired, True
-        if stop == 2 and fired | (lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, net.quiet)) == everyone:
+        if stop >= 2 and fired | (calm & lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, quiet)) == everyone:
             return fired, True
     return fired, False
 
@@ -539,7 +554,7 @@ class Lanes(NamedTuple):
     """The arrays of one group of fibres: at rest, in work, and the coefficients of ``run``, of the change of level and of ``passive``.
 
     The responses lie in slots: ``slot`` of each part, and ``resident`` the part that each slot holds, or -1. ``kept`` is empty
-    unless currents are wanted.
+    unless currents are wanted. ``strongest`` is found by ``peaks``, and infinite until then.
     """
 
     rest: Any
@@ -562,6 +577,7 @@ class Lanes(NamedTuple):
     fixed_kept: Any
     slot: Any
     resident: Any
+    strongest: Any
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -622,7 +638,7 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
         fired, over = run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, lanes.full, amplitude, blocks.steps[b], level,
                           blocks.first_by[b], part, driven, _slot(lanes.rows, slot, slots), _slot(lanes.fixed_rows, slot, slots),
                           _slot(lanes.kept, slot, slots), _slot(lanes.fixed_kept, slot, slots), fired, window,
-                          blocks.stop[b] if stops else 0, watch, blocks.first_row[b], blocks.every[b], blocks.time[b])
+                          blocks.stop[b] if stops else 0, lanes.strongest, watch, blocks.first_row[b], blocks.every[b], blocks.time[b])
         if over:
             return fired
         after = blocks.level[min(b + 1, blocks.steps.size - 1)]
@@ -670,19 +686,24 @@ def leak_at_rest(membrane):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def peaks(net, lanes, parts, blocks):
-    """(lanes, 4) highest linear depolarisation of a node in the first stretch of driven parts, and at the same time the means of its neighbours
-    and of theirs, and half the difference of its neighbours, mV per ampere."""
+    """(lanes, 4) highest linear depolarisation of a node in the first stretch of driven parts until it is calm, and at the same time the means of
+    its neighbours and of theirs, and half the difference of its neighbours, mV per ampere. ``strongest`` of the lanes is found, too."""
     count = 64 // lanes.rest.itemsize
     result, best = np.zeros((count, 4)), np.zeros(count, lanes.rest.dtype)
+    strongest = fill(lanes.rest, 0.0)
     for b in range(blocks.part.size):
         if blocks.part[b] < 0:
             continue
+        if blocks.stop[b] == 3:
+            break
         part = _part_of(parts, blocks.part[b])
         respond(net, lanes, part, blocks.part[b])
         rows = _slot(lanes.rows, lanes.slot[blocks.part[b]], lanes.resident.size)
         for step in range(part.end.size):
             row = part.end[step] * net.nodes * count
             for i in range(net.first, net.last + 1):
+                seen = load(rows, part.end[step] * net.nodes + i)
+                strongest = larger(strongest, larger(seen, 0.0 - seen))
                 if lanes_at_least(load(rows, part.end[step] * net.nodes + i) - load(best, 0), TINY) == 0:
                     continue
                 for k in range(count):
@@ -696,6 +717,7 @@ def peaks(net, lanes, parts, blocks):
                                 result[k, 3] = 0.5 * abs(right - left)
         if part.folds:
             break
+    store(lanes.strongest, 0, strongest)
     return result
 
 

@@ -24,6 +24,9 @@ EDGE = 0.02  # change between steps, relative to the largest value, from which i
 SETTLES = 0.02  # ms after the last edge of a part until what it left is smooth
 SETTLE_STEPS = 6  # the same for backward Euler: until a mode without a memory of its own has forgotten the edge
 LONGEST = 256  # steps of one part; longer ones are divided, so that memory stays bounded
+TINY = 1e-300
+CALM_LONGEST = 32  # the same where a run may stop, so that little of the response is found in vain
+CALM = 0.25  # share of a course's largest value, at or under which it may be calm
 
 LEVELS = (1, 2, 4, 8)
 """Divisors of the step; a level is the place in this list."""
@@ -55,6 +58,7 @@ class Course:
         gate_steps: (steps,) ms that the gates make at once.
         by, lag: (levels,) which of them with each step, and to catch up with V after one.
         rows_out: whole steps of the run.
+        left: share of its largest value that a course has at most from where a run may stop while it is driven.
     """
 
     parts: Parts
@@ -68,12 +72,26 @@ class Course:
     by: Ints
     lag: Ints
     rows_out: int
+    left: float
 
 
 def edges(course: Floats) -> NDArray[np.bool_]:
     """(steps,) whether any of the (patterns, steps) courses jumps at the start of a step."""
     largest = np.abs(course).max(axis=1, keepdims=True, initial=0.0)
     return np.asarray((np.abs(np.diff(course, axis=1, prepend=0.0)) > EDGE * largest).any(axis=0))
+
+
+def calm_from(push: Floats, fixed: Floats) -> int:
+    """Step from which nothing new drives a fibre: every course of (patterns, samples) keeps its sign, never grows and stays at or under ``CALM`` of
+    its largest value; one of ``fixed`` is over. A recharge that runs out is calm; the second of two equal phases is not."""
+    first = 0
+    for course, share in (*((one, CALM) for one in push), *((one, 0.0) for one in fixed)):
+        size = np.abs(course)
+        most = size.max(initial=0.0)
+        loud = size > share * most
+        loud[1:] |= (np.diff(size) > 1e-9 * most) | (course[1:] * course[:-1] < 0.0)  # means over steps are rounded
+        first = max(first, int(np.flatnonzero(loud).max(initial=-1)) + 1)
+    return first
 
 
 def _stretches(on: NDArray[np.bool_], settle: int) -> list[tuple[int, int]]:
@@ -85,10 +103,10 @@ def _stretches(on: NDArray[np.bool_], settle: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
 
 
-def _runs(values: Ints, first: int, end: int) -> list[tuple[int, int]]:
-    """[first, end) of the runs of equal values, none longer than LONGEST."""
-    cuts = sorted({first, end, *(first + 1 + int(k) for k in np.flatnonzero(np.diff(values[first:end])))})
-    pieces = [range(a, b, LONGEST) for a, b in pairwise(cuts)]
+def _runs(values: Ints, first: int, end: int, calm: int) -> list[tuple[int, int]]:
+    """[first, end) of the runs of equal values, none longer than LONGEST, and from ``calm`` on, where one begins, none longer than CALM_LONGEST."""
+    cuts = sorted({first, end, *(first + 1 + int(k) for k in np.flatnonzero(np.diff(values[first:end]))), min(max(calm, first), end)})
+    pieces = [range(a, b, CALM_LONGEST if a >= calm else LONGEST) for a, b in pairwise(cuts)]
     starts = [a for piece in pieces for a in piece] + [end]
     return list(pairwise(starts))
 
@@ -184,18 +202,18 @@ class _Builder:
                      at=np.array(self.at))
 
 
-def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool) -> Course:
+def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None) -> Course:
     """As ``_plan``; many engines have the same course, so it is kept."""
-    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order)
+    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, steps if calm is None else calm)
 
 
 @lru_cache(maxsize=64)
 def _kept(push_shape: tuple[int, int], push: bytes, fixed_shape: tuple[int, int], fixed: bytes, dt: float, steps: int, quiet_from: int,
-          second_order: bool) -> Course:
-    return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order)
+          second_order: bool, calm: int) -> Course:
+    return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order, calm)
 
 
-def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool) -> Course:
+def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int) -> Course:
     """Of (patterns, samples) and (fixed patterns, samples) courses; 0 after their end.
 
     Args:
@@ -205,6 +223,8 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
         steps: of the run.
         quiet_from: step from which a run may stop because nothing will fire any more.
         second_order: scheme.
+        calm: step from which it may do so while it is driven; nothing new drives the fibres from there on. Only within the first driven stretch:
+            how strongly another one drives is not known before it begins.
     """
     every = np.zeros((len(push) + len(fixed), steps))
     for row, course in zip(every, (*push, *fixed), strict=True):
@@ -220,6 +240,8 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
     levels = LEVELS[: level.max(initial=0) + 1]
     by, lag = [gates.place(1.0 / d) for d in levels], [gates.place(behind / d) for d in levels]
     builder, done = _Builder(gates, second_order), 0
+    # pulses of a train are alike but for the rounding of their means
+    alike = np.round(every / np.maximum(np.abs(every).max(axis=1, keepdims=True), TINY), 9) + 0.0
     blocks: list[tuple[float, ...]] = []
     known: dict[bytes, int] = {}
     pushed, held = np.ascontiguousarray(every[: len(push)].T), np.ascontiguousarray(every[len(push) :].T)
@@ -233,9 +255,12 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
             if b > a:
                 blocks.append((b - a, 0, -1, 2 if a >= quiet_from else 1, a, 1, first_by(0, False), a * dt))
 
-    for first, end in _stretches((every != 0.0).any(axis=0), settle):
+    stretches = _stretches((every != 0.0).any(axis=0), settle)
+    if not stretches or calm >= stretches[0][1]:
+        calm = steps
+    for first, end in stretches:
         free(done, first)
-        key, runs = every[:, first:end].tobytes(), _runs(level, first, end)
+        key, runs = alike[:, first:end].tobytes(), _runs(level, first, end, calm)
         if key not in known:
             known[key] = len(builder.at) - 1
             before = 0
@@ -247,12 +272,13 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
                 before = d
         for k, (a, b) in enumerate(runs):
             d = LEVELS[level[a]]
-            blocks.append(((b - a) * d, level[a], known[key] + k, 1, a, d, first_by(level[a], True), a * dt))
+            blocks.append(((b - a) * d, level[a], known[key] + k, 3 if a >= calm else 1, a, d, first_by(level[a], True), a * dt))
         done = end
     free(done, steps)
     if len(builder.at) == 1:
         builder.add(pushed[:1], held[:1], jump[:1], 1, 0, None)
     table = list(zip(*blocks, strict=True))
     columns = (np.array(row, float if name == "time" else np.int64) for name, row in zip(Blocks._fields, table, strict=True))
+    left = float(np.abs(alike[: len(push), calm:]).max(initial=0.0))
     return Course(builder.parts(), Blocks(*columns), builder.fine, builder.rows, builder.longest, DIVISORS if second_order else (1,), levels,
-                  dt * np.array(gates.known), np.array(by), np.array(lag), steps)
+                  dt * np.array(gates.known), np.array(by), np.array(lag), steps, left)
