@@ -88,6 +88,25 @@ def test_a_preview_is_within_some_per_cent_and_says_that_it_is_one(case: Case, l
     assert np.sqrt(np.mean(np.log(guess / known) ** 2)) < 0.1
 
 
+def test_a_preview_of_a_known_type_under_another_load(case: Case, lead_field: LeadField, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current of a passive recharge hangs on the load, and in a burst it decides the threshold: a few fibres tell by how much."""
+    waveform = {"kind": "burst", "recharge": "passive"}
+    sets = ({"3": -1, "5": 1}, {"1": -0.5, "2": -0.5, "7": 0.5, "8": 0.5})
+    both = read({**tiny("programs", value=[{"name": str(k), "waveform": waveform, "contacts": one} for k, one in enumerate(sets)]),
+                 "fibres": [{"kind": "dorsal-column", "count": 96}]})
+    first, second = both.rows
+    fresh, electronics = Programmer(programmer.lay(lead_field, both.fibres)), desk_program.electronics_of(both)
+    fresh.exact(first, electronics)
+    guess = fresh.preview(second, electronics)
+    monkeypatch.setattr(Programmer, "_scaled", lambda self, guess, *args: guess)
+    unscaled = fresh.preview(second, electronics)
+    known = fresh.exact(second, electronics)[0]
+    off, off_unscaled = (float(np.median(np.abs(np.log(one / known)))) for one in (guess, unscaled))
+    print(f"off by {off:.3f}, without a lot of fibres by {off_unscaled:.3f}")
+    assert off < 0.1
+    assert off < 0.7 * off_unscaled
+
+
 def test_a_search_that_is_cancelled_ends_soon_and_keeps_nothing(case: Case, lead_field: LeadField) -> None:
     class Enough(Exception):
         pass

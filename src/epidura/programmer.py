@@ -19,7 +19,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from epidura.axon import Axon
 from epidura.delivery import Electronics, patterns
 from epidura.fibre import Population
 from epidura.fibre.course import along
-from epidura.numerics.cable import Learner
+from epidura.numerics.cable import Guide, Learner
 from epidura.product import Fibres, Floats, LeadField
 from epidura.program import CASE, Program
 from epidura.recruitment import (
@@ -56,7 +56,13 @@ SAMPLED = 64
 """Fibres whose potentials are sampled at a time, between two looks at whether somebody cancelled."""
 
 FIRST = 16
-"""With a course of which nothing is known, one fibre in so many is searched for a preview."""
+"""With a type of stimulation of which nothing is known, one fibre in so many is searched for a preview."""
+
+SOME = 16
+"""Where the load gives a known type another course, so many fibres of each population are searched: one lot of the vector unit."""
+
+ROUGH = 0.03
+"""Relative width of their brackets."""
 
 LENGTHS = (0.5, 1.0, 1.7, 2.5, 4.0)
 """Lengths of smoothing along the nodes that are tried, in nodes."""
@@ -155,6 +161,7 @@ class Estimate:
 
     def __init__(self) -> None:
         self._learners = {length: Learner(1.0, peak=False) for length in LENGTHS}
+        self.courses: set[str] = set()  # that fibres were searched with
 
     def learn(self, groups: Sequence[Group], thresholds: Floats) -> None:
         """Take in fibres with (f,) thresholds in A; nan for those that were not searched."""
@@ -219,7 +226,7 @@ class Programmer:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._found: OrderedDict[str, Floats] = OrderedDict()
-        self._known: OrderedDict[str, tuple[dict[str, Learner], Estimate]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[dict[str, Guide], Estimate]] = OrderedDict()
 
     def found(self, program: Program, electronics: Electronics | None = None) -> Floats | None:
         """(3, f) threshold and bracket of each fibre, A, where they were searched before; a program of one train."""
@@ -249,6 +256,7 @@ class Programmer:
                        progress or (lambda words, share: None))[0]
         with self._lock:
             estimate.learn(groups, found[0])
+            estimate.courses.add(_course(courses))
             _put(self._found, key, found)
         return found
 
@@ -261,7 +269,8 @@ class Programmer:
             return np.asarray(known[0])
         count = len(self.laid.potentials)
         learners, estimate = self._of(program)
-        groups = self.laid.groups(program.contacts, mixing, nodes_only=estimate.length is not None)
+        new = estimate.length is None or _course(courses) not in estimate.courses
+        groups = self.laid.groups(program.contacts, mixing, nodes_only=not new)
         if estimate.length is None:
             some = np.zeros(count, bool)
             order = np.lexsort((self.laid.fibres.diameter, self.laid.fibres.side, self.laid.fibres.segment, self.laid.fibres.population))
@@ -271,20 +280,37 @@ class Programmer:
                               lambda words, share: None)[0][0]
             with self._lock:
                 estimate.learn(groups, searched)
+                estimate.courses.add(_course(courses))
             if estimate.length is None:  # too few fibres for a fit
                 return self._rest(searched, groups, courses, program, learners)
             guess = estimate.guess(groups, count)
             return np.where(np.isnan(searched), guess, searched)
         with self._lock:
-            return estimate.guess(groups, count)
+            guess = estimate.guess(groups, count)
+        return self._scaled(guess, groups, courses, program, learners) if new else guess
 
-    def _rest(self, searched: Floats, groups: Sequence[Group], courses: Sequence[Course], program: Program, learners: dict[str, Learner]) -> Floats:
+    def _scaled(self, guess: Floats, groups: Sequence[Group], courses: Sequence[Course], program: Program, learners: dict[str, Guide]) -> Floats:
+        """What other courses of this type guess, by as much higher or lower in each population as a lot of its fibres is that are searched."""
+        some, scaled = np.zeros(guess.size, bool), guess.copy()
+        for population in {group.population for group in groups}:
+            members = max((group.members for group in groups if group.population == population), key=len)
+            some[members[np.unique(np.linspace(0, members.size - 1, SOME).round().astype(int))]] = True
+        searched = search([Task(groups, courses, program.waveform.pulse().shortest, some, program.name, learners)],
+                          replace(self.engine, tolerance=ROUGH), lambda words, share: None)[0][0]
+        for population in {group.population for group in groups}:
+            own = np.concatenate([group.members for group in groups if group.population == population])
+            seen = own[np.isfinite(searched[own]) & np.isfinite(guess[own])]
+            if seen.size:
+                scaled[own] *= np.exp(np.median(np.log(searched[seen] / guess[seen])))
+        return scaled
+
+    def _rest(self, searched: Floats, groups: Sequence[Group], courses: Sequence[Course], program: Program, learners: dict[str, Guide]) -> Floats:
         """The rest of so few fibres that no fit is possible is searched, too."""
         rest = search([Task(groups, courses, program.waveform.pulse().shortest, np.isnan(searched), program.name, learners)], self.engine,
                       lambda words, share: None)[0][0]
         return np.where(np.isnan(searched), rest, searched)
 
-    def _of(self, program: Program) -> tuple[dict[str, Learner], Estimate]:
+    def _of(self, program: Program) -> tuple[dict[str, Guide], Estimate]:
         """What is known of a type of stimulation, by whose fibres ever it was learnt. A passive recharge hangs on the load, so that every set of
         contacts has a course of its own; they are alike enough to guess by."""
         key = program.waveform.model_dump_json()
@@ -299,6 +325,10 @@ def _digest(*arrays: Floats) -> str:
     for one in arrays:
         made.update(str(one.shape).encode() + np.ascontiguousarray(one, float).tobytes())
     return made.hexdigest()
+
+
+def _course(courses: Sequence[Course]) -> str:
+    return _digest(*(part for course in courses for part in (course.times, course.values)))
 
 
 def _key(program: Program, mixing: Floats, courses: Sequence[Course]) -> str:

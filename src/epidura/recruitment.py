@@ -22,7 +22,7 @@ from epidura.delivery import Electronics, patterns, volts_per_ampere
 from epidura.fibre import Population
 from epidura.fibre.base import fact
 from epidura.fibre.course import along, arc, follow
-from epidura.numerics.cable import Learner
+from epidura.numerics.cable import Guide, Learner
 from epidura.product import Canal, Fibres, LeadField, declare
 from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe
@@ -164,7 +164,7 @@ class Task:
     shortest: float
     wanted: NDArray[np.bool_]
     words: str
-    learners: dict[str, Learner] | None = None
+    learners: dict[str, Guide] | None = None
 
 
 def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Floats]:
@@ -173,8 +173,10 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
     parts = []
     for task, result in zip(tasks, results, strict=True):
         learners = {} if task.learners is None else task.learners
+        for learner in learners.values():
+            learner.begin()
         for group in task.groups:
-            learner = learners.setdefault(group.population, Learner.of(task.shortest))
+            learner = learners.setdefault(group.population, Guide.of(task.shortest))
             chosen = np.flatnonzero(task.wanted[group.members])
             parts += [(task, result, learner, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
     # the dearest first, so that no thread is left with a long one at the end

@@ -220,6 +220,54 @@ def test_what_was_never_seen_is_guessed_as_the_nearest_that_was() -> None:
     assert 2.0 < 20.0 * np.exp(guess[0]) < 3.0
 
 
+def _fibres(count: int, seed: int) -> Floats:
+    rng = np.random.default_rng(seed)
+    peak, shape = rng.uniform(10.0, 50.0, count), rng.uniform((0.3, 0.05, 0.0, 0.5), (0.7, 0.3, 0.1, 2.0), (count, 4))
+    return np.column_stack([peak, shape[:, :3] * peak[:, None], shape[:, 3]])
+
+
+def _law(features: Floats, level: float, slope: float) -> Floats:
+    near, far = features[:, 1] / features[:, 0], features[:, 2] / features[:, 0]
+    return np.asarray(np.log(level) + slope * near + near * far - np.log(features[:, 0]))
+
+
+def test_a_guide_corrects_what_earlier_searches_say_from_the_first_lots_on() -> None:
+    guide, plain, early, late = cable.Guide.of(100e-6), cable.Learner.of(100e-6), _fibres(200, 1), _fibres(64, 2)
+    for learner in (guide, plain):
+        learner.learn(early, _law(early, 2.0, 1.0))
+    guide.begin()
+    assert guide.guess(late)[0] == pytest.approx(_law(late, 2.0, 1.0), abs=0.01)
+    for learner in (guide, plain):
+        for lot in (slice(0, 16), slice(16, 32)):
+            learner.learn(late[lot], _law(late[lot], 2.6, 1.4))
+    truth = _law(late[32:], 2.6, 1.4)
+    off, spread = guide.guess(late[32:])[0] - truth, guide.guess(late[32:])[1]
+    assert np.abs(off).max() < 0.03
+    assert spread is not None
+    assert spread < 0.2
+    assert np.abs(plain.guess(late[32:])[0] - truth).max() > 0.1
+
+
+def test_a_guide_goes_by_its_own_search_where_earlier_ones_mislead() -> None:
+    guide, early, late = cable.Guide.of(100e-6), _fibres(200, 1), _fibres(200, 2)
+    guide.learn(early, np.random.default_rng(3).normal(0.0, 0.5, 200))
+    guide.begin()
+    for first in range(0, 160, 16):
+        guide.learn(late[first : first + 16], _law(late[first : first + 16], 2.0, 1.0))
+    guess, spread = guide.guess(late[160:])
+    assert guess == pytest.approx(_law(late[160:], 2.0, 1.0), abs=0.01)
+    assert spread is not None
+    assert spread < 0.02
+
+
+def test_a_guide_without_a_past_is_a_learner() -> None:
+    guide, learner, fibres = cable.Guide.of(100e-6), cable.Learner.of(100e-6), _fibres(96, 5)
+    assert guide.guess(fibres)[1] is None
+    for one in (guide, learner):
+        one.learn(fibres, _law(fibres, 2.0, 1.0))
+    assert np.array_equal(guide.guess(fibres)[0], learner.guess(fibres)[0])
+
+
 def test_no_guess_without_depolarisation() -> None:
     guess, spread = cable.Learner.of(100e-6).guess(np.zeros((3, 5)))
     assert spread is None
