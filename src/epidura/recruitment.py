@@ -430,7 +430,7 @@ def fit_weiss(widths: Floats, thresholds: Floats) -> tuple[float, float]:
     """Rheobase (A) and chronaxie (s) of Weiss's law I = rheobase (1 + chronaxie / width).
 
     A straight line through charge against width, each point weighted by its own charge so that short and
-    long pulses count alike. Weiss 1901; as fitted by Yearwood 2010 (Pain Physician 13:321).
+    long pulses count alike. Weiss 1901. Lapicque's law gives half the chronaxie on the same thresholds (docs/validation.md).
     """
     charge = widths * thresholds
     slope, intercept = np.polyfit(widths, charge, 1, w=1.0 / charge)

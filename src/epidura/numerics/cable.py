@@ -500,8 +500,9 @@ class Guide(Learner):
                 own = np.concatenate(self.features)
                 left = np.concatenate(self.logs) - np.log(own[:, 0]) - self.before.guess(own)[0]
                 straight = self._straight(own)
-                self.correction = np.linalg.solve(straight.T @ straight + 1e-3 * len(own) * np.eye(straight.shape[1]), straight.T @ left)
-                self.off.setdefault("corrected", float(np.quantile(np.abs(left - straight @ self.correction), self.MIDDLE)) / 1.28)
+                square = straight.T @ straight + 1e-3 * len(own) * np.eye(straight.shape[1])
+                self.correction = correction = np.asarray(np.linalg.solve(square, straight.T @ left), np.float64)
+                self.off.setdefault("corrected", float(np.quantile(np.abs(left - straight @ correction), self.MIDDLE)) / 1.28)
 
 
 class Engine:
