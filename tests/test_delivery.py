@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from epidura.delivery import Delivery, Electronics, deliver, patterns, separated, volts_per_ampere
 from epidura.errors import BadCase
+from epidura.numerics import course as courses
 from epidura.program import Program
 from epidura.recipe import read_recipe
 from epidura.waveform import family
@@ -183,6 +184,17 @@ def test_passive_recharge_of_three_contacts_needs_more_than_one_pattern() -> Non
     np.testing.assert_allclose(mixing[0], [-1, 0.8, 0, 0, 0, 0.2])
     assert courses[0].values[0] == pytest.approx(1.0)
     assert courses[1].values[0] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("contacts", [{3: -1, 4: 1}, {3: -1, 2: 0.5, 5: 0.5}, {3: -1, "case": 1}])
+def test_the_only_edges_of_a_passive_recharge_are_those_of_the_pulses(contacts: Any) -> None:
+    """A staircase that a fibre answers to moved thresholds of bursts by up to a third."""
+    made = program("burst", contacts)
+    _, seen = patterns(made, field())
+    samples = np.stack([course.step_means(5e-6) for course in seen])
+    edges = 5e-6 * np.flatnonzero(courses.edges(samples[:1]))
+    pulses = made.waveform.pulse().times
+    assert edges == pytest.approx(pulses, abs=1e-9)
 
 
 def test_interleaved_trains_share_one_cycle() -> None:

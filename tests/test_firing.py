@@ -191,7 +191,7 @@ class TestTheTimeGrid:
 
     def test_passive_recharge_is_that_of_the_electrodes(self, field):
         one = program({"kind": "burst"}, contacts={3: 0.4, 4: -1, 5: 0.6})
-        cycle = deliver(one, field, [1e-3])
+        cycle = deliver(one, field, [1e-3], finely=True)
         flow = currents(stimulus(one, field, 1e-3, 2 * one.waveform.period))
         at = [list(field.contacts).index(n) for n in cycle.contacts]
         charge = 5e-6 * np.cumsum(flow[:5000, at], axis=0)

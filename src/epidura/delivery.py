@@ -165,7 +165,7 @@ class Delivery:
 
 
 def deliver(program: Program, lead_field: LeadField, amplitude: Sequence[float | None] | None = None, electronics: Electronics | None = None,
-            controller: Controller | None = None, where: str = "") -> Delivery:
+            controller: Controller | None = None, where: str = "", finely: bool = False) -> Delivery:
     """One cycle of a program that has run for long, at full level of its ramp.
 
     Args:
@@ -173,6 +173,7 @@ def deliver(program: Program, lead_field: LeadField, amplitude: Sequence[float |
         electronics: of the generator.
         controller: of a closed loop.
         where: path of the program in a case, for errors.
+        finely: a passive recharge in pieces as fibres want them; charges and energies are exact in any.
 
     Raises:
         BadCase: contacts that do not exist, an amplitude that is not known, trains that do not fit.
@@ -186,7 +187,7 @@ def deliver(program: Program, lead_field: LeadField, amplitude: Sequence[float |
     run = list(_sequence(steady, impulses(steady, cycle - 0.6 * CLOCK, controller), cycle, levels, numbers, network))
     phases = [step.phase for step in run]
     start, added = network.settled(phases)
-    record = network.run(phases, start)
+    record = network.run(phases, start, finely)
     size = float(np.abs(np.diff(record.charge, axis=0)).max())
     added = np.where(np.abs(added) > BALANCED * size, added, 0.0)
     return _delivery(program, lead_field, numbers, cycle, levels, run, record, start, added)
@@ -303,7 +304,7 @@ def patterns(program: Program, lead_field: LeadField, electronics: Electronics |
     phases: list[Phase] = []
     for k in range(count):
         phases += [*pulse, _rest((train,), rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
-    record = network.run(phases, start)
+    record = network.run(phases, start, finely=True)
     return separated(record, numbers, lead_field, first=first)
 
 

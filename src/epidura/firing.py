@@ -159,7 +159,7 @@ def _levels(program: Program, amplitude: Sequence[float] | float, where: str) ->
 def _response(program: Program, lead_field: LeadField, electronics: Electronics) -> tuple[Floats, tuple[Course, ...]]:
     """Patterns (p, contacts) and as many courses of one pulse with its recharge, per ampere of a program of one train."""
     given = program.amplitude.voltage is not None
-    one = deliver(program, lead_field, [1.0], electronics)  # per A, or per V
+    one = deliver(program, lead_field, [1.0], electronics, finely=True)  # per A, or per V
     scale = volts_per_ampere(program, lead_field, electronics) if given else 1.0
     return separated(one.record, one.contacts, lead_field, scale)
 

@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 FIRST, GROWTH = 0.125, 1.25
 """Pieces of a decay: the first one in its shortest time constant, and how much longer each next one is."""
 
+FINELY = 1 / 64, 1.02
+"""The same where a fibre is shown the decay: no piece differs from the last one by more than 2 % of the first, so that none is an edge to it."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -87,8 +90,8 @@ class Network:
     def _part(self, held: tuple[int, ...]) -> _Held:
         return _Held(self.series[np.ix_(held, held)], self.elastance[list(held)])
 
-    def run(self, phases: Sequence[Phase], start: Floats | None = None) -> Record:
-        """The phases one after the other, from the charges ``start`` (e,) on, 0 without."""
+    def run(self, phases: Sequence[Phase], start: Floats | None = None, finely: bool = False) -> Record:
+        """The phases one after the other, from the charges ``start`` (e,) on, 0 without; ``finely`` in pieces as fibres want them."""
         e = len(self.capacity)
         zero = np.zeros(e) if start is None else start
         edges, charge = [0.0], [np.zeros(e)]
@@ -121,7 +124,7 @@ class Network:
                 place.append(index)
                 continue
             assert phase.voltage is not None
-            at = part.pieces(phase.duration)
+            at = part.pieces(phase.duration, *(FINELY if finely else (FIRST, GROWTH)))
             passed, level, heat = part.follow((zero + q)[which], phase.voltage, at)
             for k in range(1, len(at)):
                 after = q.copy()
@@ -185,13 +188,13 @@ class _Held:
         rates, self.shapes = np.linalg.eigh(self.root[:, None] * (0.5 * (self.conductance + self.conductance.T)) * self.root)
         self.rates = np.where(rates > 1e-12 * rates.max(initial=0.0), rates, 0.0)
 
-    def pieces(self, duration: float) -> Floats:
-        """Edges from 0 to the duration, close together while the current changes fast."""
+    def pieces(self, duration: float, begin: float = FIRST, growth: float = GROWTH) -> Floats:
+        """Edges from 0 to the duration, close together while the current changes fast; see ``FIRST``."""
         if not (self.rates > 0).any():
             return np.array([0.0, duration])
-        first = FIRST / self.rates.max()
-        count = max(1, int(np.ceil(np.log1p(duration / first * (GROWTH - 1)) / np.log(GROWTH))))
-        at = np.cumsum(GROWTH ** np.arange(count))
+        first = begin / self.rates.max()
+        count = max(1, int(np.ceil(np.log1p(duration / first * (growth - 1)) / np.log(growth))))
+        at = np.cumsum(growth ** np.arange(count))
         return np.concatenate([[0.0], at / at[-1] * duration])
 
     def follow(self, charge: Floats, voltage: Floats, time: Floats) -> tuple[Floats, Floats, Floats]:
