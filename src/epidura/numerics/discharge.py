@@ -24,8 +24,9 @@ Floats = NDArray[np.float64]
 FIRST, GROWTH = 0.125, 1.25
 """Pieces of a decay: the first one in its shortest time constant, and how much longer each next one is."""
 
-FINELY = 1 / 64, 1.02
-"""The same where a fibre is shown the decay: no piece differs from the last one by more than 2 % of the first, so that none is an edge to it."""
+FINELY = 1 / 256, 1.005
+"""The same where a fibre is shown the decay: no piece differs from the last one by as much as an edge, not even in the small difference between two
+contacts that discharge each at its own speed."""
 
 
 @dataclass(frozen=True)
