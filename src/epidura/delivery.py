@@ -26,6 +26,10 @@ from epidura.waveform import Course
 SEEN = 5e-3
 """Passive recharge that a fibre is shown after the last driven phase, s: what it has not answered by then it does not answer."""
 
+FAINT, ROUNDING = 1e-3, 1e-6
+"""Share of all current under which a pattern is left out: a search, whose thresholds are within 5e-3, need not follow what is fainter; the rest is
+rounding."""
+
 BALANCED = 1e-9
 """Charge that a cycle adds, relative to that of a phase, from which on it counts as unbalanced."""
 
@@ -305,17 +309,18 @@ def patterns(program: Program, lead_field: LeadField, electronics: Electronics |
     for k in range(count):
         phases += [*pulse, _rest((train,), rest if k < count - 1 else min(rest, SEEN if passive else 0.0), numbers)]
     record = network.run(phases, start, finely=True)
-    return separated(record, numbers, lead_field, first=first)
+    return separated(record, numbers, lead_field, first=first, least=FAINT)
 
 
 def separated(record: Record, numbers: tuple[int, ...], lead_field: LeadField, scale: float = 1.0,
-              first: Floats | None = None) -> tuple[Floats, tuple[Course, ...]]:
-    """Currents into tissue as the sum over p of a pattern times its course, by singular values; what is below a millionth is rounding.
+              first: Floats | None = None, least: float = ROUNDING) -> tuple[Floats, tuple[Course, ...]]:
+    """Currents into tissue as the sum over p of a pattern times its course, by singular values.
 
     Args:
         numbers: electrodes of the record, the case among them.
         scale: by which the currents are multiplied.
         first: (e,) a pattern that stands first as it is, the others with what it leaves; None: all by singular values.
+        least: share of the whole under which a pattern is left out.
 
     Returns:
         (p, contacts) patterns in the order of the lead field, and as many courses on the edges of the record.
@@ -325,7 +330,7 @@ def separated(record: Record, numbers: tuple[int, ...], lead_field: LeadField, s
     own = np.zeros((0, len(places))) if first is None else first[places][None]
     main = current @ own.T / (own**2).sum(axis=1)
     u, s, v = np.linalg.svd(current - main @ own, full_matrices=False)
-    kept = int((s > 1e-6 * np.linalg.norm(current)).sum())
+    kept = int((s > least * np.linalg.norm(current)).sum())
     rows = np.zeros((len(own) + kept, len(lead_field.contacts)))
     rows[:, [list(lead_field.contacts).index(numbers[i]) for i in places]] = np.concatenate([own, v[:kept]])
     values = np.column_stack([main, u[:, :kept] * s[:kept]])
