@@ -15,8 +15,8 @@ import yaml
 from test_study import point_sources
 from tiny_case import epidura, refused
 
-from epidura import field
-from epidura.generator import names
+from epidura import cli, field
+from epidura.generator import generator, names
 from epidura.product import Canal
 from epidura.program_file import FORMAT, json_schema
 from epidura.samples import HEAD
@@ -89,9 +89,20 @@ def test_what_a_person_reads(call: Call) -> None:
     done = call(FOLDER / "microdosing.json")
     assert done.returncode == 0
     for words in ("Abbott Octrode", "generator Abbott eterna", "in turns: 30 s on, 90 s off (0.25 of the time)", "amplitude rises over 1 s",
-                  "charge/phase uC", "residual nC", "direct uA", "voltage needed", "what eterna can give is not known", "k of Shannon",
+                  "charge of a phase uC", "residual nC", "direct uA", "voltage needed", "what eterna can give is not known", "k of Shannon",
                   "unverified 1", "from the cell:", "between charges", "base current", "eterna can deliver it", "not known of eterna"):
         assert words in done.stdout, words
+
+
+@pytest.mark.parametrize("name", ["tonic", "stacked", "burst_passive", "dorsal_root_ganglion"])
+def test_a_terminal_of_80_columns_cuts_nothing(call: Call, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads(call(FOLDER / f"{name}.json", "--json").stdout)
+    monkeypatch.setattr(cli.out, "width", 80)
+    cli._show_sheet(shown["programs"][0], None if shown["generator"] is None else generator(shown["generator"]))
+    text = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "cathodic" in text
 
 
 def test_a_generator_that_cannot(call: Call, tmp_path: Path) -> None:

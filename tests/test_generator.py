@@ -213,6 +213,9 @@ def test_the_delivery_tells_what_one_contact_of_a_shared_source_carries():
     ("axium-drg", program({"kind": "tonic", "frequency": "51.5 Hz", "pulse_width": "303 us"}, amplitude="2.049 mA"),
      {"frequency": 52.0, "pulse_width": 300e-6}, "2 mA", 3),
     ("evoke", program("burst", amplitude="1.299 mA"), {"recharge": "active", "pulse_width": 1e-3}, "1.25 mA", 2),
+    # with an active recharge 2 ms hold both phases of 1 ms and nothing between them
+    ("evoke", program({"kind": "burst", "interphase_gap": "100 us"}, amplitude="1.25 mA"),
+     {"recharge": "active", "pulse_width": 1e-3, "interphase_gap": 0.0, "pulses": 5}, "1.25 mA", 2),
     ("prodigy", program({"kind": "tonic", "pulse_width": "80 us"}), {"pulse_width": 75e-6}, "2 mA", 1),
     ("precision-spectra", program(contacts={1: -2 / 3, 2: -1 / 3, "case": 1}, amplitude="25 mA"), {}, "19.05 mA", 1),
     ("nalu", program({"kind": "tonic", "pulse_width": "2 ms", "shape": "passive", "frequency": "20 Hz"}, amplitude="10 mA"), {}, "9 mA", 1),
@@ -471,6 +474,13 @@ def test_a_stated_life_comes_back_at_its_settings_whatever_leaks_away(monkeypatc
     assert "life at of proclaim-xr-7" in next(word for word in found.words if word.startswith("unverified:"))
     strong = made.but(amplitude="2.4 mA")
     assert model.power(deliver(strong, field(own=250.0, shared=0.0)), strong).life_years[0] < 5
+
+
+def test_statements_read_as_sentences():
+    words = [statement.words() for model in names() for statement in generator(model).statements]
+    assert any("interval between charges 1 day (" in line for line in words)
+    assert any("nominal, settings not known" in line for line in words)
+    assert not any("  " in line for line in words)
 
 
 def test_where_statements_name_all_settings_they_are_used():

@@ -209,8 +209,8 @@ PULSES = [
     ({"kind": "high-frequency"}, 30e-6, 1.0, 30e-6), ({"kind": "burst"}, 1e-3, 1.0, 5e-3), ({"kind": "burst", "recharge": "active"}, 1e-3, 1.0, 1e-3),
     # a phase of two heights, the second one the weaker: 100 us at 1 and 100 us at 0.5
     ({"kind": "sampled", "times": ["0 us", "100 us", "200 us", "350 us"], "values": [1, 0.5, -1, 0]}, 200e-6, 0.5, 150e-6),
-    # silence first, and a second phase that takes more charge than the first gave: 0.1 - 0.4 = -0.3 ms at 2
-    ({"kind": "sampled", "times": ["0 us", "50 us", "150 us", "350 us"], "values": [0, 1, -2, 0]}, 150e-6, 1.0, 150e-6),
+    # silence first, and a second phase that takes more charge than the first gave: 0.05 - 0.2 = -0.15 ms at 1
+    ({"kind": "sampled", "times": ["0 us", "50 us", "150 us", "350 us"], "values": [0, 0.5, -1, 0]}, 150e-6, 0.5, 150e-6),
 ]
 
 

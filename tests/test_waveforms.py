@@ -81,6 +81,16 @@ def test_a_burst_has_five_pulses_and_the_load_recharges_it():
     assert active.unit().values.tolist() == [1, -1, 0] * 5
 
 
+def test_a_burst_recharges_every_pulse_after_its_gap():
+    burst = make("burst", recharge="active", pulse_width="250 us", interphase_gap="100 us", pulses=3)
+    np.testing.assert_allclose(burst.pulse().phases(), ([(250e-6, 1.0), (100e-6, 0.0), (250e-6, -1.0), (1400e-6, 0.0)] * 3)[:-1], atol=1e-15)
+    assert "active recharge after 100 us" in burst.words()
+    close = make("burst", recharge="active", pulse_width="950 us", interphase_gap="100 us", intra_frequency="500 Hz")
+    assert [value for _, value in close.pulse().phases()] == [1.0, 0.0, -1.0] * 5  # no silence is left between pulses
+    with pytest.raises(BadInput, match="a pulse inside the burst lasts longer than its period"):
+        make("burst", recharge="active", interphase_gap="1 us")
+
+
 def test_a_ramp_rises_in_steps_to_its_full_height():
     course = make("ramp", rise="160 us", hold="100 us", fall="0 us", recharge="none").pulse()
     assert np.diff(course.times)[:16] == pytest.approx(10e-6)
@@ -125,6 +135,10 @@ def test_course_of_skips_empty_phases():
     ({"kind": "tonic", "shape": "round"}, "shape: there is no such choice; got 'round'; allowed: monophasic, symmetric, asymmetric"),
     ({"kind": "sampled", "times": ["0 us", "10 us"], "values": [1, 1]}, "values[1]: the last value is not 0"),
     ({"kind": "sampled", "times": ["0 us", "10 us", "5 us"], "values": [1, 1, 0]}, "times[2]: times do not increase"),
+    ({"kind": "sampled", "times": ["0 us", "10 us", "20 us"], "values": [5, -5, 0]},
+     "values[0]: more than the whole amplitude; got 5.0; allowed: -1 to 1; divide all values by 5 and raise the amplitude as much"),
+    ({"kind": "sampled", "times": ["0 us", "10 us", "20 us", "30 us"], "values": [0, -1, 1, 0]},
+     "values[1]: the first phase is not positive; got -1.0; allowed: above 0; turn all signs around"),
     ({"kind": "sampled", "times": ["0 us", "10 us"], "values": [float("nan"), 0]}, "values[0]: input should be a finite number"),
 ])
 def test_what_is_refused(value, words):

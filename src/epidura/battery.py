@@ -107,10 +107,11 @@ class Statement:
     def words(self) -> str:
         """One line for a person."""
         unit = self.number.unit
-        span = f"{self.low:g} {unit}" if self.low == self.high else f"at least {self.low:g} {unit}" if self.high == math.inf else \
+        one = unit.removesuffix("s") if self.low == 1 else unit
+        span = f"{self.low:g} {one}" if self.low == self.high else f"at least {self.low:g} {unit}" if self.high == math.inf else \
             f"up to {self.high:g} {unit}" if self.low == 0 else f"{self.low:g} to {self.high:g} {unit}"
         what = "life" if "life" in self.quantity else "interval between charges"
-        named = f"; {self.note.replace(';', ', ')}" if self.note else ""
+        named = "; " + ", ".join(part.strip() for part in self.note.split(";")) if self.note else ""
         return f"the manufacturer states: {what} {span} ({self.number.source}{', unverified' if self.number.unverified else ''}{named})"
 
 
@@ -271,10 +272,15 @@ def _lasting(battery: Battery, statement: Statement | None, stated: tuple[float,
     low, high = min(every), max(every)
     if statement is not None:
         said = (f"scaled from a statement, which comes back at its own settings: {' and '.join(f'{end:g}' for end in statement.ends)} "
-                f"{number.unit} x {low / statement.ends[0]:.3g} to {high / statement.ends[-1]:.3g}"
+                f"{number.unit} x {_times(low / statement.ends[0], high / statement.ends[-1])}"
                 + ("; the manufacturer says at least, so these are least intervals" if statement.high == math.inf else "")
                 + ("; the manufacturer says up to, so these are longest lives" if statement.low == 0 else ""))
     return (low, high), (said, leaks), (*numbers, number)
+
+
+def _times(low: float, high: float) -> str:
+    ends = f"{low:.3g}", f"{high:.3g}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _cell(battery: Battery) -> tuple[float, float, tuple[Number, ...], str]:

@@ -456,14 +456,14 @@ def _show_sheet(sheet: dict[str, Any], generator: Generator | None) -> None:
     say(f"\n{sheet['name']}", "bold")
     for line in (*sheet["words"], *sheet["schedule"]):
         say(f"  {line}")
-    contacts = Table()
-    keys = ("contact", "cathodic mA", "anodic mA", "lowest V", "highest V", "charge/phase uC", "density uC/cm2", "residual nC", "direct uA")
-    for key in keys:
-        contacts.add_column(key, justify="right")
+    contacts = Table(padding=0)
+    keys = ("contact", "cathodic mA", "anodic mA", "lowest V", "highest V", "charge of a phase uC", "density uC/cm2", "residual nC", "direct uA")
+    for key in keys:  # all nine fit into a terminal of 80 columns, and no figure is cut
+        contacts.add_column(key, justify="right", min_width=max(7, *map(len, key.split())))
     for row in sheet["contacts"]:
         values = (row["cathodic_mA"], row["anodic_mA"], row["lowest_V"], row["highest_V"], row["charge_per_phase_uC"],
                   row["charge_density_uC_cm2"], row["residual_charge_nC"], row["direct_current_uA"])
-        contacts.add_row(str(row["contact"]), *("-" if value is None else f"{round(value, 6) + 0.0:.3g}" for value in values))
+        contacts.add_row(str(row["contact"]), *("-" if value is None else f"{round(value, 4) + 0.0:.3g}" for value in values))
     out.print(contacts)
     limit = sheet["voltage_limit"]
     beside = "" if generator is None else f"; what {generator.model} can give is not known" if limit is None else \
@@ -491,7 +491,7 @@ def _show_sheet(sheet: dict[str, Any], generator: Generator | None) -> None:
 def _show_limits(rows: list[dict[str, Any]], say: Callable[..., None]) -> None:
     shown = Table(title="beside named limits: reported, no verdict", title_justify="left")
     for key in ("limit", "figure", "value", "limit is", "", "source"):
-        shown.add_column(key, justify="right" if key in ("value", "source") else "left")
+        shown.add_column(key, justify="right" if key in ("value", "source") else "left", overflow="fold")
     sources = list(dict.fromkeys(one["source"] for one in rows))
     for one in rows:
         value = "-" if one["value"] is None else f"{one['value']:.3g}"
@@ -505,7 +505,7 @@ def _show_limits(rows: list[dict[str, Any]], say: Callable[..., None]) -> None:
 def _show_power(power: dict[str, Any], say: Callable[..., None]) -> None:
     def span(pair: list[float | None], unit: str) -> str:
         low, high = ("unlimited" if value is None else _figure(value) for value in pair)
-        return f"{low} to {high} {unit}"
+        return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 
     say(f"from the cell: {span(power['pulse_energy_uJ'], 'uJ')} per pulse or packet, {span(power['stimulation_uW'], 'uW')} for stimulation, "
         f"{span(power['total_uW'], 'uW')} in all")

@@ -564,11 +564,16 @@ def _squeezed(waveform: Waveform, wanted: dict[str, Any], own: Range | None) -> 
 
     if _packets(waveform):
         phases, inside = 2 if now["recharge"] == "active" else 1, 1.0 / float(now["intra_frequency"])
-        to = width if phases * width <= min(inside, period) else shorter(min(inside, period) / phases)
+        room = min(inside, period)
+        gap = float(now["interphase_gap"]) if phases == 2 else 0.0
+        to = width if phases * width <= room else shorter(room / phases)
         if to is None:
             return {}
-        count = min(int(now["pulses"]), math.floor((period - phases * to) / inside * (1 + SAME)) + 1)
-        return ({"pulse_width": SI(to)} if to != width else {}) | ({"pulses": count} if count != now["pulses"] else {})
+        left = max(0.0, math.floor((room - phases * to) / FINEST["us"] * (1 + SAME)) * FINEST["us"])
+        kept = min(gap, left)
+        count = min(int(now["pulses"]), math.floor((period - phases * to - kept) / inside * (1 + SAME)) + 1)
+        return (({"pulse_width": SI(to)} if to != width else {}) | ({"interphase_gap": SI(kept)} if kept < gap else {})
+                | ({"pulses": count} if count != now["pulses"] else {}))
     gap, shape = float(now.get("interphase_gap", 0.0)), now.get("shape", "symmetric")
     if shape in ("monophasic", "passive"):
         to = shorter(period)

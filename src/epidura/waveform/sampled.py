@@ -18,7 +18,7 @@ class Sampled(Waveform):
     Attributes:
         frequency: how often the whole is repeated.
         times: start of each value, the first one 0.
-        values: relative to the amplitude; the first phase is positive (cathodic at a cathode).
+        values: relative to the amplitude, at most 1 either way; the first one that is not 0 is positive (cathodic at a cathode).
     """
 
     kind: Literal["sampled"] = "sampled"
@@ -44,6 +44,15 @@ class Sampled(Waveform):
                           allowed="0, so that the waveform ends")
         if not any(self.values):
             raise BadCase("values", "all values are 0", hint="a waveform needs at least one phase")
+        first = next(i for i, value in enumerate(self.values) if value)
+        if self.values[first] < 0:
+            raise BadCase(f"values[{first}]", "the first phase is not positive", got=self.values[first], allowed="above 0",
+                          hint="turn all signs around, and those of the contacts with them")
+        # what is compared with the range of a generator is the amplitude: no phase may exceed it
+        largest = max(range(len(self.values)), key=lambda i: abs(self.values[i]))
+        if abs(self.values[largest]) > 1:
+            raise BadCase(f"values[{largest}]", "more than the whole amplitude", got=self.values[largest], allowed="-1 to 1",
+                          hint=f"divide all values by {abs(self.values[largest]):g} and raise the amplitude as much")
         self.pulse_fits(self.times[-1], self.period, "the waveform")
         return self
 
