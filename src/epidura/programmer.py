@@ -8,9 +8,10 @@
 Where fibres run and what each contact does along them does not depend on the program, so that a change of contacts costs a mixture and a search.
 The search itself starts from what was learnt of the same course in time before (``numerics.cable.Learner``); guesses change no result.
 
-The preview runs no fibre once a course is known. A fibre's threshold times the highest second difference of the potential at its nodes, smoothed
-along the nodes, is nearly one number for one course; what is left follows the neighbouring nodes and the diameter. A quadratic in these is fitted
-to the fibres that were searched with that course; the length of the smoothing is the one that leaves least. docs/workbench-program.md has its error.
+The preview runs few fibres once a type of stimulation is known. A fibre's threshold times the highest second difference of the potential at its
+nodes, smoothed along the nodes, is nearly one number for one course; what is left follows the neighbouring nodes and the diameter. A quadratic in
+these is fitted to the fibres that were searched with that type; the length of the smoothing is the one that leaves least. One lot of fibres of each
+population then says by how much it is off for the contacts. docs/workbench-program.md has its error.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ FIRST = 16
 """With a type of stimulation of which nothing is known, one fibre in so many is searched for a preview."""
 
 SOME = 16
-"""Where the load gives a known type another course, so many fibres of each population are searched: one lot of the vector unit."""
+"""With contacts that are new so many fibres of each population are searched for a preview: one lot of the vector unit."""
 
 ROUGH = 0.03
 """Relative width of their brackets."""
@@ -96,14 +97,14 @@ class Laid:
     potentials: list[Floats]
     step: NDArray[np.int64]
 
-    def groups(self, driven: dict[int, float], mixing: Floats, nodes_only: bool = False) -> list[Group]:
-        """As ``recruitment.grouped``, from what is kept; with the potentials of the nodes alone they are for estimates, not for a search."""
+    def groups(self, driven: dict[int, float], mixing: Floats) -> list[Group]:
+        """As ``recruitment.grouped``, from what is kept."""
         def known(members: NDArray[np.intp], taken: Nodes) -> Floats:
             own = []
             for i in members.tolist():
                 step = int(self.step[i])
                 begin = int(taken.first[i] - self.first[i]) * step
-                own.append(self.potentials[i][:, begin : begin + step * (int(taken.count[i]) - 1) + 1 : step if nodes_only else 1])
+                own.append(self.potentials[i][:, begin : begin + step * (int(taken.count[i]) - 1) + 1])
             return np.stack(own, axis=1)
 
         return list(grouped(self.lead_field, self.fibres, self.models, driven, mixing, known))
@@ -161,7 +162,6 @@ class Estimate:
 
     def __init__(self) -> None:
         self._learners = {length: Learner(1.0, peak=False) for length in LENGTHS}
-        self.courses: set[str] = set()  # that fibres were searched with
 
     def learn(self, groups: Sequence[Group], thresholds: Floats) -> None:
         """Take in fibres with (f,) thresholds in A; nan for those that were not searched."""
@@ -256,7 +256,6 @@ class Programmer:
                        progress or (lambda words, share: None))[0]
         with self._lock:
             estimate.learn(groups, found[0])
-            estimate.courses.add(_course(courses))
             _put(self._found, key, found)
         return found
 
@@ -269,8 +268,7 @@ class Programmer:
             return np.asarray(known[0])
         count = len(self.laid.potentials)
         learners, estimate = self._of(program)
-        new = estimate.length is None or _course(courses) not in estimate.courses
-        groups = self.laid.groups(program.contacts, mixing, nodes_only=not new)
+        groups = self.laid.groups(program.contacts, mixing)
         if estimate.length is None:
             some = np.zeros(count, bool)
             order = np.lexsort((self.laid.fibres.diameter, self.laid.fibres.side, self.laid.fibres.segment, self.laid.fibres.population))
@@ -280,17 +278,16 @@ class Programmer:
                               lambda words, share: None)[0][0]
             with self._lock:
                 estimate.learn(groups, searched)
-                estimate.courses.add(_course(courses))
             if estimate.length is None:  # too few fibres for a fit
                 return self._rest(searched, groups, courses, program, learners)
             guess = estimate.guess(groups, count)
             return np.where(np.isnan(searched), guess, searched)
         with self._lock:
             guess = estimate.guess(groups, count)
-        return self._scaled(guess, groups, courses, program, learners) if new else guess
+        return self._scaled(guess, groups, courses, program, learners)
 
     def _scaled(self, guess: Floats, groups: Sequence[Group], courses: Sequence[Course], program: Program, learners: dict[str, Guide]) -> Floats:
-        """What other courses of this type guess, by as much higher or lower in each population as a lot of its fibres is that are searched."""
+        """What other contacts guess, by as much higher or lower in each population as a lot of its fibres is that are searched."""
         some, scaled = np.zeros(guess.size, bool), guess.copy()
         for population in {group.population for group in groups}:
             members = max((group.members for group in groups if group.population == population), key=len)
@@ -325,10 +322,6 @@ def _digest(*arrays: Floats) -> str:
     for one in arrays:
         made.update(str(one.shape).encode() + np.ascontiguousarray(one, float).tobytes())
     return made.hexdigest()
-
-
-def _course(courses: Sequence[Course]) -> str:
-    return _digest(*(part for course in courses for part in (course.times, course.values)))
 
 
 def _key(program: Program, mixing: Floats, courses: Sequence[Course]) -> str:
