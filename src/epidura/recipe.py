@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -144,6 +144,16 @@ def explain(failure: ValidationError, cls: type[Recipe], value: object) -> BadIn
                        hint=nearest(str(error["input"]), words))
     if error["type"] in _SHAPES:
         return BadCase(where, f"this is not {_SHAPES[error['type']]}", got=_brief(error["input"]), allowed=_SHAPES[error["type"]])
+    if error["type"] in _BOUNDS:
+        key, allowed = _BOUNDS[error["type"]]
+        return BadCase(where, "out of range", got=_brief(_given(value, error["loc"], error["input"])),
+                       allowed=allowed.format(_in_units(cls, error["loc"], error["ctx"][key])))
+    if error["type"] in _LENGTHS:
+        key, allowed = _LENGTHS[error["type"]]
+        if not error["input"]:
+            return BadCase(where, "nothing is given", allowed=allowed.format(error["ctx"][key]))
+        return BadCase(where, "too few entries" if key == "min_length" else "too many entries", got=error["ctx"]["actual_length"],
+                       allowed=allowed.format(error["ctx"][key]))
     kind = BadUnit if error["type"] == "finite_number" else BadCase
     message = error["msg"].removeprefix("Value error, ")
     return kind(where, message[:1].lower() + message[1:], got=_brief(error["input"]))
@@ -152,6 +162,30 @@ def explain(failure: ValidationError, cls: type[Recipe], value: object) -> BadIn
 _SHAPES = {"tuple_type": "a list", "list_type": "a list", "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys",
            "dict_type": "a mapping of keys", "string_type": "text", "int_type": "a whole number", "int_parsing": "a whole number",
            "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number"}
+
+
+_BOUNDS = {"greater_than": ("gt", "above {}"), "greater_than_equal": ("ge", "from {} on"), "less_than": ("lt", "below {}"),
+           "less_than_equal": ("le", "up to {}")}
+_LENGTHS = {"too_short": ("min_length", "at least {}"), "too_long": ("max_length", "at most {}")}
+
+
+def _given(value: Any, loc: Sequence[object], otherwise: object) -> object:
+    """What stands at the path, as it was written; what pydantic saw where there is no such place."""
+    for part in loc:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return otherwise
+    return value
+
+
+def _in_units(cls: type[BaseModel], loc: Sequence[object], bound: float) -> str:
+    """A bound as it would be written in a recipe, with its unit."""
+    model, name = _model_at(cls, loc[:-1]), loc[-1] if loc else ""
+    for each in model.model_fields[str(name)].metadata if model and name in model.model_fields else ():
+        if isinstance(each, PlainSerializer):
+            return str(each.func(bound))  # type: ignore[call-arg]
+    return f"{bound:g}"
 
 
 def _path(loc: Iterable[object]) -> str:

@@ -249,5 +249,5 @@ def test_in_a_case() -> None:
     assert made.dt == pytest.approx(12.5e-6)
     with pytest.raises(BadCase, match=r"gabab: unknown key; .*gaba_b"):
         read_recipe(DorsalHorn, {"kind": "dorsal-horn", "gabab": True})
-    with pytest.raises(BadCase, match=r"seed: .*greater than or equal to 0"):
+    with pytest.raises(BadCase, match=r"seed: .*out of range.*from 0 on"):
         read_recipe(DorsalHorn, {"kind": "dorsal-horn", "seed": -1})
