@@ -204,16 +204,16 @@ class _Builder:
 
 def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None) -> Course:
     """As ``_plan``; many engines have the same course, so it is kept."""
-    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, steps if calm is None else calm)
+    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, calm)
 
 
 @lru_cache(maxsize=64)
 def _kept(push_shape: tuple[int, int], push: bytes, fixed_shape: tuple[int, int], fixed: bytes, dt: float, steps: int, quiet_from: int,
-          second_order: bool, calm: int) -> Course:
+          second_order: bool, calm: int | None) -> Course:
     return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order, calm)
 
 
-def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int) -> Course:
+def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None) -> Course:
     """Of (patterns, samples) and (fixed patterns, samples) courses; 0 after their end.
 
     Args:
@@ -224,7 +224,7 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
         quiet_from: step from which a run may stop because nothing will fire any more.
         second_order: scheme.
         calm: step from which it may do so while it is driven; nothing new drives the fibres from there on. Only within the first driven stretch:
-            how strongly another one drives is not known before it begins.
+            how strongly another one drives is not known before it begins. None: not at all.
     """
     every = np.zeros((len(push) + len(fixed), steps))
     for row, course in zip(every, (*push, *fixed), strict=True):
@@ -256,7 +256,7 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
                 blocks.append((b - a, 0, -1, 2 if a >= quiet_from else 1, a, 1, first_by(0, False), a * dt))
 
     stretches = _stretches((every != 0.0).any(axis=0), settle)
-    if not stretches or calm >= stretches[0][1]:
+    if calm is None or not stretches or calm >= stretches[0][1]:
         calm = steps
     for first, end in stretches:
         free(done, first)
