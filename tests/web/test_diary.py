@@ -185,12 +185,6 @@ def test_without_a_connection_nothing_is_lost_and_nothing_comes_twice(nurse: Nur
 
 
 def test_killed_server_and_lost_answer(desk: Desk, nurse: Nurse, phone: Callable[..., BrowserContext]) -> None:
-    patient = nurse.patient("Crashfield")
-    context = phone()
-    page = context.new_page()
-    page.goto(nurse.link(patient))
-    expect(page.get_by_role("button", name="Save today")).to_be_visible()
-    installed(page)
     lost: list[int] = []
 
     def lose(route: Route) -> None:
@@ -199,9 +193,20 @@ def test_killed_server_and_lost_answer(desk: Desk, nurse: Nurse, phone: Callable
             desk.kill()
         route.abort()
 
-    page.route("**/diary/sync", lose)
-    tap(page, "Sleep", "8")
-    save(page, KEPT)
+    for again in range(3):  # now and then the browser sends past Playwright, behind a service worker; then the phone did hear, and nothing is shown
+        patient = nurse.patient(f"Crashfield{again}")
+        context = phone()
+        page = context.new_page()
+        page.goto(nurse.link(patient))
+        expect(page.get_by_role("button", name="Save today")).to_be_visible()
+        installed(page)
+        page.route("**/diary/sync", lose)
+        tap(page, "Sleep", "8")
+        save(page, KEPT)
+        expect(page.get_by_text("No connection").or_(page.get_by_text("All sent"))).to_be_visible()
+        if lost:
+            break
+        context.close()
     expect(page.get_by_text("No connection")).to_be_visible()
     assert lost == [200]
     page.unroute("**/diary/sync")
