@@ -171,15 +171,14 @@ def lapicque(widths: Floats, thresholds: Floats) -> tuple[float, float]:
 
 
 def strength_duration_lines(run: Result) -> Iterator[Line]:
-    """Both laws: we know of the clinical fit only that it is one of them. A line passes where the range between the laws meets the clinical one."""
-    rheobase, chronaxie = float(run.recruitment.rheobase[0]), float(run.recruitment.chronaxie[0])
-    other = lapicque(PULSE_WIDTHS, run.recruitment.strength_duration.values[0])
-    by, times = "of the perception threshold, T9, by Weiss's and by Lapicque's law", sorted((chronaxie, other[1]))
-    yield Line("V02", f"chronaxie {by}", "295 us (242 to 326), by one of the two", f"{chronaxie * 1e6:.0f}, {other[1] * 1e6:.0f} us",
-               times[0] <= 326e-6 and times[1] >= 242e-6)
-    currents = sorted((rheobase, other[0]))
-    yield Line("V01", f"rheobase {by}", "2.5 mA (1.3 to 3.3), by one of the two", f"{rheobase * 1e3:.2f}, {other[0] * 1e3:.2f} mA",
-               currents[0] <= 3.3e-3 and currents[1] >= 1.3e-3)
+    """By both laws: we know of the clinical fit only that it is one of them. A line passes where one of them lies in the clinical range."""
+    weiss = float(run.recruitment.rheobase[0]), float(run.recruitment.chronaxie[0])
+    laws = weiss, lapicque(PULSE_WIDTHS, run.recruitment.strength_duration.values[0])
+    by = "of the perception threshold, T9, by Weiss's and by Lapicque's law"
+    yield Line("V02", f"chronaxie {by}", "295 us (242 to 326), by one of the two", _list([1e6 * law[1] for law in laws], " us", 0),
+               any(242e-6 <= law[1] <= 326e-6 for law in laws))
+    yield Line("V01", f"rheobase {by}", "2.5 mA (1.3 to 3.3), by one of the two", _list([1e3 * law[0] for law in laws], " mA"),
+               any(1.3e-3 <= law[0] <= 3.3e-3 for law in laws))
 
 
 def once() -> Iterator[Line]:

@@ -394,22 +394,30 @@ class Learner:
     def learn(self, features: Floats, logs: Floats) -> None:
         """Take in (n, 5) features and (n,) logarithms of thresholds."""
         good = np.isfinite(logs) & (features[:, 0] > 0)
-        features, logs = features[good], logs[good]
-        with self.lock:
-            if not logs.size:
-                return
-            if self.model is not None:
-                half = float(np.median(np.abs(self.guess(features)[0] - logs)))
-                self.strange = self.strange + 1 if half > SURPRISE * self.model[1] else 0
-            self.features.append(features)
-            self.logs.append(logs + np.log(features[:, 0]))
-            self.new += logs.size
-            if self.strange >= STRANGE:
-                # other contacts bend the potential as no fibre had it before: what is learnt with them alone guesses them better
-                del self.features[: -self.strange], self.logs[: -self.strange]
-                self.new, self.fitted, self.strange = sum(map(len, self.logs)), 0, 0
-            if self.new + self.fitted >= self.FEWEST and 2 * self.new >= self.fitted and self.fitted < self.MOST:
-                self._fit()
+        if good.any():
+            with self.lock:
+                self._take(features[good], logs[good])
+
+    def _take(self, features: Floats, logs: Floats) -> None:
+        """Fibres that can be learnt from, at least one."""
+        if self.model is not None:
+            half = float(np.median(np.abs(self.guess(features)[0] - logs)))
+            self.strange = self.strange + 1 if half > SURPRISE * self.model[1] else 0
+        self._keep(features, logs)
+        if self.strange >= STRANGE:
+            # other contacts bend the potential as no fibre had it before: what is learnt with them alone guesses them better
+            del self.features[: -self.strange], self.logs[: -self.strange]
+            self.new, self.fitted, self.strange = sum(map(len, self.logs)), 0, 0
+        self._fit_if_due()
+
+    def _keep(self, features: Floats, logs: Floats) -> None:
+        self.features.append(features)
+        self.logs.append(logs + np.log(features[:, 0]))
+        self.new += logs.size
+
+    def _fit_if_due(self) -> None:
+        if self.new + self.fitted >= self.FEWEST and 2 * self.new >= self.fitted and self.fitted < self.MOST:
+            self._fit()
 
     def _fit(self) -> None:
         shape, target = self._shape(np.concatenate(self.features)), np.concatenate(self.logs)
@@ -479,30 +487,25 @@ class Guide(Learner):
             best = min(told, key=lambda name: self.off.get(name, np.inf))
             return told[best], self.off.get(best, self.before.model[1] if self.before.model is not None else None)
 
-    def learn(self, features: Floats, logs: Floats) -> None:
-        """Take in (n, 5) features and (n,) logarithms of thresholds."""
-        good = np.isfinite(logs) & (features[:, 0] > 0)
-        features, logs = features[good], logs[good]
-        with self.lock:
-            if not logs.size:
-                return
-            for name, told in self._guesses(features).items():
-                off = float(np.quantile(np.abs(told - logs), self.MIDDLE)) / 1.28
-                self.off[name] = 0.5 * (self.off[name] + off) if name in self.off else off
-            self.features.append(features)
-            self.logs.append(logs + np.log(features[:, 0]))
-            self.new += logs.size
-            if self.new + self.fitted >= self.FEWEST and 2 * self.new >= self.fitted and self.fitted < self.MOST:
-                self._fit()
-                assert self.model is not None
-                self.off.setdefault("alone", self.model[1])
-            if self.before.model is not None and self.new + self.fitted >= self.CORRECTS:
-                own = np.concatenate(self.features)
-                left = np.concatenate(self.logs) - np.log(own[:, 0]) - self.before.guess(own)[0]
-                straight = self._straight(own)
-                square = straight.T @ straight + 1e-3 * len(own) * np.eye(straight.shape[1])
-                self.correction = correction = np.asarray(np.linalg.solve(square, straight.T @ left), np.float64)
-                self.off.setdefault("corrected", float(np.quantile(np.abs(left - straight @ correction), self.MIDDLE)) / 1.28)
+    def _take(self, features: Floats, logs: Floats) -> None:
+        for name, told in self._guesses(features).items():
+            off = self._middle(told - logs)
+            self.off[name] = 0.5 * (self.off[name] + off) if name in self.off else off
+        self._keep(features, logs)
+        self._fit_if_due()
+        if self.model is not None:
+            self.off.setdefault("alone", self.model[1])
+        if self.before.model is not None and self.new + self.fitted >= self.CORRECTS:
+            own = np.concatenate(self.features)
+            left = np.concatenate(self.logs) - np.log(own[:, 0]) - self.before.guess(own)[0]
+            straight = self._straight(own)
+            square = straight.T @ straight + 1e-3 * len(own) * np.eye(straight.shape[1])
+            self.correction = correction = np.asarray(np.linalg.solve(square, straight.T @ left), np.float64)
+            self.off.setdefault("corrected", self._middle(left - straight @ correction))
+
+    def _middle(self, off: Floats) -> float:
+        """As a standard deviation, without the few that are far off."""
+        return float(np.quantile(np.abs(off), self.MIDDLE)) / 1.28
 
 
 class Engine:
