@@ -19,6 +19,13 @@ CHANGES = ("3", "3", "6", "6", "5", "2")
 """Contacts that are clicked one after the other, each from off to cathode to anode to off: two to four are in use, as in most programs."""
 MORE = ("1", "7", "8")
 """Then these, too, so that the whole lead is in use."""
+TYPES: dict[str, dict[str, object]] = {
+    "high density": {"kind": "high-density", "frequency": "1 kHz", "pulse_width": "90 us"},
+    "burst, passive recharge": {"kind": "burst", "frequency": "40 Hz", "intra_frequency": "500 Hz", "pulses": 5, "pulse_width": "1 ms"},
+    "burst, active recharge": {"kind": "burst", "frequency": "40 Hz", "intra_frequency": "500 Hz", "pulses": 4, "pulse_width": "1 ms",
+                               "recharge": "active"},
+    "10 kHz": {"kind": "high-frequency", "frequency": "10 kHz", "pulse_width": "30 us"}}
+"""Other types whose contacts are clicked in the same way."""
 
 SLIDES = """(moves) => new Promise((done) => {
     const slider = document.querySelector('.track input[type=range]'), top = Number(slider.max), found = [];
@@ -68,7 +75,13 @@ def measure() -> list[tuple[str, float, str]]:
             login(page, "physician")
             key = page.evaluate("Object.keys(localStorage).find((name) => name.endsWith('.draft'))") or \
                 f"epidura.{page.evaluate('fetch(`/api/v1/me`).then((a) => a.json())')['person']['id']}.draft"
-            page.evaluate("([key, value]) => localStorage.setItem(key, value)", [key, json.dumps({"case": case})])
+
+            def draft(waveform: dict[str, object] | None = None) -> None:
+                if waveform is not None:
+                    case["programs"][0]["waveform"] = waveform
+                page.evaluate("([key, value]) => localStorage.setItem(key, value)", [key, json.dumps({"case": case})])
+
+            draft()
             size.clear()
             start = time.perf_counter()
             page.goto(f"{desk.url}/?first#/program")
@@ -91,6 +104,15 @@ def measure() -> list[tuple[str, float, str]]:
                      ("change of contacts to exact thresholds, two to four in use, median", statistics.median(exact), "ms"),
                      ("the same, largest", max(exact), "ms"),
                      ("change of contacts to exact thresholds, five to seven in use, largest", max(one["exact"] for one in whole), "ms")]
+            for name, waveform in TYPES.items():
+                draft(waveform)
+                page.reload()
+                page.wait_for_selector('[data-quality="exact"]', timeout=300_000)
+                found = [page.evaluate(CLICK, name) for name in CHANGES]
+                exact = [one["exact"] for one in found]
+                rows += [(f"{name}: to the preview, largest", max(one["preview"] for one in found if "preview" in one), "ms"),
+                         (f"{name}: to exact thresholds, two to four in use, median", statistics.median(exact), "ms"),
+                         ("the same, largest", max(exact), "ms")]
         finally:
             desk.stop()
             browser.close()

@@ -23,7 +23,8 @@ from epidura import axon
 from epidura.axon import Axon
 from epidura.errors import BadInput, nearest
 from epidura.numerics import cable_cuda
-from epidura.numerics.cable import Engine, Learner
+from epidura.numerics.cable import Engine
+from epidura.numerics.guessing import Learner
 from epidura.product import declare
 from epidura.waveform import Course
 

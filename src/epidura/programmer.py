@@ -6,7 +6,7 @@
     programmer.exact(program)                        # the numbers of recruit
 
 Where fibres run and what each contact does along them does not depend on the program, so that a change of contacts costs a mixture and a search.
-The search itself starts from what was learnt of the same course in time before (``numerics.cable.Learner``); guesses change no result.
+The search itself starts from what was learnt of the same course in time before (``numerics.guessing``); guesses change no result.
 
 The preview runs few fibres once a type of stimulation is known. A fibre's threshold times the highest second difference of the potential at its
 nodes, smoothed along the nodes, is nearly one number for one course; what is left follows the neighbouring nodes and the diameter. A quadratic in
@@ -31,7 +31,7 @@ from epidura.axon import Axon
 from epidura.delivery import Electronics, patterns
 from epidura.fibre import Population
 from epidura.fibre.course import along
-from epidura.numerics.cable import Guide, Learner
+from epidura.numerics.guessing import Guide, Learner
 from epidura.product import Fibres, Floats, LeadField
 from epidura.program import CASE, Program
 from epidura.recruitment import (

@@ -22,7 +22,8 @@ from epidura.delivery import Electronics, patterns, volts_per_ampere
 from epidura.fibre import Population
 from epidura.fibre.base import fact
 from epidura.fibre.course import along, arc, follow
-from epidura.numerics.cable import Guide, Learner
+from epidura.numerics.blas import OneThread
+from epidura.numerics.guessing import Guide, Learner
 from epidura.product import Canal, Fibres, LeadField, declare
 from epidura.program import CASE, Program, rows
 from epidura.recipe import Recipe
@@ -48,6 +49,12 @@ spine for it, which changes nothing where the field is."""
 
 CHUNK = 64
 """Fibres that one thread takes at a time."""
+
+LOT = 16
+"""Fibres that the vector unit takes together in single precision."""
+
+LONG = 5e-3
+"""From courses of this many s on, guesses that know all sizes are worth a lot of each group by itself, which has to be made ready apart."""
 
 PULSE_WIDTHS = np.array([50, 100, 150, 210, 300, 450, 600, 1000]) * 1e-6
 STEPS = 61
@@ -178,15 +185,19 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
         for group in task.groups:
             learner = learners.setdefault(group.population, Guide.of(task.shortest))
             chosen = np.flatnonzero(task.wanted[group.members])
-            parts += [(task, result, learner, group, chosen[k : k + CHUNK]) for k in range(0, chosen.size, CHUNK)]
-    # the dearest first, so that no thread is left with a long one at the end
-    parts.sort(key=lambda part: -part[0].courses[0].end * part[3].nodes * part[4].size)
+            spread = np.zeros(chosen.size, bool)
+            if task.courses[0].end > LONG and chosen.size:
+                spread[np.unique(np.linspace(0, chosen.size - 1, LOT).round().astype(int))] = True
+            for some in (chosen[spread], chosen[~spread]):
+                parts += [(task, result, learner, group, some[k : k + CHUNK]) for k in range(0, some.size, CHUNK)]
+    # of long courses a lot of each group first, for the guesses; then the dearest, so that no thread is left with a long one at the end
+    parts.sort(key=lambda part: (part[4].size > LOT, -part[0].courses[0].end * part[3].nodes * part[4].size))
 
     def work(part: tuple[Task, Floats, Learner, Group, NDArray[np.intp]]) -> None:
         task, result, learner, group, chosen = part
         result[:, group.members[chosen]] = group.thresholds(task.courses, engine, chosen, learner)
 
-    with ThreadPoolExecutor(max(1, engine.threads)) as pool:
+    with OneThread(), ThreadPoolExecutor(max(1, engine.threads)) as pool:
         for done, (part, _) in enumerate(zip(parts, pool.map(work, parts), strict=True)):
             progress(part[0].words, done / len(parts))
     return results

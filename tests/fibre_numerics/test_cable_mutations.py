@@ -16,11 +16,19 @@ from epidura.numerics import cable as engine
 from epidura.numerics import cable_reference as reference
 from epidura.numerics import course
 from epidura.numerics.kinetics import Mrg as Membrane
+from epidura.numerics.shelf import Shelf
 from epidura.single_fibre import Trial
 from epidura.waveform import Course
 
 Patch = pytest.MonkeyPatch
 REAL_CABLE = base._cable
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known(monkeypatch: Patch) -> None:
+    """What was computed without the fault must not hide it, nor what was computed with it outlive it."""
+    for name in ("_KNOWN_MODES", "_KNOWN_REST"):
+        monkeypatch.setattr(engine, name, Shelf(2048))
 
 
 def _few() -> list[oracle.Row]:

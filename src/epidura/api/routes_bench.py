@@ -36,8 +36,8 @@ RULES: dict[tuple[str, str], frozenset[str]] = {
     ("DELETE", f"{V1}/jobs/{{job}}"): READERS,
 }
 
-TICK = 0.1
-"""Seconds between two looks at a job that a page watches."""
+TICK, LOOK = 0.1, 0.02
+"""Seconds between two words on a job that a page watches, and between two looks at whether it is over."""
 
 JobId = Annotated[str, InPath(pattern="^[A-Za-z0-9_-]{16}$", description="of a piece of work", examples=["A" * 16])]
 Written = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "description": "a case as `epidura run` reads it, as JSON"})]
@@ -140,16 +140,18 @@ def routes(service: Service) -> APIRouter:
 
         async def lines() -> AsyncIterator[str]:
             before = ""
-            quiet = 0.0
+            quiet = TICK
             while True:
-                now = json.dumps({key: value for key, value in told(found).items() if key != "seconds"}, ensure_ascii=False)
-                if now != before:
-                    yield f"event: {'end' if found.over else 'progress'}\ndata: {json.dumps(told(found), ensure_ascii=False)}\n\n"
-                    before, quiet = now, 0.0
-                if found.over:
-                    return
-                await asyncio.sleep(TICK)
-                quiet += TICK
+                if found.over or quiet >= TICK:
+                    over = found.over
+                    now = json.dumps({key: value for key, value in told(found).items() if key != "seconds"}, ensure_ascii=False)
+                    if over or now != before:
+                        yield f"event: {'end' if over else 'progress'}\ndata: {json.dumps(told(found), ensure_ascii=False)}\n\n"
+                        before, quiet = now, 0.0
+                    if over:
+                        return
+                await asyncio.sleep(LOOK)
+                quiet += LOOK
                 if quiet > 10:
                     yield ": still there\n\n"
                     quiet = 0.0

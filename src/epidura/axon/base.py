@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from epidura.errors import BadInput
 from epidura.numerics import cable_cuda, kinetics
-from epidura.numerics.cable import PER_INTERNODE, Cable, Engine, Learner, Segments
+from epidura.numerics.cable import PER_INTERNODE, Cable, Engine, Segments
+from epidura.numerics.guessing import Learner
 from epidura.recipe import Recipe
 from epidura.tables import Number, table
 

@@ -26,15 +26,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epidura.numerics import course as courses
 from epidura.numerics import kinetics, simd
+from epidura.numerics.guessing import Learner
 from epidura.numerics.kinetics import BASE, GATES, Mrg
+from epidura.numerics.shelf import Shelf
 
 if TYPE_CHECKING:
     from epidura.numerics import cable_cuda
@@ -48,12 +49,13 @@ TABLES = True  # gates from tables where the processor permits
 BATCHES, FEWEST, MOST = 4, 64, 512  # of fibres made ready together: some for each thread, so that none waits at the end
 FIRST_ON_DEVICE, ON_DEVICE = 256, 8192  # the same on a graphics processor
 ROOM = 2**27  # bytes for the linear responses of a group of fibres
-PER_PART = ("response", "fixed_response", "rows", "fixed_rows", "kept", "fixed_kept")
+_KNOWN_MODES, _KNOWN_REST = Shelf(2048), Shelf(2048)  # of fibres by what describes them, some 10 kB each: contacts change, fibres do not
+PER_PART = ("response", "fixed_response", "kept", "fixed_kept")
 TINY = 1e-30
 ALWAYS = np.array([0.0, np.inf])
 LOWEST = 1e-12  # A, where a search ends
-SURPRISE, STRANGE = 1.5, 2  # times its spread that half of some fibres may be off, and how often on end before all is learnt anew
 CAREFUL, SPREADS = 1.25, 1.5  # first steps of a search: ratio while nothing is known, then in standard deviations of the guess
+NOTED = 12  # runs of a search from which margins are learnt
 UNDRIVEN, PAST = 0.01, 5  # share of the largest second difference, and nodes to go on, from which an action potential runs alone
 WAIT_QUIET, WAIT_MOST = 0.25, {Mrg: 8.0, kinetics.Sundt: 40.0}  # ms after the last edge
 FIRES = -30.0  # mV
@@ -98,6 +100,9 @@ class Segments:
     c_node: Floats
     g_axial: Floats
     membrane: kinetics.Sundt
+
+
+_AnyCable = TypeVar("_AnyCable", bound=Cable | Segments)
 
 
 @dataclass(frozen=True)
@@ -232,8 +237,15 @@ class _Internodes:
 
     def __init__(self, cable: Cable, sealed: bool):
         self.cable, self.sealed, self.axial = cable, sealed, cable.g_axial[:, 0] / cable.c_node
-        middle = _middle(cable)
-        self.kinds: tuple[_Modes, ...] = (middle, middle, middle) if sealed else (_end(cable, True), middle, _end(cable, False))
+        flat = _KNOWN_MODES.rows([(sealed, key) for key in _keys(cable)], lambda missing: self._flat(_part(cable, missing)))
+        found = [_Modes(decay, beta, shape.reshape(-1, MODES, MODES)) for decay, beta, shape in
+                 (np.split(kind, (MODES, 2 * MODES), axis=1) for kind in np.split(flat, 1 if sealed else KINDS, axis=1))]
+        self.kinds: tuple[_Modes, ...] = tuple(found) if len(found) == KINDS else (found[0],) * KINDS
+
+    def _flat(self, cable: Cable) -> Floats:
+        """(f, numbers) all modes of some fibres."""
+        kinds = (_middle(cable),) if self.sealed else (_end(cable, True), _middle(cable), _end(cable, False))
+        return np.concatenate([part.reshape(cable.c_node.size, -1) for kind in kinds for part in (kind.decay, kind.beta, kind.shape)], axis=1)
 
     def step(self, dt: float, second_order: bool) -> _Step:
         """Over a step of ``dt`` ms."""
@@ -273,13 +285,16 @@ class _Internodes:
             static.append(np.stack(_halves(r.h0 + r.h1), axis=-1) - 0.5 * self.axial[:, None])
         return modes, np.concatenate([*sums, step.diagonal], axis=1), np.stack(full, axis=1), np.stack(static, axis=1)
 
-    def steps_of_u(self, step: _Step, dt: float, leak: float, theta: float) -> tuple[Floats, Floats]:
-        """Modes (f, 3, 20, 6) and sums (f, 18) of ``kernel.passive`` with ``leak`` 1/ms at the nodes."""
+    def steps_of_u(self, step: _Step, dt: float, leak: float, theta: float, kept: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        """Modes (f, 3, 20, 6), sums (f, 18) and static (f, 3, 2, 2) of ``kernel.passive`` with ``leak`` 1/ms at the nodes."""
         modes = np.stack([np.stack([r.grow, r.k0, r.k1, r.f, r.q, r.qa], axis=-1) for r in step.of], axis=1)
+        fast = [np.where(np.arange(MODES) % HALF < lasting, 0.0, r.f) for r, lasting in zip(step.of, kept, strict=True)]
+        static = [np.stack([*_halves(f * (r.k0 + r.k1)), *_halves(-f * r.k0)], axis=-1).reshape(-1, 2, 2).swapaxes(1, 2)
+                  for f, r in zip(fast, step.of, strict=True)]
         none = np.zeros_like(self.axial)
         sums = [np.stack([step.other(at), *(half - 0.5 * self.axial for half in _halves(r.h0 + r.h1)), none, none], axis=-1)
                 for at, r in enumerate(step.of)]
-        return modes, np.concatenate([*sums, 1.0 / dt + theta * leak + step.diagonal], axis=1)
+        return modes, np.concatenate([*sums, 1.0 / dt + theta * leak + step.diagonal], axis=1), np.stack(static, axis=1)
 
     def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp], onwards: bool = False) -> tuple[Floats, Floats]:
         """Drive of each node (f, nodes) and of each mode (f, nodes - 1, 20) per unit of ``outside`` (f, C) in mV.
@@ -336,176 +351,6 @@ class _Axial(_Internodes):
         flow = np.diff(outside, axis=1) * self.flow[which, None]
         first, last = (flow[:, :1], flow[:, -1:]) if onwards else (0.0, 0.0)
         return np.diff(flow, axis=1, prepend=first, append=last), np.zeros((len(outside), nodes - 1, MODES))
-
-
-class Learner:
-    """Guesses thresholds from the linear response, better with every fibre found.
-
-    The threshold times the highest linear depolarisation is nearly the same for all fibres and one course; what is left follows how much
-    the neighbouring nodes are depolarised, how unevenly (the highest point lies between two nodes) and how large the node is. A quadratic
-    in these, fitted to the fibres found so far, guesses the others to less than the grid of thresholds where fibres are straight: docs/fibre.md.
-    Guesses only save runs; no threshold depends on them. What lies outside of all that was seen is guessed as the nearest that was.
-
-    Args:
-        charging: ms, first phase of the course: for the first guess, 7 mV and 0.92 mV ms over the phase.
-        peak: whether the size of the depolarisation counts, too. It tells fibres of one set of contacts apart, and misleads about other contacts.
-    """
-
-    FEWEST, MOST = 48, 4096
-
-    def __init__(self, charging: float, peak: bool = True):
-        self.peak = peak
-        self.first = np.log(7.0 + 0.92 / charging)
-        self.features: list[Floats] = []
-        self.logs: list[Floats] = []
-        self.model: tuple[Floats, float, Floats] | None = None  # weights, spread, least and largest shape that was seen
-        self.fitted = self.new = self.strange = 0  # fibres of the last fit, since then, and how often on end many were guessed badly
-        self.lock = Lock()
-
-    @staticmethod
-    def of(seconds: float) -> Learner:
-        """For a course whose first phase lasts this long."""
-        return Learner(seconds * 1e3)
-
-    def _shape(self, features: Floats) -> Floats:
-        """(n, 5 or 4) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithms of size and, if it counts, peak."""
-        near, far, uneven = (features[:, k] / features[:, 0] for k in (1, 2, 3))
-        return np.column_stack([near, far, uneven * uneven, np.log(features[:, [4, 0] if self.peak else [4]])])
-
-    @staticmethod
-    def _terms(shape: Floats) -> Floats:
-        """(n, 21 or 15): one, each, and all their products."""
-        first, second = np.triu_indices(shape.shape[1])
-        return np.column_stack([np.ones(len(shape)), shape, shape[:, first] * shape[:, second]])
-
-    def guess(self, features: Floats) -> tuple[Floats, float | None]:
-        """(n,) logarithms of the thresholds of (n, 5) features, and how far off they may be, or None if that is not known yet.
-
-        Args:
-            features: highest linear depolarisation, means of its neighbours and of theirs, half the difference of its neighbours; size of the node.
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scale = -np.log(features[:, 0])
-            if self.model is None:
-                return self.first + scale, None
-            weights, spread, seen = self.model
-            return self._terms(np.clip(self._shape(features), *seen)) @ weights + scale, spread
-
-    def learn(self, features: Floats, logs: Floats) -> None:
-        """Take in (n, 5) features and (n,) logarithms of thresholds."""
-        good = np.isfinite(logs) & (features[:, 0] > 0)
-        if good.any():
-            with self.lock:
-                self._take(features[good], logs[good])
-
-    def _take(self, features: Floats, logs: Floats) -> None:
-        """Fibres that can be learnt from, at least one."""
-        if self.model is not None:
-            half = float(np.median(np.abs(self.guess(features)[0] - logs)))
-            self.strange = self.strange + 1 if half > SURPRISE * self.model[1] else 0
-        self._keep(features, logs)
-        if self.strange >= STRANGE:
-            # other contacts bend the potential as no fibre had it before: what is learnt with them alone guesses them better
-            del self.features[: -self.strange], self.logs[: -self.strange]
-            self.new, self.fitted, self.strange = sum(map(len, self.logs)), 0, 0
-        self._fit_if_due()
-
-    def _keep(self, features: Floats, logs: Floats) -> None:
-        self.features.append(features)
-        self.logs.append(logs + np.log(features[:, 0]))
-        self.new += logs.size
-
-    def _fit_if_due(self) -> None:
-        if self.new + self.fitted >= self.FEWEST and 2 * self.new >= self.fitted and self.fitted < self.MOST:
-            self._fit()
-
-    def _fit(self) -> None:
-        shape, target = self._shape(np.concatenate(self.features)), np.concatenate(self.logs)
-        terms = self._terms(shape)
-        # a little ridge: without a spread of sizes their terms would be free
-        weights = np.linalg.solve(terms.T @ terms + 1e-6 * len(terms) * np.eye(terms.shape[1]), terms.T @ target)
-        free = max(len(terms) - terms.shape[1], 1)
-        spread = float(np.sqrt(np.sum((target - terms @ weights) ** 2) / free))
-        self.model = np.asarray(weights), spread, np.stack([shape.min(axis=0), shape.max(axis=0)])
-        self.fitted, self.new = target.size, 0
-
-
-class Guide(Learner):
-    """A learner over many searches of one type of stimulation, each with contacts of its own.
-
-    Other contacts bend the potential as no fibre had it before. Three guesses compete, and the one that was least off lately wins: what earlier
-    searches say, the same with a correction that is straight in the shape and fitted to this search, and this search alone.
-    """
-
-    CORRECTS = 12  # fibres of this search from which on it corrects what earlier ones say
-    MIDDLE = 0.8  # share of the fibres of a lot whose error counts; of a normal one it is 1.28 standard deviations
-
-    def __init__(self, charging: float, peak: bool = True):
-        super().__init__(charging, peak)
-        self.before = Learner(charging, peak)
-        self.correction: Floats | None = None
-        self.off: dict[str, float] = {}  # by guess: how far off lately, log
-
-    @staticmethod
-    def of(seconds: float) -> Guide:
-        """For a course whose first phase lasts this long."""
-        return Guide(seconds * 1e3)
-
-    def begin(self) -> None:
-        """Another search: what the one before found belongs to the earlier ones."""
-        with self.lock:
-            self.before.features, self.before.logs = self.before.features + self.features, self.before.logs + self.logs
-            while sum(map(len, self.before.logs[1:])) > self.MOST:
-                del self.before.features[0], self.before.logs[0]
-            if self.logs and sum(map(len, self.before.logs)) >= self.FEWEST:
-                self.before._fit()
-            self.features, self.logs, self.model, self.correction, self.off = [], [], None, None, {}
-            self.fitted = self.new = 0
-
-    def _guesses(self, features: Floats) -> dict[str, Floats]:
-        """(n,) logarithms by each guess there is."""
-        told = {}
-        if self.model is not None:
-            told["alone"] = super().guess(features)[0]
-        if self.before.model is not None:
-            told["before"] = self.before.guess(features)[0]
-            if self.correction is not None:
-                told["corrected"] = told["before"] + self._straight(features) @ self.correction
-        return told
-
-    def _straight(self, features: Floats) -> Floats:
-        assert self.before.model is not None
-        shape = np.clip(self._shape(features), *self.before.model[2])
-        return np.column_stack([np.ones(len(shape)), shape])
-
-    def guess(self, features: Floats) -> tuple[Floats, float | None]:
-        """As ``Learner.guess``, by the best guess there is."""
-        with self.lock, np.errstate(divide="ignore", invalid="ignore"):
-            told = self._guesses(features)
-            if not told:
-                return self.first - np.log(features[:, 0]), None
-            best = min(told, key=lambda name: self.off.get(name, np.inf))
-            return told[best], self.off.get(best, self.before.model[1] if self.before.model is not None else None)
-
-    def _take(self, features: Floats, logs: Floats) -> None:
-        for name, told in self._guesses(features).items():
-            off = self._middle(told - logs)
-            self.off[name] = 0.5 * (self.off[name] + off) if name in self.off else off
-        self._keep(features, logs)
-        self._fit_if_due()
-        if self.model is not None:
-            self.off.setdefault("alone", self.model[1])
-        if self.before.model is not None and self.new + self.fitted >= self.CORRECTS:
-            own = np.concatenate(self.features)
-            left = np.concatenate(self.logs) - np.log(own[:, 0]) - self.before.guess(own)[0]
-            straight = self._straight(own)
-            square = straight.T @ straight + 1e-3 * len(own) * np.eye(straight.shape[1])
-            self.correction = correction = np.asarray(np.linalg.solve(square, straight.T @ left), np.float64)
-            self.off.setdefault("corrected", self._middle(left - straight @ correction))
-
-    def _middle(self, off: Floats) -> float:
-        """As a standard deviation, without the few that are far off."""
-        return float(np.quantile(np.abs(off), self.MIDDLE)) / 1.28
 
 
 class Engine:
@@ -566,10 +411,10 @@ class Engine:
     @cached_property
     def plan(self) -> courses.Course:
         """Of a run that decides whether a fibre fires."""
-        return self._plan(self.steps, self.quiet_from, self.calm_from)
+        return self._plan(self.steps, self.quiet_from, self.calm_from, coarser=True)
 
-    def _plan(self, steps: int, quiet_from: int, calm: int | None = None) -> courses.Course:
-        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order, calm)
+    def _plan(self, steps: int, quiet_from: int, calm: int | None = None, coarser: bool = False) -> courses.Course:
+        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order, calm, coarser)
 
     def membrane(self, plan: courses.Course, precision: str) -> Any:
         """The membrane with the steps that its gates make; as tables where the processor is good at them."""
@@ -578,15 +423,17 @@ class Engine:
             return kinetics.mrg_tables(own, precision)
         return own
 
-    def net(self, kept: NDArray[np.int64], theta: float, lengths: Sequence[float], plan: courses.Course) -> Any:
-        """What all fibres share, for the kernel; ``kept`` (levels, 3) and step in ms of each level."""
+    def net(self, kept: NDArray[np.int64], theta: float, lengths: Sequence[float], plan: courses.Course,
+            passive_kept: NDArray[np.int64] | None = None) -> Any:
+        """What all fibres share, for the kernel; ``kept`` (levels, 3) and step in ms of each level, ``passive_kept`` (tables, 3)."""
         nodes, kernel, membrane = self.nodes, self.kernel, self.cable.membrane
         first, last = (0, nodes - 1) if self.sealed else (1, nodes - 2)
         kind, place = np.ones(nodes - 1, np.int64), np.ones(nodes, np.int64)
         place[first], place[last] = 0, 2
         if not self.sealed:
             kind[0], kind[-1] = 0, 2
-        return kernel.Net(nodes, first, last, kind, place, kept, int(kept.max()), np.array(lengths), theta, plan.by, plan.lag,
+        return kernel.Net(nodes, first, last, kind, place, kept, np.empty((0, KINDS), np.int64) if passive_kept is None else passive_kept,
+                          int(kept.max()), np.array(lengths), theta, plan.by, plan.lag,
                           len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
                           FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, plan.left)
 
@@ -616,12 +463,12 @@ class Engine:
         highest, lowest = int(np.ceil(np.log(ceiling) / unit - 1e-9)), int(np.log(LOWEST) / unit)
         found, far = np.empty((3, self.cable.c_node.size)), self._far()
 
-        def begin(features: Floats) -> tuple[NDArray[np.int64], int, bool]:
-            """Where each search begins, how far it goes on at first, and whether that is all that is known."""
+        def guessed(features: Floats) -> tuple[Floats, float, bool, int]:
+            """Where each threshold may be, in cells, how far off that is, whether nothing is known, and how far a search goes on at first."""
             guess, spread = learner.guess(features)
             guess = np.where(np.isfinite(guess), guess + (np.log(0.6) if spread is None else 0.0), np.log(ceiling))
-            start = np.clip(np.rint(guess / unit), lowest, highest).astype(np.int64)
-            return start, max(1, round((np.log(CAREFUL) if spread is None else SPREADS * spread) / unit)), spread is None
+            stride = max(1, round((np.log(CAREFUL) if spread is None else SPREADS * spread) / unit))
+            return np.clip(guess / unit, lowest, highest), np.inf if spread is None else spread / unit, spread is None, stride
 
         def keep(members: NDArray[np.intp], features: Floats, below: NDArray[np.int64], above: NDArray[np.int64]) -> None:
             found[:, members] = bracket = _brackets(below, above, unit, lowest, highest, ceiling)[:, : members.size]
@@ -631,9 +478,12 @@ class Engine:
             own = np.append(members, np.full(self.lanes - members.size, members[-1]))
             features = np.column_stack([self.kernel.peaks(batch.net, lanes, plan.parts, plan.blocks), self.cable.c_node[own]])
             net = batch.net._replace(detect=int(far[members].max()))
-            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, *begin(features), unit, lowest, highest,
-                                                 ALWAYS, self._watch())
+            shape, note = learner.margin.shape(features), np.full((NOTED, self.lanes, 4), np.nan)
+            margins = self.kernel.Margins(*learner.margin.known(unit))
+            below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, shape, margins, *guessed(features), unit,
+                                                 lowest, highest, ALWAYS, self._watch(), note)
             keep(members, features, below, above)
+            learner.margin.learn(shape[: members.size], note[:, : members.size], below, above, unit)
 
         if device is None:
             self._lots(np.arange(found.shape[1]), plan, threads, work)
@@ -645,7 +495,8 @@ class Engine:
             for fibres in cable_cuda.chunks(_Batch(self, several, plan), device, far[several]):
                 own = several[fibres.members]
                 features = np.column_stack([fibres.peaks, self.cable.c_node[own]])
-                keep(own, features, *fibres.search(*begin(features), unit, lowest, highest))
+                start, _, careful, stride = guessed(features)
+                keep(own, features, *fibres.search(np.rint(start).astype(np.int64), stride, careful, unit, lowest, highest))
         return found
 
     def _far(self) -> NDArray[np.int64]:
@@ -823,23 +674,24 @@ class _Batch:
     def __init__(self, engine: Engine, members: NDArray[np.intp], plan: courses.Course, every_mode: bool = False):
         self.engine, self.members, self.plan = engine, members, plan
         nodes, second = engine.nodes, engine.second_order
-        cable, self.which = _different(_part(engine.cable, members))
+        self.different, self.which = _different(_part(engine.cable, members))
+        cable = self.different
         internodes = _Internodes(cable, engine.sealed) if isinstance(cable, Cable) else _Axial(cable)
         lengths = [engine.dt / divisor for divisor in plan.levels]
         kept = np.array([np.full(3, HALF) if every_mode else internodes.kept(dt, second, engine.dtype.name) for dt in lengths])
         self.internodes, self.every_mode = internodes, every_mode
-        self.net = engine.net(kept, 0.5 if second else 1.0, lengths, plan)
+        apart = [(engine.dt / divisor, second and divisor != courses.DAMPED) for divisor in plan.divisors]
+        brief = np.array([internodes.kept(dt, True, engine.dtype.name) if exact and not every_mode else np.full(3, HALF) for dt, exact in apart])
+        self.net = engine.net(kept, 0.5 if second else 1.0, lengths, plan, brief)
         self.membrane = engine.membrane(plan, engine.dtype.name)
         levels = [internodes.steps_of_w(internodes.step(dt, second), of, self.net.stride) for dt, of in zip(lengths, kept, strict=True)]
-        tables = []
-        for divisor in plan.divisors:
-            trapezoidal, dt = second and divisor != courses.DAMPED, engine.dt / divisor
-            tables.append(internodes.steps_of_u(internodes.step(dt, trapezoidal), dt, self.net.rest_leak, 0.5 if trapezoidal else 1.0))
+        tables = [internodes.steps_of_u(internodes.step(dt, trapezoidal), dt, self.net.rest_leak, 0.5 if trapezoidal else 1.0, lasting)
+                  for (dt, trapezoidal), lasting in zip(apart, brief, strict=True)]
         first = int(plan.blocks.level[0])
         # (numbers, different cables)
         self.of_cable = {"rest": self._rest(internodes, levels[first], first),
                          **{name: _last([level[k] for level in levels]) for k, name in enumerate(("modes", "sums", "full", "static"))},
-                         "passive_modes": _last([m for m, _ in tables]), "passive_sums": _last([s for _, s in tables])}
+                         **{f"passive_{name}": _last([table[k] for table in tables]) for k, name in enumerate(("modes", "sums", "static"))}}
         drives = [internodes.drives(nodes, one * 1e3, self.which, engine.onwards) for one in engine.potentials[members].swapaxes(0, 1)]
         fixed = [np.empty((members.size, 0))]
         if engine.injection is not None:
@@ -853,13 +705,17 @@ class _Batch:
         """Members (up to lanes) of each group, and their arrays; empty lanes repeat the last fibre."""
         lanes, nodes, dtype = self.engine.lanes, self.net.nodes, self.engine.dtype
         sizes = {"state": self.of_cable["rest"].shape[0], "work": nodes, "response": 2 * nodes + (nodes - 1) * MODES,
-                 "fine": self.plan.fine * nodes, "rows": self.plan.rows * nodes,
+                 "fine": self.plan.fine * nodes,
+                 "given": len(self.plan.divisors) * self.engine.potentials.shape[1] * (nodes - 1) * 4,
+                 "fixed_given": self.has_fixed * len(self.plan.divisors) * (nodes - 1) * 4,
                  "kept": self.every_mode * self.plan.longest * (nodes + (nodes - 1) * MODES)}
-        sizes |= {f"fixed_{name}": self.has_fixed * sizes[name] for name in ("response", "rows", "kept")}
+        sizes |= {f"fixed_{name}": self.has_fixed * sizes[name] for name in ("response", "kept")}
         # the responses of all parts stay where they fit: a train has the same ones over and over
-        each = sum(sizes[name] for name in PER_PART) * lanes * dtype.itemsize
-        parts = len(self.plan.parts.carries)
-        slots = parts if each * parts <= ROOM else 1
+        parts, rows = len(self.plan.parts.carries), np.diff(self.plan.parts.at[:, 3]) - 1
+        each = sum(sizes[name] for name in PER_PART) * parts + (1 + self.has_fixed) * rows.sum() * nodes
+        slots = parts if each * lanes * dtype.itemsize <= ROOM else 1
+        rows_at = nodes * np.concatenate([[0], np.cumsum(rows) if slots == parts else [rows.max()]])
+        sizes |= {"rows": int(rows_at[-1]), "fixed_rows": int(self.has_fixed * rows_at[-1])}
         room = {name: simd.zeros((slots if name in PER_PART else 1) * size * lanes, dtype) for name, size in sizes.items()}
         slot = np.arange(parts) % slots
         of_cable, of_fibre = ({name: values.astype(dtype) for name, values in of.items()} for of in (self.of_cable, self.of_fibre))
@@ -869,8 +725,9 @@ class _Batch:
             for of, which in ((of_cable, self.which[at]), (of_fibre, at)):
                 for name, values in of.items():
                     np.take(values, which, axis=1, out=own[name].reshape(-1, lanes), mode="clip")
-            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, slot=slot, resident=np.full(slots, -1),
-                                                                          strongest=np.full(lanes, np.inf, dtype))
+            nothing_yet = {"ready": np.zeros(1, np.int64), "resident": np.full(slots, -1), "strongest": np.full(lanes, np.inf, dtype)}
+            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, **nothing_yet, slot=slot, rows_at=rows_at,
+                                                                          marks=simd.zeros(3 * lanes, dtype))
 
     def axolemma(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:
         """(steps, C) A out through the axolemma of one of the fibres, from (steps, nodes + modes) of ``Watch.whole``."""
@@ -917,23 +774,10 @@ class _Batch:
         modes, sums, full, _ = internodes.steps_of_w(internodes.step(REST_DT, False), every[0], HALF)
         plan = courses.plan(np.zeros((1, 1)), np.empty((0, 0)), REST_DT, REST_STEPS, REST_STEPS, False)
         net, membrane = engine.net(every, 1.0, [REST_DT], plan), engine.membrane(plan, "float64")
-        ahead, width, stride = (2 + net.gates) * nodes, 8, self.net.stride
-        found = np.empty((ahead + (nodes - 1) * MODES, f))
-        empty = np.empty(0)
-        for first in range(0, f, width):
-            at = np.minimum(np.arange(first, first + width), f - 1)
-            state = simd.zeros((found.shape[0] + 2 * nodes) * width, float)
-            engine.kernel.settle_gates(net, membrane, state)
-            lanes = engine.kernel.Lanes(
-                rest=state, state=simd.aligned(state), work=simd.zeros(nodes * width, float),
-                modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
-                **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "drive", "fixed_drive", "response", "fixed_response",
-                                 "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty), slot=np.zeros(1, np.int64), resident=np.full(1, -1),
-                strongest=np.full(width, np.inf))
-            nothing = engine._watch(dtype=np.dtype("float64"))
-            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, nothing)
-            engine.kernel.catch_up(net, membrane, lanes.state)
-            found[:, at] = lanes.state.reshape(-1, width)[: found.shape[0]]
+        ahead, stride = (2 + net.gates) * nodes, self.net.stride
+        own = engine.cable.membrane._replace(steps=())
+        found = _KNOWN_REST.rows([(type(own), own, nodes, engine.sealed, key) for key in _keys(self.different)],
+                                 lambda missing: self._settled(net, membrane, plan, modes[missing], sums[missing])).T
         voltage, memory = found[:nodes], found[ahead:].reshape(nodes - 1, 2, HALF, f)
         both = np.stack([voltage[:-1] + voltage[1:], voltage[:-1] - voltage[1:]], axis=1)[:, :, None]  # (internodes, 2, 1, cables)
         scaled, give = np.zeros((nodes - 1, 2, stride, f)), np.zeros((nodes, f))
@@ -948,10 +792,41 @@ class _Batch:
             give[of + 1] += out[:, 0] - out[:, 1]
         return np.concatenate([found[: ahead - nodes], give, scaled.reshape(-1, f), np.zeros((2 * nodes, f))])
 
+    def _settled(self, net: Any, membrane: Any, plan: courses.Course, modes: Floats, sums: Floats) -> Floats:
+        """(f, state) of some of the cables after the steps of ``plan``."""
+        engine, nodes, f, width, empty = self.engine, self.engine.nodes, len(modes), 8, np.empty(0)
+        found = np.empty(((2 + net.gates) * nodes + (nodes - 1) * MODES, f))
+        for first in range(0, f, width):
+            at = np.minimum(np.arange(first, first + width), f - 1)
+            state = simd.zeros((found.shape[0] + 2 * nodes) * width, float)
+            engine.kernel.settle_gates(net, membrane, state)
+            lanes = engine.kernel.Lanes(
+                rest=state, state=simd.aligned(state), work=simd.zeros(nodes * width, float),
+                modes=simd.aligned(_last([modes[at]])), sums=simd.aligned(_last([sums[at]])),
+                **dict.fromkeys(("full", "static", "passive_modes", "passive_sums", "passive_static", "drive", "fixed_drive", "given", "fixed_given",
+                                 "response", "fixed_response", "fine", "rows", "fixed_rows", "kept", "fixed_kept"), empty),
+                slot=np.zeros(1, np.int64), rows_at=np.zeros(2, np.int64), ready=np.ones(1, np.int64), resident=np.full(1, -1),
+                strongest=np.full(width, np.inf), marks=simd.zeros(3 * width, float))
+            nothing = engine._watch(dtype=np.dtype("float64"))
+            engine.kernel.simulate(net, membrane, lanes, plan.parts, plan.blocks, np.zeros(width), np.zeros(2), False, nothing)
+            engine.kernel.catch_up(net, membrane, lanes.state)
+            found[:, at] = lanes.state.reshape(-1, width)[: found.shape[0]]
+        return found.T
+
+
+def _numbers(cable: Cable | Segments) -> Floats:
+    """(f, numbers) everything that describes each of the cables but its membrane."""
+    return np.concatenate([getattr(cable, f.name).reshape(cable.c_node.size, -1) for f in fields(cable) if f.name != "membrane"], axis=1)
+
+
+def _keys(cable: Cable | Segments) -> list[bytes]:
+    """The same of each, to look it up by."""
+    return [row.tobytes() for row in _numbers(cable)]
+
 
 def _different(cable: Cable | Segments) -> tuple[Cable | Segments, NDArray[np.intp]]:
     """The different ones among the cables, and which of them each is."""
-    rows = np.concatenate([getattr(cable, f.name).reshape(cable.c_node.size, -1) for f in fields(cable) if f.name != "membrane"], axis=1)
+    rows = _numbers(cable)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return _part(cable, first), which.reshape(-1)
 
@@ -961,6 +836,6 @@ def _last(values: Sequence[Floats]) -> Floats:
     return np.concatenate([each.reshape(each.shape[0], -1) for each in values], axis=1).T
 
 
-def _part(cable: Cable | Segments, members: NDArray[np.intp]) -> Cable | Segments:
+def _part(cable: _AnyCable, members: NDArray[np.intp]) -> _AnyCable:
     """Some of the fibres."""
     return replace(cable, **{f.name: getattr(cable, f.name)[members] for f in fields(cable) if f.name != "membrane"})

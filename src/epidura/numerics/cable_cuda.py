@@ -195,7 +195,7 @@ class Fibres:
 
     @cached_property
     def peaks(self) -> Floats:
-        """(n, 4) mV per ampere, of ``cable_kernel.peaks``."""
+        """(n, 4) mV per ampere, of the first driven stretch; the first half of ``cable_kernel.peaks`` where the first way depolarises most."""
         found = self.device.room((self.members.size, 4), "float64")
         self._launch("find_peaks", self.members.size, {"peaks": found})
         return self.device.get(found)

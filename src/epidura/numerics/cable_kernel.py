@@ -33,6 +33,10 @@ LEAD = 0.25
 # A long drive fires at 7 mV of linear response, and the response to a long phase is under 3 times that to the first 20 us (docs/fibre.md).
 CALM_QUIET, CALM_RISE, CALM_MOST = 0.5, 3.0, 6.0
 EVEN = 3  # steps of one length in a search before they grow: a guess is mostly within three neighbours, and a doubled step has to be halved again
+DEALT = 2  # runs after which fibres that are left are dealt out to lanes that are free
+AHEAD = 0.5  # standard deviations by which a search goes past a guess, to have both sides
+FAINT = 0.05  # mV, under which one depolarisation is as good as another
+MARGIN, MARGIN_TERMS = 7, 14  # what ``_margin`` goes by: four of the fibre, the linear response and two of the run; and its terms
 SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
 
 
@@ -45,6 +49,7 @@ class Net(NamedTuple):
         kind: (nodes - 1,) of each internode.
         place: (nodes,) of each node.
         kept: (levels, KINDS) modes of each parity with a memory that lasts for more than a step of that level.
+        passive_kept: (tables, KINDS) the same for the steps of the linear response.
         stride: room for them, the largest of ``kept``.
         step: (levels,) ms.
         theta: 1 backward Euler, 1/2 trapezoidal nodes.
@@ -63,6 +68,7 @@ class Net(NamedTuple):
     kind: Any
     place: Any
     kept: Any
+    passive_kept: Any
     stride: int
     step: Any
     theta: float
@@ -134,7 +140,31 @@ class Watch(NamedTuple):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def passive(net, state, work, modes, sums, drive, table, push_row, push, fine, kept):
+def give_of_drive(net, modes, drive, given):
+    """What the drive gives the nodes through the internodes in a step of each table per unit of push, into ``given`` (table, pattern, internode, 4):
+    at once by the even and the odd modes, and in the step after it by those of them that forget within a step."""
+    internodes, tables = net.nodes - 1, net.passive_kept.shape[0]
+    patterns = drive.size // (64 // drive.itemsize) // (net.nodes + internodes * MODES)
+    for t in range(tables):
+        for p in range(patterns):
+            for i in range(internodes):
+                kind = net.kind[i]
+                at = p * (net.nodes + internodes * MODES) + net.nodes + i * MODES
+                coefficients = (t * KINDS + kind) * MODES * PASSIVE
+                for parity in range(2):
+                    now, then = fill(drive, 0.0), fill(drive, 0.0)
+                    for j in range(HALF):
+                        k = coefficients + (parity * HALF + j) * PASSIVE
+                        pushed = load(drive, at + parity * HALF + j)
+                        now = now + pushed * load(modes, k + 5)
+                        if j >= net.passive_kept[t, kind]:
+                            then = then + pushed * (load(modes, k + 4) * load(modes, k + 3))
+                    store(given, ((t * patterns + p) * internodes + i) * 4 + parity, now)
+                    store(given, ((t * patterns + p) * internodes + i) * 4 + 2 + parity, then)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def passive(net, state, work, modes, sums, static, given, drive, table, push_row, push, fine, kept):
     """Linear response to a stimulus of amplitude 1, in fine steps.
 
     Args:
@@ -143,6 +173,8 @@ def passive(net, state, work, modes, sums, drive, table, push_row, push, fine, k
         modes: (table, kind, mode, PASSIVE): E - 1 (E itself would lose the slow modes in float32), k0, k1, f, q, qa of the recursion.
         sums: (table, SUMS): per kind of internode the coupling of the change to the other node and what S (even, odd) gives,
             2 unused; then the diagonal at the three kinds of node. Solved for the change of U, as in ``run``.
+        static: (table, kind, parity, 2): what S and its last change give through modes that forget within a step, see ``Net.passive_kept``.
+        given: of ``give_of_drive``.
         drive: (pattern): of each node, then of each mode of each internode.
         table, push_row, push: as in ``Part``.
         fine: (fine + 1, nodes) U at all fine points; the first is the state at the start.
@@ -157,15 +189,14 @@ def passive(net, state, work, modes, sums, drive, table, push_row, push, fine, k
         modes_at, sums_at = table[step] * KINDS * MODES * PASSIVE, table[step] * SUMS
         next_modes, next_sums = table[step + 1] * KINDS * MODES * PASSIVE, table[step + 1] * SUMS
         row = push_row[step]
+        # a mode that forgets within a step is what drove it last; where steps change or end it is needed by itself
+        briefly = table[step] == table[step + 1] and step + 2 < table.size and kept.size == 0
         for p in range(patterns):
             if push[row, p] == 0.0:
                 continue
             for i in range(nodes - 1):
-                at, k = p * per_pattern + nodes + i * MODES, modes_at + net.kind[i] * MODES * PASSIVE + 5
-                even, odd = fill(state, 0.0), fill(state, 0.0)
-                for j in range(HALF):
-                    even = even + load(drive, at + j) * load(modes, k + PASSIVE * j)
-                    odd = odd + load(drive, at + HALF + j) * load(modes, k + PASSIVE * (HALF + j))
+                at = ((table[step] * patterns + p) * (nodes - 1) + i) * 4
+                even, odd = load(given, at), load(given, at + 1)
                 store(state, give + i, load(state, give + i) + (even + odd) * push[row, p])
                 store(state, give + i + 1, load(state, give + i + 1) + (even - odd) * push[row, p])
         before = fill(state, 0.0)
@@ -212,11 +243,19 @@ def passive(net, state, work, modes, sums, drive, table, push_row, push, fine, k
                     both, more = v - v_right, change - change_right
                 both_old = both - more
                 out = both * load(sums, sums_of + 1 + parity)
+                lasting = HALF
+                if briefly:
+                    lasting = net.passive_kept[table[step], kind]
+                    fast = ((table[step] * KINDS + kind) * 2 + parity) * 2
+                    out = out + both * load(static, fast) + more * load(static, fast + 1)
+                    for p in range(patterns):
+                        if push[row, p] != 0.0:
+                            out = out + load(given, ((table[step] * patterns + p) * (nodes - 1) + i) * 4 + 2 + parity) * push[row, p]
                 at = memory + i * MODES + parity * HALF
                 coefficients = modes_at + (kind * MODES + parity * HALF) * PASSIVE
                 share = next_modes + (kind * MODES + parity * HALF) * PASSIVE + 3
                 q_at = nodes + i * MODES + parity * HALF
-                for j in range(HALF):
+                for j in range(lasting):
                     a = load(state, at + j)
                     grow = a * load(modes, coefficients + PASSIVE * j) + both_old * load(modes, coefficients + PASSIVE * j + 1)
                     grow = grow + both * load(modes, coefficients + PASSIVE * j + 2)
@@ -314,7 +353,7 @@ def _switch(net, level, to, state, change, full, static):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired,
-        may_fire, stop, strongest, watch, first_row, every, time):
+        may_fire, stop, strongest, marks, side, watch, first_row, every, time):
     """Steps of W of one level, all of them driven or none.
 
     Args:
@@ -337,6 +376,8 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
         may_fire: (2,) ms from here between which it counts.
         stop: 0 no, 1 when all lanes have fired, 2 when all have fired or fallen silent, 3 the same while driven, by what is left of a recharge.
         strongest: largest linear response of any node until then, mV per ampere; one group.
+        marks: as in ``Lanes``.
+        side: which of the first two of ``marks``.
         watch: what to write down.
         first_row, every: row of the record that the block begins with, and steps per row.
         time: ms at the start.
@@ -453,8 +494,13 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
             seen = seen + amp * load(rows, part.end[step] * nodes + net.detect)
             if has_fixed:
                 seen = seen + load(fixed, part.end[step] * nodes + net.detect)
+        store(marks, side, larger(load(marks, side), highest))
         if may_fire[0] <= step * dt < may_fire[1]:
-            fired |= lanes_at_least(seen, net.fires)
+            new = lanes_at_least(seen, net.fires) & ~fired
+            fired |= new
+            for lane in range(count if new != 0 else 0):
+                if (new >> lane) & 1:
+                    marks[2 * count + lane] = time + (step + 1) * dt
         for k in range(watch.nodes.size if (step + 1) % every == 0 else 0):
             i = watch.nodes[k]
             v = load(state, i)
@@ -553,8 +599,11 @@ class Blocks(NamedTuple):
 class Lanes(NamedTuple):
     """The arrays of one group of fibres: at rest, in work, and the coefficients of ``run``, of the change of level and of ``passive``.
 
-    The responses lie in slots: ``slot`` of each part, and ``resident`` the part that each slot holds, or -1. ``kept`` is empty
-    unless currents are wanted. ``strongest`` is found by ``peaks``, and infinite until then.
+    The responses lie in slots: ``slot`` of each part, ``resident`` the part that each slot holds, or -1, and ``rows_at`` (slots + 1,) where the
+    rows of each begin, in groups; ``ready`` says whether ``given`` is. ``kept`` is empty
+    unless currents are wanted. ``strongest`` is found by ``peaks``, and infinite until then. ``marks`` says of the last run of each lane how
+    near it came to firing: the highest W of any node in mV while the first course pushes its first way and the other way, or last did,
+    and the time in ms at which it fired.
     """
 
     rest: Any
@@ -566,8 +615,12 @@ class Lanes(NamedTuple):
     static: Any
     passive_modes: Any
     passive_sums: Any
+    passive_static: Any
     drive: Any
     fixed_drive: Any
+    given: Any
+    fixed_given: Any
+    ready: Any
     response: Any
     fixed_response: Any
     fine: Any
@@ -576,8 +629,10 @@ class Lanes(NamedTuple):
     kept: Any
     fixed_kept: Any
     slot: Any
+    rows_at: Any
     resident: Any
     strongest: Any
+    marks: Any
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -596,13 +651,25 @@ def _slot(array, slot, slots):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
+def _rows(lanes, array, slot):
+    """The rows of a slot; none of an empty array."""
+    count = 64 // array.itemsize
+    return array[lanes.rows_at[slot] * count : lanes.rows_at[slot + 1] * count]
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
 def respond(net, lanes, part, k):
     """Bring the linear response of the k-th part into its slot, if it is not there."""
     slot, slots = lanes.slot[k], lanes.resident.size
     if lanes.resident[slot] == k:
         return
-    for responses, drive, push, rows, kept in ((lanes.response, lanes.drive, part.push, lanes.rows, lanes.kept),
-                                               (lanes.fixed_response, lanes.fixed_drive, part.fixed, lanes.fixed_rows, lanes.fixed_kept)):
+    if lanes.ready[0] == 0:
+        give_of_drive(net, lanes.passive_modes, lanes.drive, lanes.given)
+        give_of_drive(net, lanes.passive_modes, lanes.fixed_drive, lanes.fixed_given)
+        lanes.ready[0] = 1
+    for responses, drive, given, push, rows, kept in (
+            (lanes.response, lanes.drive, lanes.given, part.push, lanes.rows, lanes.kept),
+            (lanes.fixed_response, lanes.fixed_drive, lanes.fixed_given, part.fixed, lanes.fixed_rows, lanes.fixed_kept)):
         if rows.size == 0:
             continue
         response = _slot(responses, slot, slots)
@@ -610,9 +677,9 @@ def respond(net, lanes, part, k):
             response[:] = 0.0
         elif lanes.slot[k - 1] != slot:
             response[:] = _slot(responses, lanes.slot[k - 1], slots)
-        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, drive, part.table, part.push_row, push, lanes.fine,
-                _slot(kept, slot, slots))
-        blend(net.nodes, part.start, part.index, part.weight, lanes.fine, _slot(rows, slot, slots))
+        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, lanes.passive_static, given, drive, part.table, part.push_row,
+                push, lanes.fine, _slot(kept, slot, slots))
+        blend(net.nodes, part.start, part.index, part.weight, lanes.fine, _rows(lanes, rows, slot))
     lanes.resident[slot] = k
 
 
@@ -624,6 +691,8 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
         bit mask of the lanes that fired.
     """
     lanes.state[:] = lanes.rest
+    lanes.marks[:] = 0.0
+    side, first_way = 0, 0.0
     for k in range(watch.spiking.size):
         store(watch.before, k, load(lanes.rest, watch.spiking[k]))
     fired, window = np.int64(0), np.empty(2)  # a plain 0 would compile ``run`` twice
@@ -633,12 +702,16 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
         part = _part_of(parts, k)
         if driven:
             respond(net, lanes, part, k)
+            if part.push[0, 0] != 0.0:
+                first_way = part.push[0, 0] if first_way == 0.0 else first_way
+                side = 0 if part.push[0, 0] * first_way > 0.0 else 1
         slot, slots = lanes.slot[k], lanes.resident.size
         window[0], window[1] = may_fire[0] - blocks.time[b], may_fire[1] - blocks.time[b]
         fired, over = run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, lanes.full, amplitude, blocks.steps[b], level,
-                          blocks.first_by[b], part, driven, _slot(lanes.rows, slot, slots), _slot(lanes.fixed_rows, slot, slots),
+                          blocks.first_by[b], part, driven, _rows(lanes, lanes.rows, slot), _rows(lanes, lanes.fixed_rows, slot),
                           _slot(lanes.kept, slot, slots), _slot(lanes.fixed_kept, slot, slots), fired, window,
-                          blocks.stop[b] if stops else 0, lanes.strongest, watch, blocks.first_row[b], blocks.every[b], blocks.time[b])
+                          blocks.stop[b] if stops else 0, lanes.strongest, lanes.marks, side, watch, blocks.first_row[b], blocks.every[b],
+                          blocks.time[b])
         if over:
             return fired
         after = blocks.level[min(b + 1, blocks.steps.size - 1)]
@@ -686,85 +759,252 @@ def leak_at_rest(membrane):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def peaks(net, lanes, parts, blocks):
-    """(lanes, 4) highest linear depolarisation of a node in the first stretch of driven parts until it is calm, and at the same time the means of
-    its neighbours and of theirs, and half the difference of its neighbours, mV per ampere. ``strongest`` of the lanes is found, too."""
+    """(lanes, 8) highest linear depolarisation of a node in any driven stretch until it is calm, and at the same time the means of its neighbours and
+    of theirs, and half the difference of its neighbours, mV per ampere; first while the first course pushes its first way, then where it rises while
+    the course pushes the other way, or last did. ``strongest`` of the lanes is found, too."""
     count = 64 // lanes.rest.itemsize
-    result, best = np.zeros((count, 4)), np.zeros(count, lanes.rest.dtype)
-    strongest = fill(lanes.rest, 0.0)
+    result, best = np.zeros((count, 8)), np.zeros(2 * count, lanes.rest.dtype)
+    strongest, known = fill(lanes.rest, 0.0), np.zeros(parts.carries.size, np.bool_)
+    side, first_way = 0, 0.0
     for b in range(blocks.part.size):
-        if blocks.part[b] < 0:
+        if blocks.part[b] < 0 or known[blocks.part[b]]:
             continue
         if blocks.stop[b] == 3:
             break
+        known[blocks.part[b]] = True
         part = _part_of(parts, blocks.part[b])
         respond(net, lanes, part, blocks.part[b])
-        rows = _slot(lanes.rows, lanes.slot[blocks.part[b]], lanes.resident.size)
+        if part.push[0, 0] != 0.0:
+            first_way = part.push[0, 0] if first_way == 0.0 else first_way
+            side = 0 if part.push[0, 0] * first_way > 0.0 else 1
+        rows = _rows(lanes, lanes.rows, lanes.slot[blocks.part[b]])
         for step in range(part.end.size):
             row = part.end[step] * net.nodes * count
             for i in range(net.first, net.last + 1):
                 seen = load(rows, part.end[step] * net.nodes + i)
                 strongest = larger(strongest, larger(seen, 0.0 - seen))
-                if lanes_at_least(load(rows, part.end[step] * net.nodes + i) - load(best, 0), TINY) == 0:
+                if lanes_at_least(seen - load(best, side), TINY) == 0:
                     continue
                 for k in range(count):
                     u = rows[row + i * count + k]
-                    if u > best[k]:
-                        result[k, 0] = best[k] = u
+                    # what the first way has left behind is none of the other's: under that a node must rise
+                    rises = side == 0 or (step > 0 and u > rows[(part.end[step - 1] * net.nodes + i) * count + k])
+                    if u > best[side * count + k] and rises:
+                        result[k, 4 * side] = best[side * count + k] = u
                         for away in range(1, 3):
                             left, right = rows[row + max(i - away, net.first) * count + k], rows[row + min(i + away, net.last) * count + k]
-                            result[k, away] = 0.5 * (left + right)
+                            result[k, 4 * side + away] = 0.5 * (left + right)
                             if away == 1:
-                                result[k, 3] = 0.5 * abs(right - left)
-        if part.folds:
-            break
+                                result[k, 4 * side + 3] = 0.5 * abs(right - left)
     store(lanes.strongest, 0, strongest)
     return result
 
 
+class Margins(NamedTuple):
+    """How far a run was from a threshold, learnt from others: of lanes that did not fire, and of those that did.
+
+    Attributes:
+        weights: (2, MARGIN_TERMS) of the terms of ``_margin``.
+        middle, scale: (2, MARGIN) by which what goes in is made of one size.
+        least, most: (2, MARGIN) within which it is taken to lie.
+        spread, share: (2,) standard deviation in cells beside the threshold, and what grows with the distance; infinite while nothing is known.
+    """
+
+    weights: Any
+    middle: Any
+    scale: Any
+    least: Any
+    most: Any
+    spread: Any
+    share: Any
+
+
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def search(net, membrane, lanes, parts, blocks, start, stride, careful, unit, lowest, highest, may_fire, watch):
-    """Lowest amplitude at which each lane fires, on the grid ``exp(unit k)`` A: found from below, then by halving.
+def margin_terms(x, out):
+    """What a margin is linear in: one, each of (MARGIN,) numbers, and the products of the last three, which hang on the run."""
+    out[0] = 1.0
+    for i in range(MARGIN):
+        out[1 + i] = x[i]
+    k = 1 + MARGIN
+    for i in range(MARGIN - 3, MARGIN):
+        for j in range(i, MARGIN):
+            out[k] = x[i] * x[j]
+            k += 1
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _margin(margins, side, x, terms):
+    """Cells from the amplitude of a run to the threshold; ``x`` is scaled in place."""
+    for i in range(MARGIN):
+        x[i] = (min(max(x[i], margins.least[side, i]), margins.most[side, i]) - margins.middle[side, i]) / margins.scale[side, i]
+    margin_terms(x, terms)
+    total = 0.0
+    for i in range(MARGIN_TERMS):
+        total += margins.weights[side, i] * terms[i]
+    return total
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _shuffle(array, whose, one):
+    """Into each lane what is in lane ``whose`` of it."""
+    count = whose.size
+    for first in range(0, array.size, count):
+        for k in range(count):
+            one[k] = array[first + k]
+        for k in range(count):
+            array[first + k] = one[whose[k]]
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _deal(net, lanes, parts, whose):
+    """Put the fibre of lane ``whose[k]`` into lane k, for all of them, with everything that the coming runs take."""
+    one, slots = np.empty(whose.size, lanes.rest.dtype), lanes.resident.size
+    for array in (lanes.rest, lanes.modes, lanes.sums, lanes.full, lanes.static, lanes.strongest, lanes.response, lanes.fixed_response):
+        _shuffle(array, whose, one)
+    for slot in range(slots):
+        if lanes.resident[slot] >= 0:
+            at, following = parts.at[lanes.resident[slot]], parts.at[lanes.resident[slot] + 1]
+            for rows in (lanes.rows, lanes.fixed_rows):
+                _shuffle(_rows(lanes, rows, slot)[: (following[3] - at[3] - 1) * net.nodes * whose.size], whose, one)
+    missing = slots < lanes.slot.size
+    for slot in range(slots):
+        missing = missing or lanes.resident[slot] < 0
+    if missing:  # responses will be found again
+        for array in (lanes.passive_modes, lanes.passive_sums, lanes.passive_static, lanes.drive, lanes.fixed_drive):
+            _shuffle(array, whose, one)
+        lanes.ready[0] = 0
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _next(low, high, told, sure, by, least, lowest, highest, tries, width):
+    """Put the next k of one fibre into ``tries``: as many as there is room, inside of what is known."""
+    room, never = tries.size, np.int64(1) << 60
+    if low > -never and high < never and high - low - 1 <= room:
+        for j in range(room):
+            tries[j] = min(low + 1 + j, high - 1)
+    elif low > -never and high < never and (sure == np.inf or 2 * (high - low) > width):
+        # nothing to go by, or a guess that has not halved what is left, which is not believed twice
+        for j in range(room):
+            tries[j] = low + (high - low) * (j + 1) // (room + 1)
+    elif sure < np.inf:
+        first, last = max(low + 1, lowest), min(high - 1, highest)
+        ahead = AHEAD * sure
+        if room == 1:
+            k = np.rint(told) if low > -never and high < never else np.floor(told + 0.5 + ahead) if low > -never else np.ceil(told - 0.5 - ahead)
+            if low == -never:
+                k = min(k, high - least)
+            elif high == never:
+                k = max(k, low + least)
+            tries[0] = min(max(np.int64(k), first), last)
+        else:
+            apart = max(1.0, 2.0 * sure / room) * least
+            for j in range(room):
+                tries[j] = min(max(np.int64(np.rint(told + apart * (j - 0.5 * (room - 1)))), first), last)
+    else:
+        far = by
+        for j in range(room):
+            tries[j] = min(low + far, highest) if high == never else max(high - far, lowest)
+            far *= 2
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def search(net, membrane, lanes, parts, blocks, shape, margins, start, off, careful, stride, unit, lowest, highest, may_fire, watch, note):
+    """Lowest amplitude at which each lane fires, on the grid ``exp(unit k)`` A.
 
     A lane's result is the pair of neighbours on the grid between which it begins to fire, whatever its start; so a result
-    does not depend on the neighbours of a fibre, nor on how good the guess was.
+    does not depend on the neighbours of a fibre, nor on how good the guesses were. Every run says where it may be, see ``Margins``; the next one is
+    made there, within what is known. Where nothing is known to go by it is found from one side in strides, then by halving. Once half of the lanes
+    are done, the others are dealt out to all of them, so that each is tried at several amplitudes at once.
 
     Args:
-        start: (lanes,) first k.
+        shape: (lanes, MARGIN - 2) of each fibre, and the logarithm of its linear response per ampere last.
+        margins: learnt from other fibres.
+        start: (lanes,) where the threshold is guessed to be, in cells.
+        off: how far off that may be, in cells; infinite where nothing is known.
         stride: by how much k goes on while nothing is known on that side; unless ``careful`` doubled each time after ``EVEN`` of them.
         unit: logarithm of the ratio of neighbours.
         lowest, highest: k to search between; a lane that does not fire at the highest has the bracket (highest, inf).
+        note: (runs, lanes, 4) written down of the first runs while every fibre has its lane: k, whether it fired, and two of ``marks``: the highest
+            W, or the time.
         the others: as in ``run``.
 
     Returns:
         (lanes,) k below, (lanes,) k above, 2^60 where it never fires; and the runs made.
     """
-    count = start.size
-    never = np.int64(1) << 60
+    count, never = start.size, np.int64(1) << 60
     below, above = np.full(count, -never), np.full(count, never)
-    at, by, done = np.minimum(start, highest), np.full(count, stride), np.zeros(count, np.bool_)
-    amp = np.empty(count, lanes.rest.dtype)
+    done, told, sure = np.zeros(count, np.bool_), start.copy(), np.full(count, off)
+    by, least, width = np.full(count, stride), np.ones(count, np.int64), np.full(count, never)
+    at, whose, amp = np.empty(count, np.int64), np.arange(count), np.empty(count, lanes.rest.dtype)
+    x, terms = np.empty(MARGIN), np.empty(MARGIN_TERMS)
+    for k in range(count):
+        at[k] = min(max(np.int64(np.rint(start[k])), lowest), highest)
     runs = 0
-    while not done.all():
+    while True:
         for k in range(count):
-            amp[k] = 0.0 if done[k] else np.exp(unit * at[k])
+            amp[k] = 0.0 if done[whose[k]] else np.exp(unit * at[k])
         fired = simulate(net, membrane, lanes, parts, blocks, amp, may_fire, True, watch)
-        runs += 1
         for k in range(count):
-            if done[k]:
+            if done[whose[k]]:
                 continue
             if (fired >> k) & 1:
-                above[k] = at[k]
-            else:
-                below[k] = at[k]
-            if above[k] == never:
-                done[k] = below[k] >= highest
-                at[k] = min(at[k] + by[k], highest)
-            elif below[k] == -never:
-                done[k] = above[k] <= lowest
-                at[k] = max(at[k] - by[k], lowest)
-            else:
-                done[k] = above[k] - below[k] == 1
-                at[k] = (above[k] + below[k]) // 2
-            if not careful and runs >= EVEN:
-                by[k] *= 2
-    return below, above, runs
+                above[whose[k]] = min(above[whose[k]], at[k])
+        for k in range(count):
+            f = whose[k]
+            if not done[f] and not (fired >> k) & 1 and at[k] < above[f]:
+                below[f] = max(below[f], at[k])
+        for f in range(count):
+            if not below[f] < told[f] < above[f]:
+                sure[f] = np.inf
+        for k in range(count):
+            f, side = whose[k], (fired >> k) & 1
+            if done[f]:
+                continue
+            for i in range(MARGIN - 3):
+                x[i] = shape[f, i]
+            x[MARGIN - 3] = shape[f, MARGIN - 3] + unit * at[k]
+            for i in range(2):
+                mark = float(lanes.marks[(2 if side else i) * count + k])
+                x[MARGIN - 2 + i] = mark if side and i else np.log(max(mark, FAINT))
+            if runs < note.shape[0]:
+                note[runs, k, 0], note[runs, k, 1], note[runs, k, 2], note[runs, k, 3] = at[k], side, x[MARGIN - 2], x[MARGIN - 1]
+            if margins.spread[side] < np.inf:
+                away = _margin(margins, side, x, terms)
+                spread = np.hypot(margins.spread[side], margins.share[side] * away)
+                if spread <= sure[f] and below[f] < at[k] + away < above[f]:
+                    told[f], sure[f] = at[k] + away, spread
+        left = 0
+        for f in range(count):
+            done[f] = done[f] or above[f] - below[f] == 1 or below[f] >= highest or above[f] <= lowest
+            left += not done[f]
+        runs += 1
+        if left == 0:
+            return below, above, runs
+        if runs >= DEALT and 2 * left <= count:
+            new, k = np.empty(count, np.int64), 0
+            for f in range(count):
+                if not done[f]:
+                    lane = 0
+                    while whose[lane] != f:
+                        lane += 1
+                    for _ in range(count // left):
+                        new[k] = lane
+                        k += 1
+            new[k:] = new[k - 1]
+            if not np.array_equal(whose[new], whose):
+                _deal(net, lanes, parts, new)
+                whose = whose[new]
+            note = note[:0]
+        k = 0
+        while k < count:
+            f, first = whose[k], k
+            while k < count and whose[k] == f:
+                k += 1
+            if not done[f]:
+                _next(below[f], above[f], told[f], sure[f], by[f], least[f], lowest, highest, at[first:k], width[f])
+                if below[f] > -never and above[f] < never:
+                    width[f] = above[f] - below[f]
+                if runs >= 2:
+                    least[f] *= 2
+                if not careful and runs >= EVEN:
+                    by[f] *= 2

@@ -34,7 +34,7 @@ FINER = ((2, 4), (1, 12))
 """Level, and for how many whole steps after an edge."""
 SHORT, FINER_WHEN_SHORT = 8, ((3, 4), (2, 8), (1, 12))
 """Where edges are this few steps apart or fewer, the gates move by much of their range in each."""
-TRAIN, FINER_IN_TRAIN = 20, ((2, 1), (1, 3))
+TRAIN, FINER_IN_TRAIN = 20, ((1, 1),)
 """In a train of more edges than this the errors of both signs cancel."""
 
 # Divisors of the whole step for the linear response in the first and the following steps of a level after an edge. The
@@ -42,7 +42,10 @@ TRAIN, FINER_IN_TRAIN = 20, ((2, 1), (1, 3))
 AFTER_EDGE = {1: ((64, 64, 32, 16, 8, 4, 2), (2, 2)), 2: ((64, 64, 32, 16, 8, 4), (4, 4)), 4: ((64, 64, 32, 16, 8), (8, 8), (8, 8)),
               8: ((64, 64, 32, 32, 32), (16, 16), (16, 16))}
 DAMPED = 64
-DIVISORS = (1, 2, 4, 8, 16, 32, 64)
+COARSER, COARSER_UP_TO = ((2, 0.12), (4, 0.75)), 0.005
+"""Whole steps at once, and from how many ms after the finer steps after an edge on, where a run only decides whether a fibre fires; and ms that a
+whole step has at most for it."""
+DIVISORS = (1, 2, 4, 8, 16, 32, 64, *(1 / many for many, _ in COARSER))
 PIECES = (0.0, 0.125, 0.5)  # of a step after an edge: bounds of the pieces of the gates' half step
 
 
@@ -66,8 +69,8 @@ class Course:
     fine: int
     rows: int
     longest: int
-    divisors: tuple[int, ...]
-    levels: tuple[int, ...]
+    divisors: tuple[float, ...]
+    levels: tuple[float, ...]
     gate_steps: Floats
     by: Ints
     lag: Ints
@@ -103,10 +106,39 @@ def _stretches(on: NDArray[np.bool_], settle: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
 
 
-def _runs(values: Ints, first: int, end: int, calm: int) -> list[tuple[int, int]]:
-    """[first, end) of the runs of equal values, none longer than LONGEST, and from ``calm`` on, where one begins, none longer than CALM_LONGEST."""
+def _coarsen(level: Ints, bounds: list[int], coarser: int, dt: float) -> None:
+    """Put the levels from ``coarser`` on into (steps,) levels where they are 0 between bounds: those of ``COARSER``, each after its time."""
+    for first, end in pairwise(bounds):
+        of = level[first:end] == 0
+        starts = np.flatnonzero(np.diff(of.astype(int), prepend=0) == 1)
+        ends = np.flatnonzero(np.diff(of.astype(int), append=0) == -1) + 1
+        for a, b in zip((starts + first).tolist(), (ends + first).tolist(), strict=True):
+            for k, (many, wait) in reversed(list(enumerate(COARSER))):
+                # whole ones up to the end, or up to where longer ones begin
+                if (whole := (b - a - int(np.ceil(wait / dt - 1e-9))) // many * many) > 0:
+                    level[b - whole : b] = coarser + k
+                    b -= whole
+
+
+def _at_steps(values: Floats, finer: float) -> Floats:
+    """(steps, patterns) values of whole steps for each of ``finer`` parts of them, or their mean over several."""
+    if finer >= 1:
+        return np.repeat(values, round(finer), axis=0)
+    several = values.reshape(round(len(values) * finer), round(1 / finer), values.shape[1])
+    return np.asarray(several.mean(axis=1))
+
+
+def _begins(jump: NDArray[np.bool_], finer: float) -> NDArray[np.bool_]:
+    """(steps,) flags of whole steps as flags of their first part; there are none where steps are longer."""
+    inside = np.zeros(round(len(jump) * finer), bool)
+    inside[:: max(1, round(finer))] = jump if finer >= 1 else False
+    return inside
+
+
+def _runs(values: Ints, first: int, end: int, calm: int, longest: int = LONGEST) -> list[tuple[int, int]]:
+    """[first, end) of the runs of equal values, none longer than ``longest``, and from ``calm`` on, where one begins, than CALM_LONGEST."""
     cuts = sorted({first, end, *(first + 1 + int(k) for k in np.flatnonzero(np.diff(values[first:end]))), min(max(calm, first), end)})
-    pieces = [range(a, b, CALM_LONGEST if a >= calm else LONGEST) for a, b in pairwise(cuts)]
+    pieces = [range(a, b, CALM_LONGEST if a >= calm else longest) for a, b in pairwise(cuts)]
     starts = [a for piece in pieces for a in piece] + [end]
     return list(pairwise(starts))
 
@@ -145,7 +177,7 @@ class _Builder:
         self.lists: dict[str, list[NDArray[np.generic]]] = {name: [] for name in Parts._fields}
         self.at, self.fine, self.rows, self.longest = [[0] * 7], 0, 0, 0
 
-    def add(self, push: Floats, fixed: Floats, jump: NDArray[np.bool_], divisor: int, carries: int, after: int | None) -> None:
+    def add(self, push: Floats, fixed: Floats, jump: NDArray[np.bool_], divisor: float, carries: float, after: float | None) -> None:
         """A part of the (steps, patterns) courses with its edges, in parts of 1 / ``divisor`` of a whole step.
 
         carries: divisor of the part that goes before, or 0; after: divisor of the first fine step of the part that follows, or None.
@@ -154,7 +186,7 @@ class _Builder:
         divisors = [[divisor] for _ in range(steps)]
         if self.second_order:
             for at in np.flatnonzero(jump):
-                for k, within in enumerate(AFTER_EDGE[divisor][: steps - at]):
+                for k, within in enumerate(AFTER_EDGE[round(divisor)][: steps - at]):
                     if len(within) > len(divisors[at + k]):
                         divisors[at + k] = list(within)
         flat = np.concatenate([np.array(each) for each in divisors])
@@ -202,18 +234,21 @@ class _Builder:
                      at=np.array(self.at))
 
 
-def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None) -> Course:
+def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None,
+         coarser: bool = False) -> Course:
     """As ``_plan``; many engines have the same course, so it is kept."""
-    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, calm)
+    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, calm, coarser)
 
 
 @lru_cache(maxsize=64)
 def _kept(push_shape: tuple[int, int], push: bytes, fixed_shape: tuple[int, int], fixed: bytes, dt: float, steps: int, quiet_from: int,
-          second_order: bool, calm: int | None) -> Course:
-    return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order, calm)
+          second_order: bool, calm: int | None, coarser: bool) -> Course:
+    return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order, calm,
+                 coarser)
 
 
-def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None) -> Course:
+def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None,
+          coarser: bool = False) -> Course:
     """Of (patterns, samples) and (fixed patterns, samples) courses; 0 after their end.
 
     Args:
@@ -225,6 +260,7 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
         second_order: scheme.
         calm: step from which it may do so while it is driven; nothing new drives the fibres from there on. Only within the first driven stretch:
             how strongly another one drives is not known before it begins. None: not at all.
+        coarser: whether steps grow away from edges, see ``COARSER``; then nothing can be written down step by step. Second order only.
     """
     every = np.zeros((len(push) + len(fixed), steps))
     for row, course in zip(every, (*push, *fixed), strict=True):
@@ -237,7 +273,14 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
             level[at : at + length] = np.maximum(level[at : at + length], k)
     settle = max(int(np.ceil(SETTLES / dt)), max(length for _, length in finer)) if second_order else SETTLE_STEPS
     gates, behind = _GateSteps(), 0.5 if second_order else 1.0
-    levels = LEVELS[: level.max(initial=0) + 1]
+    stretches = _stretches((every != 0.0).any(axis=0), settle)
+    if calm is None or not stretches or calm >= stretches[0][1]:
+        calm = steps
+    levels: tuple[float, ...] = LEVELS[: level.max(initial=0) + 1]
+    if coarser and second_order and dt <= COARSER_UP_TO * (1 + 1e-9):
+        bounds = sorted({0, steps, min(calm, steps), min(quiet_from, steps), *(each for stretch in stretches for each in stretch)})
+        _coarsen(level, bounds, len(levels), dt)
+        levels += tuple(1.0 / many for many, _ in COARSER)
     by, lag = [gates.place(1.0 / d) for d in levels], [gates.place(behind / d) for d in levels]
     builder, done = _Builder(gates, second_order), 0
     # pulses of a train are alike but for the rounding of their means
@@ -250,29 +293,29 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
         caught_up = behind / levels[int(blocks[-1][1]) if blocks else level]
         return gates.place(caught_up if driven else caught_up + (1.0 - behind) / levels[level])
 
+    def add(a: int, b: int, part: int, stop: int) -> None:
+        finer = levels[level[a]]
+        blocks.append((round((b - a) * finer), level[a], part, stop, a, max(1, round(finer)), first_by(int(level[a]), part >= 0), a * dt))
+
     def free(first: int, end: int) -> None:
         for a, b in ((first, min(end, quiet_from)), (max(first, quiet_from), end)):
             if b > a:
-                blocks.append((b - a, 0, -1, 2 if a >= quiet_from else 1, a, 1, first_by(0, False), a * dt))
+                for c, d in _runs(level, a, b, steps, steps):
+                    add(c, d, -1, 2 if a >= quiet_from else 1)
 
-    stretches = _stretches((every != 0.0).any(axis=0), settle)
-    if calm is None or not stretches or calm >= stretches[0][1]:
-        calm = steps
     for first, end in stretches:
         free(done, first)
         key, runs = alike[:, first:end].tobytes(), _runs(level, first, end, calm)
         if key not in known:
             known[key] = len(builder.at) - 1
-            before = 0
+            before = 0.0
             for a, b in runs:
-                d = LEVELS[level[a]]
-                inside = np.repeat(jump[a:b], d) & (np.arange(d * (b - a)) % d == 0)
-                after = None if b == end else AFTER_EDGE[LEVELS[level[b]]][0][0] if jump[b] else LEVELS[level[b]]
-                builder.add(np.repeat(pushed[a:b], d, axis=0), np.repeat(held[a:b], d, axis=0), inside, d, before, after)
+                d = levels[level[a]]
+                after = None if b == end else AFTER_EDGE[LEVELS[level[b]]][0][0] if jump[b] else levels[level[b]]
+                builder.add(_at_steps(pushed[a:b], d), _at_steps(held[a:b], d), _begins(jump[a:b], d), d, before, after)
                 before = d
         for k, (a, b) in enumerate(runs):
-            d = LEVELS[level[a]]
-            blocks.append(((b - a) * d, level[a], known[key] + k, 3 if a >= calm else 1, a, d, first_by(level[a], True), a * dt))
+            add(a, b, known[key] + k, 3 if a >= calm else 1)
         done = end
     free(done, steps)
     if len(builder.at) == 1:
