@@ -911,10 +911,11 @@ def _next(low, high, told, sure, by, least, lowest, highest, tries, width):
 def search(net, membrane, lanes, parts, blocks, shape, margins, start, off, careful, stride, unit, lowest, highest, may_fire, watch, note):
     """Lowest amplitude at which each lane fires, on the grid ``exp(unit k)`` A.
 
-    A lane's result is the pair of neighbours on the grid between which it begins to fire, whatever its start; so a result
-    does not depend on the neighbours of a fibre, nor on how good the guesses were. Every run says where it may be, see ``Margins``; the next one is
-    made there, within what is known. Where nothing is known to go by it is found from one side in strides, then by halving. Once half of the lanes
-    are done, the others are dealt out to all of them, so that each is tried at several amplitudes at once.
+    A lane's result is a pair of neighbours on the grid between which it begins to fire. Where there is one such pair, as there is for single
+    pulses, it does not depend on the neighbours of a fibre, nor on how good the guesses were (docs/fibre.md says where there are several).
+    Every run says where it may be, see ``Margins``; the next one is made there, within what is known. Where nothing is known to go by it is
+    found from one side in strides, then by halving. Once half of the lanes are done, the others are dealt out to all of them, so that each
+    is tried at several amplitudes at once.
 
     Args:
         shape: (lanes, MARGIN - 2) of each fibre, and the logarithm of its linear response per ampere last.

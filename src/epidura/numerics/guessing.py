@@ -1,4 +1,4 @@
-"""Guesses of thresholds from what was found before: they save runs of a search, and no threshold depends on them."""
+"""Guesses of thresholds from what was found before. They save runs of a search; where a fibre has one edge of firing no threshold depends on them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SURPRISE, STRANGE = 1.5, 2  # times its spread that half of some fibres may be off, and how often on end before all is learnt anew
-
-
 AGAIN = 1.4  # times as many as at the last fit, from which on one is made again
 LITTLE = 0.05  # share of the depolarisation one way under which that the other way does not count
 
@@ -38,7 +36,7 @@ class Margin:
 
     @staticmethod
     def shape(features: Floats) -> Floats:
-        """(n, 5) of (n, 5) features as in ``Learner.guess``: neighbours, theirs and squared unevenness by the peak; logarithms of size and peak."""
+        """(n, 5) of (n, 9 or 5) features as in ``Learner.guess``: neighbours, theirs, squared unevenness by the peak; logarithms of size and peak."""
         with np.errstate(divide="ignore", invalid="ignore"):
             near, far, uneven = (features[:, k] / features[:, 0] for k in (1, 2, 3))
             return np.column_stack([near, far, uneven * uneven, np.log(features[:, -1]), np.log(features[:, 0])])
@@ -127,7 +125,8 @@ class Learner:
         return Learner(seconds * 1e3)
 
     def _shape(self, features: Floats) -> Floats:
-        """(n, 5 or 4) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithms of size and, if it counts, peak."""
+        """(n, 5 or 4) of (n, 5): neighbours, their neighbours and the squared unevenness by the peak; logarithms of size and, if it counts, peak.
+        Of (n, 9) four more: logarithm of the other way's peak by this one's, and its own neighbours, theirs and squared unevenness."""
         near, far, uneven = (features[:, k] / features[:, 0] for k in (1, 2, 3))
         own = np.column_stack([near, far, uneven * uneven, np.log(features[:, [-1, 0] if self.peak else [-1]])])
         if features.shape[1] < 9:
@@ -145,10 +144,11 @@ class Learner:
         return np.column_stack([*terms, *(shape[:, [own]] * shape[:, [k]] for k in range(shape.shape[1] if shape.shape[1] > own else 0))])
 
     def guess(self, features: Floats) -> tuple[Floats, float | None]:
-        """(n,) logarithms of the thresholds of (n, 5) features, and how far off they may be, or None if that is not known yet.
+        """(n,) logarithms of the thresholds of (n, 9 or 5) features, and how far off they may be, or None if that is not known yet.
 
         Args:
-            features: highest linear depolarisation, means of its neighbours and of theirs, half the difference of its neighbours; size of the node.
+            features: highest linear depolarisation in mV per ampere, means of its neighbours and of theirs, half the difference of its neighbours;
+                perhaps the same while the course pushes the other way; size of the node in nF.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = -np.log(features[:, 0])
@@ -158,7 +158,7 @@ class Learner:
             return self._terms(np.clip(self._shape(features), *seen)) @ weights + scale, spread
 
     def learn(self, features: Floats, logs: Floats) -> None:
-        """Take in (n, 5) features and (n,) logarithms of thresholds."""
+        """Take in (n, 9 or 5) features and (n,) logarithms of thresholds."""
         good = np.isfinite(logs) & (features[:, 0] > 0)
         if good.any():
             with self.lock:
