@@ -60,6 +60,50 @@ def test_exact_thresholds_are_those_of_recruit(case: Case, lead_field: LeadField
             assert train[name] == (pytest.approx(value, rel=1e-12) if math.isfinite(value) else None)
 
 
+def test_a_search_as_far_as_anybody_looks_has_the_marks_of_a_whole_one(case: Case, lead_field: LeadField) -> None:
+    fresh, row, electronics = Programmer(programmer.lay(lead_field, case.fibres)), case.rows[0], desk_program.electronics_of(case)
+    whole = Programmer(fresh.laid).exact(row, electronics)
+    (told,) = desk_program.answer(case, fresh, 0, "exact")["trains"]
+    marks = desk_program.felt_of(case, fresh.laid, row, whole[0])
+    up_to = told["searched_mA"] * 1e-3
+    assert marks["top_mA"] * 1e-3 <= up_to < 1.2 * marks["top_mA"] * 1e-3
+    for name in ("perception_mA", "discomfort_mA", "amplitude_mA", "top_mA"):
+        assert told[name] == marks[name]
+    found = fresh.found(row, electronics)
+    assert found is not None
+    beyond = np.isinf(found.thresholds[0])
+    assert 0.2 < beyond.mean() < 0.8
+    np.testing.assert_array_equal(found.thresholds[:, ~beyond], whole[:, ~beyond])
+    assert (whole[0, beyond] > up_to).all()
+    assert (found.thresholds[1, beyond] == up_to).all()
+    for name, start in marks["felt_mA"].items():
+        assert told["felt_mA"][name] == (start if start is not None and start <= up_to * 1e3 else None)
+    # an amplitude beyond is searched on from there, and in the end all is known
+    guess = fresh.preview(row, electronics)
+    np.testing.assert_array_equal(guess[~beyond], whole[0, ~beyond])
+    assert (guess[beyond] >= up_to).all()
+    far = case.but(programs=[{**PROGRAMS[0], "amplitude": f"{3 * up_to * 1e3:.3f} mA"}])
+    assert desk_program.answer(far, fresh, 0, "preview")["quality"] == "preview"
+    (told,) = desk_program.answer(far, fresh, 0, "exact")["trains"]
+    assert told["searched_mA"] > 3.2 * up_to * 1e3
+    np.testing.assert_array_equal(fresh.exact(row, electronics), whole)
+    assert desk_program.answer(far, fresh, 0, "preview")["quality"] == "exact"
+
+
+@pytest.mark.parametrize("wrong", [0.5, 2.0])
+def test_marks_are_exact_however_wrong_the_preview_is(case: Case, lead_field: LeadField, monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
+    fresh, row, electronics = Programmer(programmer.lay(lead_field, case.fibres)), case.rows[1], desk_program.electronics_of(case)
+    whole = Programmer(fresh.laid).exact(row, electronics)[0]
+    monkeypatch.setattr(Programmer, "preview", lambda self, *args: wrong * whole)
+    shares: list[float] = []
+    (told,) = desk_program.answer(case, fresh, 1, "exact", lambda words, share: shares.append(share))["trains"]
+    marks = desk_program.felt_of(case, fresh.laid, row, whole)
+    for name in ("perception_mA", "discomfort_mA", "amplitude_mA", "top_mA"):
+        assert told[name] == marks[name]
+    assert told["searched_mA"] >= marks["top_mA"]
+    assert shares == sorted(shares)
+
+
 def test_coverage_at_any_amplitude_is_that_of_a_result(case: Case, lead_field: LeadField, own: Programmer) -> None:
     found = recruit(lead_field, case.fibres, case.programs[:1], case.rules)
     result = Result(case, lead_field.canal, lead_field, found)
@@ -84,7 +128,7 @@ def test_a_preview_is_within_some_per_cent_and_says_that_it_is_one(case: Case, l
     for name, within in (("perception_mA", 0.1), ("discomfort_mA", 0.2)):
         assert told["trains"][0][name] == pytest.approx(exact["trains"][0][name], rel=within)
         assert told["trains"][0][name] != exact["trains"][0][name]
-    guess, known = (np.array(one["trains"][0]["thresholds_mA"], float) for one in (told, exact))
+    guess, known = np.array(told["trains"][0]["thresholds_mA"], float), fresh.exact(case.rows[1])[0] * 1e3
     assert np.sqrt(np.mean(np.log(guess / known) ** 2)) < 0.1
 
 
@@ -99,6 +143,7 @@ def test_a_preview_of_a_known_type_under_another_load(case: Case, lead_field: Le
     fresh.exact(first, electronics)
     guess = fresh.preview(second, electronics)
     monkeypatch.setattr(Programmer, "_scaled", lambda self, guess, *args: guess)
+    fresh._previews.clear()
     unscaled = fresh.preview(second, electronics)
     known = fresh.exact(second, electronics)[0]
     off, off_unscaled = (float(np.median(np.abs(np.log(one / known)))) for one in (guess, unscaled))

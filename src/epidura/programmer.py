@@ -211,6 +211,19 @@ def _features(groups: Sequence[Group], length: float) -> tuple[Floats, NDArray[n
 # the programmer
 
 
+@dataclass(frozen=True)
+class Found:
+    """Thresholds of one program of one train as they were searched.
+
+    Attributes:
+        thresholds: (3, f) threshold and bracket, A; inf for fibres that do not fire at ``up_to``.
+        up_to: A.
+    """
+
+    thresholds: Floats
+    up_to: float
+
+
 @dataclass
 class Programmer:
     """Thresholds of the fibres of one position of the leads, for any program.
@@ -225,47 +238,63 @@ class Programmer:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: OrderedDict[str, Floats] = OrderedDict()
+        self._found: OrderedDict[str, Found] = OrderedDict()
+        self._previews: OrderedDict[str, Floats] = OrderedDict()
         self._known: OrderedDict[str, tuple[dict[str, Guide], Estimate]] = OrderedDict()
 
-    def found(self, program: Program, electronics: Electronics | None = None) -> Floats | None:
-        """(3, f) threshold and bracket of each fibre, A, where they were searched before; a program of one train."""
+    def found(self, program: Program, electronics: Electronics | None = None) -> Found | None:
+        """What was searched of a program of one train before, if anything."""
         mixing, courses = patterns(program, self.laid.lead_field, electronics)
         with self._lock:
             return self._found.get(_key(program, mixing, courses))
 
-    def exact(self, program: Program, electronics: Electronics | None = None, progress: Progress | None = None) -> Floats:
+    def exact(self, program: Program, electronics: Electronics | None = None, progress: Progress | None = None, up_to: float | None = None) -> Floats:
         """(3, f) threshold and bracket of each fibre, A: those of ``recruit``; a program of one train.
 
         Args:
             progress: called with a sentence and a share from 0 to 1; may raise, which ends the search.
+            up_to: A, as far as anybody will look. A fibre that does not fire there takes one run instead of a search; its threshold is inf and its
+                bracket begins there, or further up where more was searched before. None: up to the ceiling of the engine.
 
         Raises:
             BadCase: contacts that do not exist.
         """
         mixing, courses = patterns(program, self.laid.lead_field, electronics)
-        key = _key(program, mixing, courses)
+        key, limit = _key(program, mixing, courses), self.engine.ceiling if up_to is None else min(up_to, self.engine.ceiling)
         with self._lock:
-            known = self._found.get(key)
-        if known is not None:
-            return known
+            known, expected = self._found.get(key), self._previews.get(key)
+        if known is not None and known.up_to >= limit:
+            return known.thresholds
         groups = self.laid.groups(program.contacts, mixing)
-        everyone = np.ones(len(self.laid.potentials), bool)
+        wanted = np.ones(len(self.laid.potentials), bool) if known is None else np.isinf(known.thresholds[0])
         learners, estimate = self._of(program)
-        found = search([Task(groups, courses, program.waveform.pulse().shortest, everyone, f"fibres, {program.name}", learners)], self.engine,
-                       progress or (lambda words, share: None))[0]
+        task = Task(groups, courses, program.waveform.pulse().shortest, wanted, f"fibres, {program.name}", learners, expected)
+        found = search([task], replace(self.engine, ceiling=limit), progress or (lambda words, share: None))[0]
+        if known is not None:
+            found = np.where(wanted, found, known.thresholds)
         with self._lock:
-            estimate.learn(groups, found[0])
-            _put(self._found, key, found)
+            estimate.learn(groups, np.where(wanted, found[0], np.nan))
+            _put(self._found, key, Found(found, limit))
         return found
 
     def preview(self, program: Program, electronics: Electronics | None = None) -> Floats:
         """(f,) A, estimated; exact where it is known. A program of one train, of a course that is new, searches some of the fibres."""
         mixing, courses = patterns(program, self.laid.lead_field, electronics)
+        key = _key(program, mixing, courses)
         with self._lock:
-            known = self._found.get(_key(program, mixing, courses))
-        if known is not None:
-            return np.asarray(known[0])
+            known, guess = self._found.get(key), self._previews.get(key)
+        if guess is None and (known is None or known.up_to < self.engine.ceiling):
+            guess = self._guess(program, mixing, courses)
+            with self._lock:
+                _put(self._previews, key, guess)
+        if known is None:
+            assert guess is not None
+            return guess
+        beyond = np.isinf(known.thresholds[0])
+        return np.asarray(known.thresholds[0] if guess is None else np.where(beyond, np.maximum(guess, known.up_to), known.thresholds[0]))
+
+    def _guess(self, program: Program, mixing: Floats, courses: Sequence[Course]) -> Floats:
+        """(f,) A, of a program that was not searched yet."""
         count = len(self.laid.potentials)
         learners, estimate = self._of(program)
         groups = self.laid.groups(program.contacts, mixing)

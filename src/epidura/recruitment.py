@@ -164,6 +164,8 @@ class Task:
     """A search: some fibres, given by their indices, of a program's groups with the course of each pattern.
 
     ``learners`` may know that course: one for each population, since roots bend and columns do not; new ones are put in where they are missing.
+    ``expected`` are (fibres,) thresholds in A as far as somebody can guess them: fibres with like ones are searched together, so that those beyond a
+    low ceiling cost one run. They change no result.
     """
 
     groups: Sequence[Group]
@@ -172,6 +174,7 @@ class Task:
     wanted: NDArray[np.bool_]
     words: str
     learners: dict[str, Guide] | None = None
+    expected: Floats | None = None
 
 
 def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Floats]:
@@ -185,6 +188,8 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
         for group in task.groups:
             learner = learners.setdefault(group.population, Guide.of(task.shortest))
             chosen = np.flatnonzero(task.wanted[group.members])
+            if task.expected is not None:
+                chosen = chosen[np.argsort(task.expected[group.members[chosen]], kind="stable")]
             spread = np.zeros(chosen.size, bool)
             if task.courses[0].end > LONG and chosen.size:
                 spread[np.unique(np.linspace(0, chosen.size - 1, LOT).round().astype(int))] = True

@@ -85,6 +85,11 @@ def test_slider_by_keyboard_and_back(room: Page) -> None:
     expect(card(room, "Amplitude and coverage")).to_contain_text("uncomfortable")
     expect(slider).to_have_attribute("aria-valuetext", re.compile("milliampere, uncomfortable"))
     expect(room.get_by_role("img", name=re.compile("dorsal columns: [1-9]"))).to_be_visible()
+    exact(room)  # the answer to the new amplitude has drawn the marks anew; the keys still go to the slider
+    expect(slider).to_be_focused()
+    most = float(slider.input_value())
+    room.keyboard.press("ArrowLeft")
+    expect(slider).to_have_value(f"{most - 0.01:.2f}")
     room.get_by_label("Set as").select_option("usual")
     expect(card(room, "Amplitude and coverage")).to_contain_text("felt")
 

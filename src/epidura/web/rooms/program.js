@@ -73,7 +73,8 @@ export default async function program(main, bench) {
 
   const big = el("span", { class: "big" }), about = el("span", {}), inside = el("span", { class: "help" });
   const range = el("input", { type: "range", min: 0, max: 10, step: 0.01, "aria-label": "amplitude", oninput: () => slide(range.valueAsNumber), onchange: () => settle() });
-  const track = el("div", { class: "track" });
+  // the slider itself stays where it is when its marks change: a hand or a key that is on it must not lose it
+  const pins = el("div", {}), ends = el("div", { class: "ends" }), track = el("div", { class: "track" }, pins, range, ends);
   const exactly = el("input", { type: "number", min: 0, step: 0.05, "aria-label": "amplitude in mA", style: { width: "6.5rem" }, onchange: () => { if (exactly.valueAsNumber > 0) { slide(exactly.valueAsNumber); settle(); } } });
   const way = select("Set as", [{ value: "current", label: "a current, mA" }, { value: "share", label: "a share of perception" }, { value: "usual", label: "usual for this type" }], { onchange: () => settle(way.value) });
   const map = document.createElement("body-map");
@@ -191,8 +192,8 @@ export default async function program(main, bench) {
     const at = (value) => `calc(9px + (100% - 18px) * ${(value / Number(range.max)).toFixed(4)})`;
     const near = own.perception_mA !== null && own.discomfort_mA !== null && Math.abs(own.discomfort_mA - own.perception_mA) / Number(range.max) < 0.34;
     const marker = (value, words, side, more = "") => value !== null && value <= Number(range.max) * 1.0001 && el("div", { class: `marker ${more} ${near ? side : ""}`, style: { left: at(value) } }, el("span", {}, words), el("br"), num(value, "mA"));
-    fill(track, marker(own.perception_mA, "perception", (own.discomfort_mA ?? 1e9) >= (own.perception_mA ?? 0) ? "left" : "right"), marker(own.discomfort_mA, "discomfort", (own.discomfort_mA ?? 0) >= (own.perception_mA ?? 1e9) ? "right" : "left", "discomfort"), range,
-      el("div", { class: "ends" }, el("span", {}, "0 mA"), el("span", {}, `${range.max} mA`)));
+    fill(pins, marker(own.perception_mA, "perception", (own.discomfort_mA ?? 1e9) >= (own.perception_mA ?? 0) ? "left" : "right"), marker(own.discomfort_mA, "discomfort", (own.discomfort_mA ?? 0) >= (own.perception_mA ?? 1e9) ? "right" : "left", "discomfort"));
+    fill(ends, el("span", {}, "0 mA"), el("span", {}, `${range.max} mA`));
     const written = String(room.train().amplitude ?? "auto");
     way.value = written === "auto" ? "usual" : written.includes("perception") ? "share" : "current";
   }
