@@ -241,6 +241,7 @@ class Programmer:
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._previews: OrderedDict[str, Floats] = OrderedDict()
         self._known: OrderedDict[str, tuple[dict[str, Guide], Estimate]] = OrderedDict()
+        self._last: dict[str, str] = {}  # by type of stimulation: whose search its guides took part in last
 
     def found(self, program: Program, electronics: Electronics | None = None) -> Found | None:
         """What was searched of a program of one train before, if anything."""
@@ -268,7 +269,7 @@ class Programmer:
         groups = self.laid.groups(program.contacts, mixing)
         wanted = np.ones(len(self.laid.potentials), bool) if known is None else np.isinf(known.thresholds[0])
         learners, estimate = self._of(program)
-        task = Task(groups, courses, program.waveform.pulse().shortest, wanted, f"fibres, {program.name}", learners, expected)
+        task = Task(groups, courses, program.waveform.pulse().shortest, wanted, f"fibres, {program.name}", learners, expected, self._again(program, key))
         found = search([task], replace(self.engine, ceiling=limit), progress or (lambda words, share: None))[0]
         if known is not None:
             found = np.where(wanted, found, known.thresholds)
@@ -298,6 +299,7 @@ class Programmer:
         count = len(self.laid.potentials)
         learners, estimate = self._of(program)
         groups = self.laid.groups(program.contacts, mixing)
+        self._again(program, _key(program, mixing, courses))
         if estimate.length is None:
             some = np.zeros(count, bool)
             order = np.lexsort((self.laid.fibres.diameter, self.laid.fibres.side, self.laid.fibres.segment, self.laid.fibres.population))
@@ -344,6 +346,14 @@ class Programmer:
             if key not in self._known:
                 _put(self._known, key, ({}, Estimate()))
             return self._known[key]
+
+    def _again(self, program: Program, key: str) -> bool:
+        """Whether the guides of a type took part in a search of the same contacts last; from now on they have."""
+        of = program.waveform.model_dump_json()
+        with self._lock:
+            before = self._last.get(of)
+            self._last[of] = key
+        return before == key
 
 
 def _digest(*arrays: Floats) -> str:

@@ -165,7 +165,7 @@ class Task:
 
     ``learners`` may know that course: one for each population, since roots bend and columns do not; new ones are put in where they are missing.
     ``expected`` are (fibres,) thresholds in A as far as somebody can guess them: fibres with like ones are searched together, so that those beyond a
-    low ceiling cost one run. They change no result.
+    low ceiling cost one run. With ``again`` the last search that the learners took part in was of the same potentials. Neither changes a result.
     """
 
     groups: Sequence[Group]
@@ -175,6 +175,7 @@ class Task:
     words: str
     learners: dict[str, Guide] | None = None
     expected: Floats | None = None
+    again: bool = False
 
 
 def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Floats]:
@@ -183,7 +184,7 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
     parts = []
     for task, result in zip(tasks, results, strict=True):
         learners = {} if task.learners is None else task.learners
-        for learner in learners.values():
+        for learner in () if task.again else learners.values():
             learner.begin()
         for group in task.groups:
             learner = learners.setdefault(group.population, Guide.of(task.shortest))
