@@ -180,7 +180,7 @@ def _end(cable: Cable, left: bool) -> _Modes:
 
 @dataclass(frozen=True)
 class _Recursion:
-    """Coefficients of a mode over one step; every array (f, 20).
+    """Coefficients of a mode over steps of several lengths; every array (d, f, 20).
 
     a+ - a = grow a + k0 S + k1 S+ + q, and the mean over the step (what the node sees) = f a + h0 S + h1 S+ + qa.
     q and qa are per unit of beta delta.
@@ -196,10 +196,11 @@ class _Recursion:
     qa: Floats
 
 
-def _recursion(decay: Floats, b2: Floats, dt: float, second_order: bool) -> _Recursion:
+def _recursion(decay: Floats, b2: Floats, dt: Floats, second_order: bool) -> _Recursion:
+    """Of (f, 20) modes over (d, 1, 1) steps in ms."""
     if not second_order:
         shrink = 1.0 / (1.0 + decay * dt)
-        none = np.zeros_like(decay)
+        none = np.zeros_like(shrink)
         return _Recursion(-decay * dt * shrink, none, b2 * dt * shrink, dt * shrink, shrink, none, b2 * dt * shrink, dt * shrink)
     z = decay * dt
     shrink, mean = np.exp(-z), -np.expm1(-z) / z
@@ -211,15 +212,16 @@ def _recursion(decay: Floats, b2: Floats, dt: float, second_order: bool) -> _Rec
 
 @dataclass(frozen=True)
 class _Step:
-    """All internodes and nodes over one kind of step: recursions of the three kinds of internode, and the internodes' part
-    of the diagonal (f, 3) at the three kinds of node."""
+    """All internodes and nodes over steps of several lengths: recursions of the three kinds of internode, and the internodes' part
+    of the diagonal (d, f, 3) at the three kinds of node."""
 
     of: tuple[_Recursion, ...]
     diagonal: Floats
 
     def other(self, kind: int) -> Floats:
-        """(f,) coupling of a node to the one on the other side."""
-        return np.asarray(self.of[kind].h1[:, :HALF].sum(axis=1) - self.of[kind].h1[:, HALF:].sum(axis=1))
+        """(d, f) coupling of a node to the one on the other side."""
+        even, odd = _halves(self.of[kind].h1)
+        return even - odd
 
 
 def _halves(values: Floats) -> tuple[Floats, Floats]:
@@ -247,54 +249,56 @@ class _Internodes:
         kinds = (_middle(cable),) if self.sealed else (_end(cable, True), _middle(cable), _end(cable, False))
         return np.concatenate([part.reshape(cable.c_node.size, -1) for kind in kinds for part in (kind.decay, kind.beta, kind.shape)], axis=1)
 
-    def step(self, dt: float, second_order: bool) -> _Step:
-        """Over a step of ``dt`` ms."""
-        of = tuple(_recursion(kind.decay, kind.beta**2 / self.cable.c_node[:, None], dt, second_order) for kind in self.kinds)
+    def step(self, dt: Floats, second_order: bool) -> _Step:
+        """Over steps of (d,) ms."""
+        of = tuple(_recursion(kind.decay, kind.beta**2 / self.cable.c_node[:, None], dt[:, None, None], second_order) for kind in self.kinds)
         theta = 0.5 if second_order else 1.0
         own = [sum(_halves(r.h1)) for r in of]
         beside = ((1,), (1, 1), (1,)) if self.sealed else ((0, 1), (1, 1), (1, 2))
         return _Step(of, np.stack([sum(theta * self.axial - own[k] for k in kinds) for kinds in beside], axis=-1))
 
-    def kept(self, dt: float, second_order: bool, precision: str) -> NDArray[np.int64]:
-        """(3,) how many modes of each parity keep a memory of their own."""
-        result = []
+    def kept(self, dt: Floats, second_order: bool, precision: str) -> NDArray[np.int64]:
+        """(d, 3) how many modes of each parity keep a memory of their own over steps of (d,) ms."""
+        result, steps, place = [], dt[:, None, None], np.arange(MODES) % HALF + 1
         for kind in self.kinds:
             weight = kind.beta**2 / kind.decay
-            share = weight / weight.sum(axis=1, keepdims=True) / (1.0 + kind.decay * dt) ** 2
-            keep = np.any(kind.decay * dt < FORGOTTEN[precision] if second_order else share > SMALL[precision], axis=0)
-            result.append(max(int(np.flatnonzero(keep[part]).max(initial=-1)) + 1 for part in (slice(0, HALF), slice(HALF, MODES))))
-        return np.array(result)
+            share = weight / weight.sum(axis=1, keepdims=True) / (1.0 + kind.decay * steps) ** 2
+            keep = kind.decay * steps < FORGOTTEN[precision] if second_order else share > SMALL[precision]
+            result.append((np.any(keep, axis=1) * place).max(axis=1))
+        return np.stack(result, axis=1)
 
     def steps_of_w(self, step: _Step, kept: NDArray[np.int64], stride: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Modes (f, 3, 2, stride, 2), sums (f, 18), full (f, 3, 20, 6) and static (f, 3, 2) of ``kernel.run`` and its change of level.
+        """Modes (d, f, 3, 2, stride, 2), sums (d, f, 18), full (d, f, 3, 20, 6) and static (d, f, 3, 2) of ``kernel.run`` and its change of level.
 
-        A mode's state is a - k1 S over k = E k1 + k0, so that it grows by S each step and by nothing else.
+        A mode's state is a - k1 S over k = E k1 + k0, so that it grows by S each step and by nothing else. ``kept`` is (d, 3).
         """
-        modes, sums, full, static = np.zeros((self.axial.size, 3, 2, stride, 2)), [], [], []
+        modes, sums, full, static = [], [], [], []
         for at, r in enumerate(step.of):
             k = (1.0 + r.grow) * r.k1 + r.k0
             share = r.f * k
             k = np.where(np.abs(k) < TINY, TINY, k)  # such a mode gives the node nothing
-            lost = np.where(np.arange(MODES) % HALF < kept[at], 0.0, share / -r.grow)
+            lasting = np.arange(MODES) % HALF < kept[:, at, None, None]
+            lost = np.where(lasting, 0.0, share / -r.grow)
             seen = np.stack(_halves(r.f * r.k1 + r.h0 + r.h1 + lost), axis=-1) - 0.5 * self.axial[:, None]
-            sums.append(np.concatenate([step.other(at)[:, None], seen, -np.stack(_halves(lost / -r.grow), axis=-1)], axis=-1))
-            for parity in (0, 1):
-                own = slice(parity * HALF, parity * HALF + int(kept[at]))
-                modes[:, at, parity, : kept[at]] = np.stack([r.grow[:, own], share[:, own]], axis=-1)
+            sums.append(np.concatenate([step.other(at)[..., None], seen, -np.stack(_halves(lost / -r.grow), axis=-1)], axis=-1))
+            both = np.where(lasting[..., None], np.stack([r.grow, share], axis=-1), 0.0)
+            modes.append(both.reshape(*k.shape[:2], 2, HALF, 2)[..., :stride, :])
             full.append(np.stack([k, r.k0, r.k1, 1.0 / k, r.k1 / k, r.f], axis=-1))
             static.append(np.stack(_halves(r.h0 + r.h1), axis=-1) - 0.5 * self.axial[:, None])
-        return modes, np.concatenate([*sums, step.diagonal], axis=1), np.stack(full, axis=1), np.stack(static, axis=1)
+        return np.stack(modes, axis=2), np.concatenate([*sums, step.diagonal], axis=-1), np.stack(full, axis=2), np.stack(static, axis=2)
 
-    def steps_of_u(self, step: _Step, dt: float, leak: float, theta: float, kept: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-        """Modes (f, 3, 20, 6), sums (f, 18) and static (f, 3, 2, 2) of ``kernel.passive`` with ``leak`` 1/ms at the nodes."""
-        modes = np.stack([np.stack([r.grow, r.k0, r.k1, r.f, r.q, r.qa], axis=-1) for r in step.of], axis=1)
-        fast = [np.where(np.arange(MODES) % HALF < lasting, 0.0, r.f) for r, lasting in zip(step.of, kept, strict=True)]
-        static = [np.stack([*_halves(f * (r.k0 + r.k1)), *_halves(-f * r.k0)], axis=-1).reshape(-1, 2, 2).swapaxes(1, 2)
-                  for f, r in zip(fast, step.of, strict=True)]
-        none = np.zeros_like(self.axial)
-        sums = [np.stack([step.other(at), *(half - 0.5 * self.axial for half in _halves(r.h0 + r.h1)), none, none], axis=-1)
-                for at, r in enumerate(step.of)]
-        return modes, np.concatenate([*sums, 1.0 / dt + theta * leak + step.diagonal], axis=1), np.stack(static, axis=1)
+    def steps_of_u(self, step: _Step, dt: Floats, leak: float, theta: float, kept: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        """Modes (d, f, 3, 20, 6), sums (d, f, 18) and static (d, f, 3, 2, 2) of ``kernel.passive`` with ``leak`` 1/ms at the nodes, over (d,) ms."""
+        modes, sums, static = [], [], []
+        for at, r in enumerate(step.of):
+            modes.append(np.stack([r.grow, r.k0, r.k1, r.f, r.q, r.qa], axis=-1))
+            fast = np.where(np.arange(MODES) % HALF < kept[:, at, None, None], 0.0, r.f)
+            given = np.stack([*_halves(fast * (r.k0 + r.k1)), *_halves(-fast * r.k0)], axis=-1)
+            static.append(given.reshape(*given.shape[:-1], 2, 2).swapaxes(-2, -1))
+            other, none = step.other(at), np.zeros(given.shape[:-1])
+            sums.append(np.stack([other, *(half - 0.5 * self.axial for half in _halves(r.h0 + r.h1)), none, none], axis=-1))
+        own = (1.0 / dt + theta * leak)[:, None, None] + step.diagonal
+        return np.stack(modes, axis=2), np.concatenate([*sums, own], axis=-1), np.stack(static, axis=2)
 
     def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp], onwards: bool = False) -> tuple[Floats, Floats]:
         """Drive of each node (f, nodes) and of each mode (f, nodes - 1, 20) per unit of ``outside`` (f, C) in mV.
@@ -334,17 +338,18 @@ class _Axial(_Internodes):
         self.kinds = (_Modes(none, none, np.empty(0)),) * KINDS
         self.flow = cable.g_axial / cable.c_node
 
-    def step(self, dt: float, second_order: bool) -> _Step:
-        """Over a step of ``dt`` ms. The conductance is an odd mode that follows S at once."""
-        none, theta = np.zeros((self.flow.size, MODES)), 0.5 if second_order else 1.0
+    def step(self, dt: Floats, second_order: bool) -> _Step:
+        """Over steps of (d,) ms. The conductance is an odd mode that follows S at once."""
+        none, theta = np.zeros((dt.size, self.flow.size, MODES)), 0.5 if second_order else 1.0
         h0, h1 = none.copy(), none.copy()
-        h0[:, HALF], h1[:, HALF] = -(1.0 - theta) * self.flow, -theta * self.flow
+        h0[..., HALF], h1[..., HALF] = -(1.0 - theta) * self.flow, -theta * self.flow
         r = _Recursion(none - 1.0, none, none, none, none, h0, h1, none)
-        return _Step((r,) * KINDS, theta * np.stack([self.flow, 2 * self.flow, self.flow], axis=-1))
+        beside = theta * np.stack([self.flow, 2 * self.flow, self.flow], axis=-1)
+        return _Step((r,) * KINDS, np.broadcast_to(beside, (dt.size, *beside.shape)))
 
-    def kept(self, dt: float, second_order: bool, precision: str) -> NDArray[np.int64]:
-        """(3,) none."""
-        return np.zeros(KINDS, np.int64)
+    def kept(self, dt: Floats, second_order: bool, precision: str) -> NDArray[np.int64]:
+        """(d, 3) none."""
+        return np.zeros((dt.size, KINDS), np.int64)
 
     def drives(self, nodes: int, outside: Floats, which: NDArray[np.intp], onwards: bool = False) -> tuple[Floats, Floats]:
         """Drive of each node (f, nodes) per unit of ``outside`` (f, nodes) in mV, and none of modes."""
@@ -423,7 +428,7 @@ class Engine:
             return kinetics.mrg_tables(own, precision)
         return own
 
-    def net(self, kept: NDArray[np.int64], theta: float, lengths: Sequence[float], plan: courses.Course,
+    def net(self, kept: NDArray[np.int64], theta: float, lengths: Floats, plan: courses.Course,
             passive_kept: NDArray[np.int64] | None = None) -> Any:
         """What all fibres share, for the kernel; ``kept`` (levels, 3) and step in ms of each level, ``passive_kept`` (tables, 3)."""
         nodes, kernel, membrane = self.nodes, self.kernel, self.cable.membrane
@@ -433,7 +438,7 @@ class Engine:
         if not self.sealed:
             kind[0], kind[-1] = 0, 2
         return kernel.Net(nodes, first, last, kind, place, kept, np.empty((0, KINDS), np.int64) if passive_kept is None else passive_kept,
-                          int(kept.max()), np.array(lengths), theta, plan.by, plan.lag,
+                          int(kept.max()), lengths, theta, plan.by, plan.lag,
                           len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
                           FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, plan.left)
 
@@ -677,21 +682,25 @@ class _Batch:
         self.different, self.which = _different(_part(engine.cable, members))
         cable = self.different
         internodes = _Internodes(cable, engine.sealed) if isinstance(cable, Cable) else _Axial(cable)
-        lengths = [engine.dt / divisor for divisor in plan.levels]
-        kept = np.array([np.full(3, HALF) if every_mode else internodes.kept(dt, second, engine.dtype.name) for dt in lengths])
+        lengths, apart = engine.dt / np.array(plan.levels), engine.dt / np.array(plan.divisors)
         self.internodes, self.every_mode = internodes, every_mode
-        apart = [(engine.dt / divisor, second and divisor != courses.DAMPED) for divisor in plan.divisors]
-        brief = np.array([internodes.kept(dt, True, engine.dtype.name) if exact and not every_mode else np.full(3, HALF) for dt, exact in apart])
+        kept, brief = (np.full((dt.size, KINDS), HALF) if every_mode else internodes.kept(dt, second, engine.dtype.name) for dt in (lengths, apart))
+        # of the linear response the steps after an edge are backward Euler
+        trapezoidal = second & (np.array(plan.divisors) != courses.DAMPED)
+        brief[~trapezoidal] = HALF
         self.net = engine.net(kept, 0.5 if second else 1.0, lengths, plan, brief)
         self.membrane = engine.membrane(plan, engine.dtype.name)
-        levels = [internodes.steps_of_w(internodes.step(dt, second), of, self.net.stride) for dt, of in zip(lengths, kept, strict=True)]
-        tables = [internodes.steps_of_u(internodes.step(dt, trapezoidal), dt, self.net.rest_leak, 0.5 if trapezoidal else 1.0, lasting)
-                  for (dt, trapezoidal), lasting in zip(apart, brief, strict=True)]
+        levels = internodes.steps_of_w(internodes.step(lengths, second), kept, self.net.stride)
+        tables = [np.empty(0)] * 3
+        for exact in (True, False):
+            if (own := np.flatnonzero(trapezoidal == exact)).size:
+                some = internodes.steps_of_u(internodes.step(apart[own], exact), apart[own], self.net.rest_leak, 0.5 if exact else 1.0, brief[own])
+                tables = [_put(table, own, apart.size, part) for table, part in zip(tables, some, strict=True)]
         first = int(plan.blocks.level[0])
         # (numbers, different cables)
-        self.of_cable = {"rest": self._rest(internodes, levels[first], first),
-                         **{name: _last([level[k] for level in levels]) for k, name in enumerate(("modes", "sums", "full", "static"))},
-                         **{f"passive_{name}": _last([table[k] for table in tables]) for k, name in enumerate(("modes", "sums", "static"))}}
+        self.of_cable = {"rest": self._rest(internodes, [level[first] for level in levels], first),
+                         **{name: _last(level) for name, level in zip(("modes", "sums", "full", "static"), levels, strict=True)},
+                         **{f"passive_{name}": _last(table) for name, table in zip(("modes", "sums", "static"), tables, strict=True)}}
         drives = [internodes.drives(nodes, one * 1e3, self.which, engine.onwards) for one in engine.potentials[members].swapaxes(0, 1)]
         fixed = [np.empty((members.size, 0))]
         if engine.injection is not None:
@@ -767,13 +776,13 @@ class _Batch:
         flow = flow.reshape(len(state), -1)
         return -np.diff(flow, axis=1, prepend=0.0, append=0.0) * 1e-9
 
-    def _rest(self, internodes: _Internodes, first_step: tuple[Floats, ...], level: int) -> Floats:
+    def _rest(self, internodes: _Internodes, first_step: Sequence[Floats], level: int) -> Floats:
         """(state, cables) after long steps without stimulus, in the coefficients of the run's first level."""
         engine, every = self.engine, np.full((1, 3), HALF)
         nodes, f = engine.nodes, internodes.axial.size
-        modes, sums, full, _ = internodes.steps_of_w(internodes.step(REST_DT, False), every[0], HALF)
+        modes, sums, full = (part[0] for part in internodes.steps_of_w(internodes.step(np.array([REST_DT]), False), every, HALF)[:3])
         plan = courses.plan(np.zeros((1, 1)), np.empty((0, 0)), REST_DT, REST_STEPS, REST_STEPS, False)
-        net, membrane = engine.net(every, 1.0, [REST_DT], plan), engine.membrane(plan, "float64")
+        net, membrane = engine.net(every, 1.0, np.array([REST_DT]), plan), engine.membrane(plan, "float64")
         ahead, stride = (2 + net.gates) * nodes, self.net.stride
         own = engine.cable.membrane._replace(steps=())
         found = _KNOWN_REST.rows([(type(own), own, nodes, engine.sealed, key) for key in _keys(self.different)],
@@ -831,7 +840,14 @@ def _different(cable: Cable | Segments) -> tuple[Cable | Segments, NDArray[np.in
     return _part(cable, first), which.reshape(-1)
 
 
-def _last(values: Sequence[Floats]) -> Floats:
+def _put(table: Floats, places: NDArray[np.intp], count: int, part: Floats) -> Floats:
+    """The parts of an array of ``count`` of them put at their places; a new one if there is none yet."""
+    whole = table if table.size else np.empty((count, *part.shape[1:]))
+    whole[places] = part
+    return whole
+
+
+def _last(values: Sequence[Floats] | Floats) -> Floats:
     """(fibres, ...) arrays one after the other as (numbers, fibres)."""
     return np.concatenate([each.reshape(each.shape[0], -1) for each in values], axis=1).T
 
