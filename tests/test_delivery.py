@@ -288,6 +288,18 @@ def test_passive_recharge_of_three_contacts_needs_more_than_one_pattern() -> Non
     assert courses[1].values[0] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("contacts", [{2: -0.5, 3: 0.5, 4: -0.5, 6: 0.5}, {1: -0.5, 2: -0.5, 3: 0.5, 4: 0.2, 5: 0.3}])
+def test_nothing_flows_between_the_pulses_of_a_burst(contacts: Any) -> None:
+    """What rounding leaves there would drive a fibre on: a search of several contacts took twice as long."""
+    _, seen = patterns(program("burst", contacts), field())
+    assert len(seen) > 1
+    samples = np.stack([course.step_means(5e-6) for course in seen])
+    ms = 5e-3 * np.arange(samples.shape[1])
+    for k in range(4):
+        assert not samples[:, (ms > 1 + 2 * k) & (ms < 2 + 2 * k - 0.01)].any()
+        assert samples[0, (ms > 2 * k) & (ms < 1 + 2 * k - 0.01)] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("contacts", [{3: -1, 4: 1}, {3: -1, 2: 0.5, 5: 0.5}, {3: -1, "case": 1}])
 def test_the_only_edges_of_a_passive_recharge_are_those_of_the_pulses(contacts: Any) -> None:
     """A staircase that a fibre answers to moved thresholds of bursts by up to a third."""

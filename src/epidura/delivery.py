@@ -334,6 +334,7 @@ def separated(record: Record, numbers: tuple[int, ...], lead_field: LeadField, s
     rows = np.zeros((len(own) + kept, len(lead_field.contacts)))
     rows[:, [list(lead_field.contacts).index(numbers[i]) for i in places]] = np.concatenate([own, v[:kept]])
     values = np.column_stack([main, u[:, :kept] * s[:kept]])
+    values[np.abs(values) <= ROUNDING * np.abs(values).max(initial=0.0)] = 0.0  # what is left of rounding between pulses would count as driven
     return rows, tuple(Course(record.edges, np.append(column, 0.0)) for column in values.T)
 
 

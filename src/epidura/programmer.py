@@ -269,7 +269,8 @@ class Programmer:
         groups = self.laid.groups(program.contacts, mixing)
         wanted = np.ones(len(self.laid.potentials), bool) if known is None else np.isinf(known.thresholds[0])
         learners, estimate = self._of(program)
-        task = Task(groups, courses, program.waveform.pulse().shortest, wanted, f"fibres, {program.name}", learners, expected, self._again(program, key))
+        shortest, again = program.waveform.pulse().shortest, self._again(program, key)
+        task = Task(groups, courses, shortest, wanted, f"fibres, {program.name}", learners, expected, again)
         found = search([task], replace(self.engine, ceiling=limit), progress or (lambda words, share: None))[0]
         if known is not None:
             found = np.where(wanted, found, known.thresholds)

@@ -156,7 +156,7 @@ class Group:
         samples = np.stack([c.step_means(engine.dt) if engine.scheme == "second-order" else c.at_step_starts(engine.dt) for c in courses])
         return self.model.thresholds(self.diameter[chosen], self.nodes, self.potentials[chosen], samples, dt=engine.dt,
                                      scheme=engine.scheme, precision=engine.precision, tolerance=engine.tolerance,
-                                     ceiling=engine.ceiling, threads=1, learner=learner, device=engine.device, onwards=True)
+                                     ceiling=engine.ceiling, threads=1, learner=learner, device=engine.device, onwards=True, together=True)
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,9 @@ def search(tasks: Sequence[Task], engine: Engine, progress: Progress) -> list[Fl
                 spread[np.unique(np.linspace(0, chosen.size - 1, LOT).round().astype(int))] = True
             for some in (chosen[spread], chosen[~spread]):
                 parts += [(task, result, learner, group, some[k : k + CHUNK]) for k in range(0, some.size, CHUNK)]
-    # of long courses a lot of each group first, for the guesses; then the dearest, so that no thread is left with a long one at the end
-    parts.sort(key=lambda part: (part[4].size > LOT, -part[0].courses[0].end * part[3].nodes * part[4].size))
+    # of long courses a lot of each group first, for the guesses, cheap ones before dear ones, which are guessed by them; then the dearest, so that no
+    # thread is left with a long one at the end
+    parts.sort(key=lambda part: (part[4].size > LOT, (1 if part[4].size <= LOT else -1) * part[0].courses[0].end * part[3].nodes * part[4].size))
 
     def work(part: tuple[Task, Floats, Learner, Group, NDArray[np.intp]]) -> None:
         task, result, learner, group, chosen = part

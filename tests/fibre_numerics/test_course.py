@@ -260,7 +260,10 @@ def test_small_changes_are_no_edges() -> None:
     assert not courses.edges(ramp[None]).any()
     assert courses.edges(np.array([[0.0, 1.0, 1.019, 0.999, 0.97]]))[0:5].tolist() == [False, True, False, False, True]
     # each pattern by its own size, whatever the others do
-    assert courses.edges(np.array([[1.0] * 4, [0.0, 0.0, 1e-9, 1e-9]])).tolist() == [True, False, True, False]
+    both = np.array([[1.0] * 4, [0.0, 0.0, 1e-9, 1e-9]])
+    assert courses.edges(both).tolist() == [True, False, True, False]
+    # or all by the largest, where they are of one size
+    assert courses.edges(both, together=True).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,7 +104,6 @@ def test_a_plan_may_stop_within_its_recharge() -> None:
     assert late.sum() > 10
     assert plan.blocks.first_row[late][0] == calm
     assert ((plan.blocks.steps // plan.blocks.every)[late] <= courses.CALM_LONGEST).all()
-    assert plan.left == pytest.approx(0.1)
 
 
 SOURCES = st.lists(st.tuples(st.floats(-12e-3, 12e-3), st.sampled_from([-1.0, -0.7, -0.3, 0.3, 0.7, 1.0])), min_size=1, max_size=3)
@@ -126,6 +123,40 @@ def test_no_threshold_depends_on_when_a_search_stops(sources: list[tuple[float, 
     assert np.allclose(np.log(stops[0]), np.log(goes_on[0]), atol=0.0097, rtol=0, equal_nan=True)
 
 
+def two_patterns(share: float, together: bool) -> Engine:
+    """Two cathodes that discharge each at its own speed: most of it straight down, the difference growing and turning round."""
+    model, nodes = MrgInterpolated(), 33
+    both = np.stack([stretch(model, 9 * UM, nodes, [(at, -1.0)]) for at in (-8e-3, 8e-3)])
+    main = TONIC.step_means(DT)
+    late = np.arange(60, main.size) * DT * 1e3
+    beside = np.concatenate([np.zeros(60), share * np.sin(2.0 * late) * np.exp(-late)])
+    return Engine(model.cable(np.array([9 * UM])), nodes, np.stack([both.sum(axis=0), both[0] - both[1]])[None], np.stack([main, beside]), DT,
+                  onwards=True, together=together)
+
+
+def test_what_is_left_counts_all_patterns_by_what_they_do_to_the_fibre() -> None:
+    own = engine(MrgInterpolated(), 9 * UM, 33, stretch(MrgInterpolated(), 9 * UM, 33, [(0.0, -1.0)]))
+    assert own._left() == pytest.approx([0.1])
+    faint = two_patterns(0.015, True)
+    assert faint.calm_from == 61 + 50
+    assert two_patterns(0.015, False).calm_from > 500
+    assert 0.1 < float(faint._left()[0]) < 0.13
+    assert two_patterns(0.15, True).calm_from > 61 + 50 + 40  # too large to grow unseen
+    twice = two_patterns(0.015, True)
+    twice.potentials = twice.potentials * np.array([1.0, 5.0])[:, None]
+    assert float(twice._left()[0]) > float(faint._left()[0]) + 0.02
+
+
+@pytest.mark.parametrize("share", [0.005, 0.019, 0.08])
+def test_several_patterns_may_stop_and_threshold_stays(share: float) -> None:
+    found = threshold(two_patterns(share, True))
+    goes_on = two_patterns(share, True)
+    goes_on.calm_from = None
+    apart = threshold(two_patterns(share, False))
+    for other in (threshold(goes_on), apart):
+        assert np.log(found) == pytest.approx(np.log(other), abs=0.0097)
+
+
 def far_anode() -> Engine:
     model = MrgInterpolated()
     return engine(model, 6 * UM, 61, stretch(model, 6 * UM, 61, [(0.0, -1.0)], 8e-3), SHORT)
@@ -141,6 +172,6 @@ def test_a_fibre_that_the_recharge_excites_is_found() -> None:
 
 
 def test_a_bound_that_lets_recharges_pass_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right, plan = threshold(far_anode()), courses.plan
-    monkeypatch.setattr(courses, "plan", lambda *args: replace(plan(*args), left=0.0))  # as if nothing were left
+    right = threshold(far_anode())
+    monkeypatch.setattr(Engine, "_left", lambda self: np.zeros(1))  # as if nothing were left
     assert threshold(far_anode()) > 1.2 * right

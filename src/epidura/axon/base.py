@@ -82,7 +82,7 @@ class Axon(Recipe):
 
     def engine(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, dt: float, scheme: str = "second-order",
                precision: str = "float32", sealed: bool | None = None, injection: tuple[NDArray[np.int64], Floats] | None = None,
-               onwards: bool = False) -> Engine:
+               onwards: bool = False, together: bool = False) -> Engine:
         """Fibres with their potentials, ready to be run.
 
         Args:
@@ -96,6 +96,7 @@ class Axon(Recipe):
             sealed: whether the end nodes are live; as the model has it if None.
             injection: (f,) node and (steps,) current into it in A, whatever the amplitude.
             onwards: whether the fibres go on beyond their ends, where the potential is taken as straight, or are cut there, which drives the ends.
+            together: whether the patterns are of one size, so that the largest course says what is an edge; else each is judged by itself.
 
         Raises:
             BadInput: a diameter, scheme or precision that does not exist, a potential that is not finite.
@@ -110,20 +111,20 @@ class Axon(Recipe):
         try:
             return Engine(self.cable(diameter), nodes, potentials[:, None] if potentials.ndim == 2 else potentials,
                           np.atleast_2d(np.asarray(samples, float)), dt, scheme == "second-order", precision,
-                          self.sealed if sealed is None else sealed, injection, onwards)
+                          self.sealed if sealed is None else sealed, injection, onwards, together)
         except ValueError as failure:
             raise BadInput("fibres", str(failure)) from None
 
     def thresholds(self, diameter: Floats, nodes: int, potentials: Floats, samples: Floats, *, dt: float, scheme: str = "second-order",
                    precision: str = "float32", tolerance: float = 0.004, ceiling: float = 1.0, threads: int = 2,
-                   learner: Learner | None = None, device: str = "cpu", onwards: bool = False) -> Floats:
+                   learner: Learner | None = None, device: str = "cpu", onwards: bool = False, together: bool = False) -> Floats:
         """(3, f) lowest amplitude at which each fibre fires and its bracket, A; inf above the ceiling.
 
         A fibre fires when the node at 0.9 of its length crosses -30 mV upwards. Arguments as in ``engine``;
         a ``learner`` saves runs where many calls have the same course. ``device`` is cpu or cuda; a fibre that cannot be run there,
         for lack of a graphics processor or for its kind, is run on the cpu.
         """
-        engine = self.engine(diameter, nodes, potentials, samples, dt, scheme, precision, onwards=onwards)
+        engine = self.engine(diameter, nodes, potentials, samples, dt, scheme, precision, onwards=onwards, together=together)
         try:
             chosen = cable_cuda.pick(engine.cable.membrane, nodes)[0] if device == "cuda" else None
             return engine.thresholds(tolerance, ceiling, threads, learner, chosen)

@@ -373,6 +373,8 @@ class Engine:
         injection: (f,) node and (steps,) current into it in A, whatever the amplitude; or None.
         onwards: whether the fibres go on beyond their ends, where the potential is taken as straight, so that no end is driven; else they are cut
             there, and what the potential falls by drives the ends.
+        together: whether the patterns are of one size, so that what is an edge or calm is judged by the largest course. Passive recharge brings
+            patterns whose courses are some per cent of the others; each by itself has edges that are none. Else each is judged by itself.
 
     Raises:
         ValueError: shapes that do not fit, no samples, or numbers that are not finite.
@@ -380,7 +382,7 @@ class Engine:
 
     def __init__(self, cable: Cable | Segments, nodes: int, potentials: Floats, samples: Floats, dt: float, second_order: bool = True,
                  precision: str = "float32", sealed: bool = False, injection: tuple[NDArray[np.int64], Floats] | None = None,
-                 onwards: bool = False):
+                 onwards: bool = False, together: bool = False):
         from epidura.numerics import cable_kernel as kernel
 
         f, self.per_node = cable.c_node.size, PER_INTERNODE + 1 if isinstance(cable, Cable) else 1
@@ -398,12 +400,13 @@ class Engine:
             raise ValueError(f"an injection into a node outside 0 to {nodes - 1}, or a current that is not finite")
         self.dt, self.second_order, self.dtype, self.sealed = dt * 1e3, second_order, np.dtype(precision), sealed or self.per_node == 1
         self.lanes = 64 // self.dtype.itemsize
-        self.injection, self.onwards = injection, onwards
+        self.injection, self.onwards, self.together = injection, onwards, together
         self.fixed = np.empty((0, 0)) if injection is None else injection[1][None] * 1e9
         busy = max(samples.shape[1], self.fixed.shape[1])
         self.quiet_from = busy + int(np.ceil(WAIT_QUIET / self.dt))
         # the bound of a calm recharge is known of this membrane only
-        self.calm_from = courses.calm_from(samples, self.fixed) + int(np.ceil(WAIT_QUIET / self.dt)) if isinstance(cable, Cable) else None
+        calm = courses.calm_from(samples, self.fixed, together) + int(np.ceil(WAIT_QUIET / self.dt))
+        self.calm_from = calm if isinstance(cable, Cable) else None
         self.steps = busy + int(np.ceil(WAIT_MOST[type(cable.membrane)] / self.dt))
         self.detect = int(0.9 * (nodes - 1))  # the node that must fire
         self.kernel = kernel
@@ -419,7 +422,7 @@ class Engine:
         return self._plan(self.steps, self.quiet_from, self.calm_from, coarser=True)
 
     def _plan(self, steps: int, quiet_from: int, calm: int | None = None, coarser: bool = False) -> courses.Course:
-        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order, calm, coarser)
+        return courses.plan(self.samples, self.fixed, self.dt, steps, quiet_from, self.second_order, calm, coarser, self.together)
 
     def membrane(self, plan: courses.Course, precision: str) -> Any:
         """The membrane with the steps that its gates make; as tables where the processor is good at them."""
@@ -440,7 +443,7 @@ class Engine:
         return kernel.Net(nodes, first, last, kind, place, kept, np.empty((0, KINDS), np.int64) if passive_kept is None else passive_kept,
                           int(kept.max()), lengths, theta, plan.by, plan.lag,
                           len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
-                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, plan.left)
+                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, 1.0)
 
     def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None],
               every_mode: bool = False) -> None:
@@ -466,7 +469,7 @@ class Engine:
             raise ValueError(f"a tolerance of {tolerance} and a ceiling of {ceiling} A; both must be positive")
         learner, plan, unit = learner or self.learner(), self.plan, np.log1p(tolerance)
         highest, lowest = int(np.ceil(np.log(ceiling) / unit - 1e-9)), int(np.log(LOWEST) / unit)
-        found, far = np.empty((3, self.cable.c_node.size)), self._far()
+        found, far, left = np.empty((3, self.cable.c_node.size)), self._far(), self._left()
 
         def guessed(features: Floats) -> tuple[Floats, float, bool, int]:
             """Where each threshold may be, in cells, how far off that is, whether nothing is known, and how far a search goes on at first."""
@@ -482,7 +485,7 @@ class Engine:
         def work(batch: _Batch, members: NDArray[np.intp], lanes: Any) -> None:
             own = np.append(members, np.full(self.lanes - members.size, members[-1]))
             features = np.column_stack([self.kernel.peaks(batch.net, lanes, plan.parts, plan.blocks), self.cable.c_node[own]])
-            net = batch.net._replace(detect=int(far[members].max()))
+            net = batch.net._replace(detect=int(far[members].max()), left=float(left[members].max()))
             shape, note = learner.margin.shape(features), np.full((NOTED, self.lanes, 4), np.nan)
             margins = self.kernel.Margins(*learner.margin.known(unit))
             below, above, _ = self.kernel.search(net, batch.membrane, lanes, plan.parts, plan.blocks, shape, margins, *guessed(features), unit,
@@ -508,11 +511,23 @@ class Engine:
         """(f,) node at which an action potential has left all that drives it, and will arrive at ``detect``."""
         if self.injection is not None:  # which may drive any node on the way
             return np.full(self.cable.c_node.size, self.detect)
-        at_nodes = self.potentials[:, :, :: self.per_node] * np.abs(self.samples).max(axis=1)[:, None]
-        bend = np.abs(np.diff(at_nodes, 2, axis=2)).sum(axis=1)  # of nodes 1 to N - 2
+        bend = (np.abs(self._bend()) * np.abs(self.samples).max(axis=1)[:, None]).sum(axis=1)
         driven = bend > UNDRIVEN * bend.max(axis=1, keepdims=True)
         last = bend.shape[1] - np.argmax(driven[:, ::-1], axis=1)
         return np.minimum(last + PAST, self.detect)
+
+    def _bend(self) -> Floats:
+        """(f, patterns, N - 2) second differences of the potentials at nodes 1 to N - 2."""
+        return np.diff(self.potentials[:, :, :: self.per_node], 2, axis=2)
+
+    def _left(self) -> Floats:
+        """(f,) what drives each fibre at most once its course is calm, as a share of what drives it before: all patterns as if they fell together."""
+        if self.calm_from is None:
+            return np.zeros(self.cable.c_node.size)
+        bend, size, calm = self._bend(), np.abs(self.samples), min(self.calm_from - int(np.ceil(WAIT_QUIET / self.dt)), self.samples.shape[1])
+        before = np.abs(np.einsum("fpn,pt->ftn", bend, self.samples[:, np.argmax(size, axis=1)])).max(axis=(1, 2))
+        after = np.abs(bend).max(axis=2) @ size[:, calm:].max(axis=1, initial=0.0)
+        return np.asarray(np.minimum(after / np.maximum(before, TINY), 1.0))
 
     def _watch(self, nodes: Sequence[int] = (), rows: int = 0, spiking: Sequence[int] = (), most: int = 0, whole: int = 0,
                dtype: np.dtype[np.floating] | None = None) -> Any:

@@ -59,7 +59,7 @@ class Net(NamedTuple):
         fires: mV relative to rest, crossed upwards.
         low, quiet: mV relative to rest, between which at every node nothing will fire any more.
         detect: node that must fire.
-        left: share of its largest value that a course has at most where a run may stop while it is driven.
+        left: share of what drove a fibre before that drives it at most where a run may stop while it is driven.
     """
 
     nodes: int

@@ -27,6 +27,7 @@ LONGEST = 256  # steps of one part; longer ones are divided, so that memory stay
 TINY = 1e-300
 CALM_LONGEST = 32  # the same where a run may stop, so that little of the response is found in vain
 CALM = 0.25  # share of a course's largest value, at or under which it may be calm
+LITTLE = 0.02  # share of the largest value of several courses, under which one may grow or turn round in the calm: it counts as what is left
 
 LEVELS = (1, 2, 4, 8)
 """Divisors of the step; a level is the place in this list."""
@@ -61,7 +62,6 @@ class Course:
         gate_steps: (steps,) ms that the gates make at once.
         by, lag: (levels,) which of them with each step, and to catch up with V after one.
         rows_out: whole steps of the run.
-        left: share of its largest value that a course has at most from where a run may stop while it is driven.
     """
 
     parts: Parts
@@ -75,26 +75,34 @@ class Course:
     by: Ints
     lag: Ints
     rows_out: int
-    left: float
 
 
-def edges(course: Floats) -> NDArray[np.bool_]:
+def _largest(courses: Floats, together: bool) -> Floats:
+    """(patterns, 1) by what each of the (patterns, steps) courses is judged: its own largest value, or that of all ``together``."""
+    own = np.abs(courses).max(axis=1, keepdims=True, initial=0.0)
+    return np.full_like(own, own.max(initial=0.0)) if together else own
+
+
+def edges(course: Floats, together: bool = False) -> NDArray[np.bool_]:
     """(steps,) whether any of the (patterns, steps) courses jumps at the start of a step."""
-    largest = np.abs(course).max(axis=1, keepdims=True, initial=0.0)
-    return np.asarray((np.abs(np.diff(course, axis=1, prepend=0.0)) > EDGE * largest).any(axis=0))
+    return np.asarray((np.abs(np.diff(course, axis=1, prepend=0.0)) > EDGE * _largest(course, together)).any(axis=0))
 
 
-def calm_from(push: Floats, fixed: Floats) -> int:
+def calm_from(push: Floats, fixed: Floats, together: bool = False) -> int:
     """Step from which nothing new drives a fibre: every course of (patterns, samples) keeps its sign, never grows and stays at or under ``CALM`` of
-    its largest value; one of ``fixed`` is over. A recharge that runs out is calm; the second of two equal phases is not."""
-    first = 0
-    for course, share in (*((one, CALM) for one in push), *((one, 0.0) for one in fixed)):
+    its largest value; one of ``fixed`` is over. A recharge that runs out is calm; the second of two equal phases is not.
+
+    Args:
+        together: the largest value is that of all courses, and what is ``LITTLE`` of it may grow or turn round.
+    """
+    first, little = 0, LITTLE if together else 0.0
+    for course, most in zip(push, _largest(push, together)[:, 0], strict=True):
         size = np.abs(course)
-        most = size.max(initial=0.0)
-        loud = size > share * most
-        loud[1:] |= (np.diff(size) > 1e-9 * most) | (course[1:] * course[:-1] < 0.0)  # means over steps are rounded
+        new = (np.diff(size) > 1e-9 * most) | (course[1:] * course[:-1] < 0.0)  # means over steps are rounded
+        loud = size > CALM * most
+        loud[1:] |= new & (size[1:] > little * most)
         first = max(first, int(np.flatnonzero(loud).max(initial=-1)) + 1)
-    return first
+    return max([first, *(int(np.flatnonzero(course).max(initial=-1)) + 1 for course in fixed)])
 
 
 def _stretches(on: NDArray[np.bool_], settle: int) -> list[tuple[int, int]]:
@@ -235,20 +243,20 @@ class _Builder:
 
 
 def plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None,
-         coarser: bool = False) -> Course:
+         coarser: bool = False, together: bool = False) -> Course:
     """As ``_plan``; many engines have the same course, so it is kept."""
-    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, calm, coarser)
+    return _kept(push.shape, push.tobytes(), fixed.shape, fixed.tobytes(), dt, steps, quiet_from, second_order, calm, coarser, together)
 
 
 @lru_cache(maxsize=64)
 def _kept(push_shape: tuple[int, int], push: bytes, fixed_shape: tuple[int, int], fixed: bytes, dt: float, steps: int, quiet_from: int,
-          second_order: bool, calm: int | None, coarser: bool) -> Course:
+          second_order: bool, calm: int | None, coarser: bool, together: bool) -> Course:
     return _plan(np.frombuffer(push).reshape(push_shape), np.frombuffer(fixed).reshape(fixed_shape), dt, steps, quiet_from, second_order, calm,
-                 coarser)
+                 coarser, together)
 
 
 def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, second_order: bool, calm: int | None = None,
-          coarser: bool = False) -> Course:
+          coarser: bool = False, together: bool = False) -> Course:
     """Of (patterns, samples) and (fixed patterns, samples) courses; 0 after their end.
 
     Args:
@@ -261,11 +269,13 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
         calm: step from which it may do so while it is driven; nothing new drives the fibres from there on. Only within the first driven stretch:
             how strongly another one drives is not known before it begins. None: not at all.
         coarser: whether steps grow away from edges, see ``COARSER``; then nothing can be written down step by step. Second order only.
+        together: whether what is an edge is judged by the largest value of all patterns, or by that of each.
     """
     every = np.zeros((len(push) + len(fixed), steps))
     for row, course in zip(every, (*push, *fixed), strict=True):
         row[: min(course.size, steps)] = course[:steps]
-    jump, level = edges(every) if second_order else np.zeros(steps, bool), np.zeros(steps, np.int64)
+    jump, level = edges(every[: len(push)], together) | edges(every[len(push) :]), np.zeros(steps, np.int64)
+    jump &= second_order
     apart = np.diff(np.flatnonzero(jump))
     finer = FINER_IN_TRAIN if jump.sum() > TRAIN else FINER_WHEN_SHORT if apart.min(initial=SHORT + 1) <= SHORT else FINER
     for k, length in reversed(finer):
@@ -322,6 +332,5 @@ def _plan(push: Floats, fixed: Floats, dt: float, steps: int, quiet_from: int, s
         builder.add(pushed[:1], held[:1], jump[:1], 1, 0, None)
     table = list(zip(*blocks, strict=True))
     columns = (np.array(row, float if name == "time" else np.int64) for name, row in zip(Blocks._fields, table, strict=True))
-    left = float(np.abs(alike[: len(push), calm:]).max(initial=0.0))
     return Course(builder.parts(), Blocks(*columns), builder.fine, builder.rows, builder.longest, DIVISORS if second_order else (1,), levels,
-                  dt * np.array(gates.known), np.array(by), np.array(lag), steps, left)
+                  dt * np.array(gates.known), np.array(by), np.array(lag), steps)
