@@ -165,10 +165,12 @@ def _known(case: Case, programmer: Programmer, row: Program, electronics: Electr
 def _searched(case: Case, programmer: Programmer, row: Program, electronics: Electronics, progress: Progress) -> dict[str, Any]:
     """The same, searched: a little past where its slider ends as far as the preview knows, and further where that was not enough."""
     marks = felt_of(case, programmer.laid, row, programmer.preview(row, electronics))
-    for share, of in ((0.0, 0.8), (0.8, 0.1), (0.9, 0.1)):
-        whole = marks["perception_mA"] is None or marks["discomfort_mA"] is None or share + of == 1.0
-        found = programmer.exact(row, electronics, lambda words, done, share=share, of=of: progress(words, share + of * done),
-                                 None if whole else PAST * marks["top_mA"] * 1e-3)
+    for begin, part in ((0.0, 0.8), (0.8, 0.1), (0.9, 0.1)):
+        def share(words: str, done: float, begin: float = begin, part: float = part) -> None:
+            progress(words, begin + part * done)
+
+        whole = marks["perception_mA"] is None or marks["discomfort_mA"] is None or begin + part == 1.0
+        found = programmer.exact(row, electronics, share, None if whole else PAST * marks["top_mA"] * 1e-3)
         if (known := _known(case, programmer, row, electronics)) is not None:
             return known
         marks = felt_of(case, programmer.laid, row, found[0])
