@@ -337,6 +337,26 @@ def _try_functions(x, y, out):  # type: ignore[no-untyped-def]
 
 
 @nb.njit
+def _rearrange(x, whose, out):  # type: ignore[no-untyped-def]
+    for i in range(2):
+        simd.store(out, i, simd.rearranged(x, i, whose))
+
+
+@pytest.mark.parametrize("capable", [True, False])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_lanes_are_rearranged_wherever_they_come_from(precision: str, capable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if capable and not simd.permutes():
+        pytest.skip("the processor cannot pick from registers")
+    monkeypatch.setattr(simd, "permutes", lambda: capable)
+    run = nb.njit(_rearrange.py_func)
+    lanes, random = 64 // np.dtype(precision).itemsize, np.random.default_rng(4)
+    for whose in (np.arange(lanes), np.full(lanes, lanes - 1), random.integers(0, lanes, lanes), np.repeat(np.arange(lanes // 2), 2)):
+        x, out = random.normal(size=2 * lanes).astype(precision), np.zeros(2 * lanes, precision)
+        run(x, whose, out)
+        np.testing.assert_array_equal(out.reshape(2, lanes), x.reshape(2, lanes)[:, whose])
+
+
+@nb.njit
 def _gates(membrane, v, gates, out):  # type: ignore[no-untyped-def]
     found = kinetics.advance(membrane, (simd.load(gates, 0), simd.load(gates, 1), simd.load(gates, 2), simd.load(gates, 3)), simd.load(v, 0), 0)
     simd.store(out, 0, found[0])

@@ -18,7 +18,7 @@ import numba as nb
 import numpy as np
 
 from epidura.numerics.kinetics import advance, conductance, settled
-from epidura.numerics.simd import fill, lanes_at_least, larger, load, smaller, store
+from epidura.numerics.simd import fill, lanes_at_least, larger, load, rearranged, smaller, store
 
 MODES, HALF = 20, 10  # per internode: 10 even, then 10 odd
 KINDS = 3  # of internodes: left end, middle, right end; of live nodes: first, middle, last
@@ -319,6 +319,17 @@ def _switch(net, level, to, state, change, full, static):
     """The state in the coefficients of another level. ``change`` is that of W in the last step, for modes without a memory."""
     nodes = net.nodes
     give, memory = (1 + net.gates) * nodes, (2 + net.gates) * nodes
+    # modes that have no memory in either level give the node what S and S before give through them: summed once
+    brief = np.empty(KINDS * 4 * (64 // state.itemsize), state.dtype)
+    for kind in range(KINDS):
+        for parity in range(2):
+            now, before = load(static, (to * KINDS + kind) * 2 + parity), fill(state, 0.0)
+            for j in range(max(net.kept[level, kind], net.kept[to, kind]), HALF):
+                k, k_to = ((level * KINDS + kind) * MODES + parity * HALF + j) * FULL, ((to * KINDS + kind) * MODES + parity * HALF + j) * FULL
+                now = now + load(full, k + 2) * load(full, k_to + 5)
+                before = before + load(full, k + 1) * load(full, k_to + 5)
+            store(brief, (kind * 2 + parity) * 2, now)
+            store(brief, (kind * 2 + parity) * 2 + 1, before)
     carried = fill(state, 0.0)
     for i in range(nodes - 2, -1, -1):
         kind = net.kind[i]
@@ -329,8 +340,8 @@ def _switch(net, level, to, state, change, full, static):
             if parity == 1:
                 both, more = load(state, i) - load(state, i + 1), load(change, i) - load(change, i + 1)
             before = both - more
-            out = both * load(static, (to * KINDS + kind) * 2 + parity)
-            for j in range(HALF):
+            out = both * load(brief, (kind * 2 + parity) * 2) + before * load(brief, (kind * 2 + parity) * 2 + 1)
+            for j in range(max(net.kept[level, kind], net.kept[to, kind])):
                 k, k_to = ((level * KINDS + kind) * MODES + parity * HALF + j) * FULL, ((to * KINDS + kind) * MODES + parity * HALF + j) * FULL
                 at = memory + (i * 2 + parity) * net.stride + j
                 a = both * load(full, k + 2)
@@ -845,33 +856,29 @@ def _margin(margins, side, x, terms):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _shuffle(array, whose, one):
+def _shuffle(array, whose):
     """Into each lane what is in lane ``whose`` of it."""
-    count = whose.size
-    for first in range(0, array.size, count):
-        for k in range(count):
-            one[k] = array[first + k]
-        for k in range(count):
-            array[first + k] = one[whose[k]]
+    for i in range(array.size // whose.size):
+        store(array, i, rearranged(array, i, whose))
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _deal(net, lanes, parts, whose):
     """Put the fibre of lane ``whose[k]`` into lane k, for all of them, with everything that the coming runs take."""
-    one, slots = np.empty(whose.size, lanes.rest.dtype), lanes.resident.size
+    slots = lanes.resident.size
     for array in (lanes.rest, lanes.modes, lanes.sums, lanes.full, lanes.static, lanes.strongest, lanes.response, lanes.fixed_response):
-        _shuffle(array, whose, one)
+        _shuffle(array, whose)
     for slot in range(slots):
         if lanes.resident[slot] >= 0:
             at, following = parts.at[lanes.resident[slot]], parts.at[lanes.resident[slot] + 1]
             for rows in (lanes.rows, lanes.fixed_rows):
-                _shuffle(_rows(lanes, rows, slot)[: (following[3] - at[3] - 1) * net.nodes * whose.size], whose, one)
+                _shuffle(_rows(lanes, rows, slot)[: (following[3] - at[3] - 1) * net.nodes * whose.size], whose)
     missing = slots < lanes.slot.size
     for slot in range(slots):
         missing = missing or lanes.resident[slot] < 0
     if missing:  # responses will be found again
         for array in (lanes.passive_modes, lanes.passive_sums, lanes.passive_static, lanes.drive, lanes.fixed_drive):
-            _shuffle(array, whose, one)
+            _shuffle(array, whose)
         lanes.ready[0] = 0
 
 
@@ -981,17 +988,17 @@ def search(net, membrane, lanes, parts, blocks, shape, margins, start, off, care
         runs += 1
         if left == 0:
             return below, above, runs
-        if runs >= DEALT and 2 * left <= count:
-            new, k = np.empty(count, np.int64), 0
+        if runs >= DEALT and left < count:
+            new, k, more = np.empty(count, np.int64), 0, count % left
             for f in range(count):
                 if not done[f]:
                     lane = 0
                     while whose[lane] != f:
                         lane += 1
-                    for _ in range(count // left):
+                    for _ in range(count // left + (more > 0)):
                         new[k] = lane
                         k += 1
-            new[k:] = new[k - 1]
+                    more -= 1
             if not np.array_equal(whose[new], whose):
                 _deal(net, lanes, parts, new)
                 whose = whose[new]

@@ -358,6 +358,27 @@ def piecewise(typing_context, array, index, piece, x):
     return vec(array, index, piece, x), codegen
 
 
+@intrinsic
+def rearranged(typing_context, array, index, whose):
+    """The ``index``-th group of lanes with that of lane ``whose[k]`` in lane k; ``whose`` are int64, below their number."""
+    vec = Vec(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        bits = vec.dtype.bitwidth
+        at = context.cast(builder, args[1], signature.args[1], types.intp)
+        lanes = cgutils.create_struct_proxy(signature.args[2])(context, builder, args[2]).data
+        chosen = builder.load(builder.bitcast(lanes, ir.VectorType(ir.IntType(64), vec.lanes).as_pointer()), align=8)
+        chosen = chosen if bits == 64 else builder.trunc(chosen, ir.VectorType(ir.IntType(32), vec.lanes))
+        if permutes():
+            name = f"llvm.x86.avx512.vpermi2var.{'ps' if bits == 32 else 'pd'}.512"
+            pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), chosen.type, _vector(vec)]), name)
+            group = builder.load(_address(context, builder, signature.args[0], args[0], at, vec), align=bits // 8)
+            return builder.call(pick, [group, chosen, group])
+        return _lane_by_lane(context, builder, signature.args[0], args[0], at, chosen, vec)
+
+    return vec(array, index, whose), codegen
+
+
 def fit(function, bounds, pieces, terms):
     """(functions, terms, pieces) Chebyshev interpolation of (functions, n) values of (n,) numbers in equal pieces, highest power first.
 
