@@ -99,13 +99,13 @@ class Laid:
 
     def groups(self, driven: dict[int, float], mixing: Floats) -> list[Group]:
         """As ``recruitment.grouped``, from what is kept."""
-        def known(members: NDArray[np.intp], taken: Nodes) -> Floats:
-            own = []
-            for i in members.tolist():
-                step = int(self.step[i])
+        def known(members: NDArray[np.intp], taken: Nodes, mixing: Floats) -> Floats:
+            step, count = int(self.step[members[0]]), int(taken.count[members[0]])
+            own = np.empty((members.size, len(mixing), step * (count - 1) + 1))
+            for place, i in zip(own, members.tolist(), strict=True):
                 begin = int(taken.first[i] - self.first[i]) * step
-                own.append(self.potentials[i][:, begin : begin + step * (int(taken.count[i]) - 1) + 1])
-            return np.stack(own, axis=1)
+                np.matmul(mixing, self.potentials[i][:, begin : begin + own.shape[2]], out=place)
+            return own
 
         return list(grouped(self.lead_field, self.fibres, self.models, driven, mixing, known))
 
@@ -241,6 +241,7 @@ class Programmer:
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._previews: OrderedDict[str, Floats] = OrderedDict()
         self._known: OrderedDict[str, tuple[dict[str, Guide], Estimate]] = OrderedDict()
+        self._mixed: tuple[str, list[Group]] = ("", [])
         self._last: dict[str, str] = {}  # by type of stimulation: whose search its guides took part in last
 
     def found(self, program: Program, electronics: Electronics | None = None) -> Found | None:
@@ -266,7 +267,7 @@ class Programmer:
             known, expected = self._found.get(key), self._previews.get(key)
         if known is not None and known.up_to >= limit:
             return known.thresholds
-        groups = self.laid.groups(program.contacts, mixing)
+        groups = self._groups(key, program, mixing)
         wanted = np.ones(len(self.laid.potentials), bool) if known is None else np.isinf(known.thresholds[0])
         learners, estimate = self._of(program)
         shortest, again = program.waveform.pulse().shortest, self._again(program, key)
@@ -299,8 +300,9 @@ class Programmer:
         """(f,) A, of a program that was not searched yet."""
         count = len(self.laid.potentials)
         learners, estimate = self._of(program)
-        groups = self.laid.groups(program.contacts, mixing)
-        self._again(program, _key(program, mixing, courses))
+        key = _key(program, mixing, courses)
+        groups = self._groups(key, program, mixing)
+        self._again(program, key)
         if estimate.length is None:
             some = np.zeros(count, bool)
             order = np.lexsort((self.laid.fibres.diameter, self.laid.fibres.side, self.laid.fibres.segment, self.laid.fibres.population))
@@ -347,6 +349,16 @@ class Programmer:
             if key not in self._known:
                 _put(self._known, key, ({}, Estimate()))
             return self._known[key]
+
+    def _groups(self, key: str, program: Program, mixing: Floats) -> list[Group]:
+        """Of a program; those of the last one are kept, since its search follows its preview."""
+        with self._lock:
+            last, groups = self._mixed
+        if last != key:
+            groups = self.laid.groups(program.contacts, mixing)
+            with self._lock:
+                self._mixed = key, groups
+        return groups
 
     def _again(self, program: Program, key: str) -> bool:
         """Whether the guides of a type took part in a search of the same contacts last; from now on they have."""

@@ -319,14 +319,14 @@ def nodes_of(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], 
 
 
 def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], driven: Mapping[int, float], mixing: Floats,
-            known: Callable[[NDArray[np.intp], Nodes], Floats] | None = None, reach: float | None = None) -> Iterator[Group]:
+            known: Callable[[NDArray[np.intp], Nodes, Floats], Floats] | None = None, reach: float | None = None) -> Iterator[Group]:
     """Fibres that go through the kernel together, over the stretch that the contacts with a fraction other than 0 in ``driven`` can excite.
 
     Where the nodes lie does not depend on the program: the nodes of a fibre are counted from the start of its path, and
     a program takes those from ``reach`` m (or what a threshold needs) below its contacts to as far above them.
 
     Args:
-        known: gives (contacts, members, compartments) V/A of some fibres along their nodes where that was sampled before.
+        known: gives (members, patterns, compartments) V/A of some fibres along their nodes, mixed, where each contact was sampled before.
     """
     taken = nodes_of(lead_field, fibres, models, driven, reach)
     start, course = taken.start(fibres), lead_field.canal.course
@@ -335,12 +335,12 @@ def grouped(lead_field: LeadField, fibres: Fibres, models: Mapping[str, Axon], d
         for count in np.unique(taken.count[of_kind]):
             members = np.flatnonzero(of_kind & (taken.count == count))
             if known is not None:
-                per_contact = known(members, taken)
+                potentials = known(members, taken, mixing)
             else:
                 at = model.compartments(fibres.diameter[members], int(count)) + start[members, None]
                 points = np.stack([along(fibres.paths[i], s, course) for i, s in zip(members, at, strict=True)])
                 per_contact = lead_field.sample(points.reshape(-1, 3)).reshape(-1, *at.shape)
-            potentials = np.moveaxis(np.tensordot(mixing, per_contact, axes=1), 0, 1)
+                potentials = np.moveaxis(np.tensordot(mixing, per_contact, axes=1), 0, 1)
             yield Group(model, members, int(count), fibres.diameter[members], potentials, kind)
 
 
