@@ -163,7 +163,7 @@ def routes(service: Service) -> APIRouter:
 
     @api.post("/program/recruit/exact")
     def exact(body: One, who: Who) -> dict[str, Any]:
-        """The same, searched: a job."""
+        """The same, searched at least as far as the slider goes (``top_mA``): a job. Beyond ``searched_mA`` a threshold is null."""
         case = case_of(body.case)
         desk_program.program_of(case, body.program)
         return started(who, "thresholds", lambda progress: answered(case, programmer_of(service, case, progress), body.program, "exact", body.have,
