@@ -165,7 +165,8 @@ class Task:
 
     ``learners`` may know that course: one for each population, since roots bend and columns do not; new ones are put in where they are missing.
     ``expected`` are (fibres,) thresholds in A as far as somebody can guess them: fibres with like ones are searched together, so that those beyond a
-    low ceiling cost one run. With ``again`` the last search that the learners took part in was of the same potentials. Neither changes a result.
+    low ceiling cost one run. With ``again`` the last search that the learners took part in was of the same potentials. Neither changes a result
+    where a fibre has one edge of firing (docs/fibre.md).
     """
 
     groups: Sequence[Group]

@@ -81,6 +81,10 @@ def test_a_program_goes_to_the_record_with_what_was_felt_alone(clinic: Clinic, p
     assert linked["kind"] == "case.linked"
     assert linked["predicted"]["perception_mA"] > 0
     assert read(linked["case"]["text"]).programs[0].name == "tonic"
+    # searched, but not as far as this amplitude: no estimate stands in a record
+    far = {**CASE, "programs": [{**CASE["programs"][0], "amplitude": "55 mA"}]}
+    _, linked = physician.post("/program/event", {**asked, "case": far}).json()["events"]
+    assert not linked.get("predicted")
     wrong(clinic.browser("researcher").post("/program/event", asked), 403)
 
 

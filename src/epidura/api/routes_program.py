@@ -254,7 +254,10 @@ def _predicted(service: Service, case: Case, index: int) -> dict[str, float]:
     own, program = programmer_of(service, case), case.programs[index]
     if program.interleaved or own.found(program, desk_program.electronics_of(case)) is None:
         return {}
-    train = desk_program.answer(case, own, index, "preview")["trains"][0]
+    seen = desk_program.answer(case, own, index, "preview")
+    if seen["quality"] != "exact":  # searched, but not as far as this amplitude: no estimate goes into a record
+        return {}
+    train = seen["trains"][0]
     found = {name: train[name] for name in ("perception_mA", "discomfort_mA", "amplitude_mA") if train[name] is not None}
     share = desk_program.covered(case, [train], [train["amplitude_mA"]])["covered"]
     return found if share is None else {**found, "covered": share}

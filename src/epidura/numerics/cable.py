@@ -706,11 +706,11 @@ class _Batch:
         self.net = engine.net(kept, 0.5 if second else 1.0, lengths, plan, brief)
         self.membrane = engine.membrane(plan, engine.dtype.name)
         levels = internodes.steps_of_w(internodes.step(lengths, second), kept, self.net.stride)
-        tables = [np.empty(0)] * 3
-        for exact in (True, False):
-            if (own := np.flatnonzero(trapezoidal == exact)).size:
-                some = internodes.steps_of_u(internodes.step(apart[own], exact), apart[own], self.net.rest_leak, 0.5 if exact else 1.0, brief[own])
-                tables = [_put(table, own, apart.size, part) for table, part in zip(tables, some, strict=True)]
+        of_scheme = {exact: np.flatnonzero(trapezoidal == exact) for exact in (True, False)}
+        found = [internodes.steps_of_u(internodes.step(apart[own], exact), apart[own], self.net.rest_leak, 0.5 if exact else 1.0, brief[own])
+                 for exact, own in of_scheme.items() if own.size]
+        in_order = np.argsort(np.concatenate([*of_scheme.values()]))
+        tables = [np.concatenate(each)[in_order] for each in zip(*found, strict=True)]
         first = int(plan.blocks.level[0])
         # (numbers, different cables)
         self.of_cable = {"rest": self._rest(internodes, [level[first] for level in levels], first),
@@ -853,13 +853,6 @@ def _different(cable: Cable | Segments) -> tuple[Cable | Segments, NDArray[np.in
     rows = _numbers(cable)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return _part(cable, first), which.reshape(-1)
-
-
-def _put(table: Floats, places: NDArray[np.intp], count: int, part: Floats) -> Floats:
-    """The parts of an array of ``count`` of them put at their places; a new one if there is none yet."""
-    whole = table if table.size else np.empty((count, *part.shape[1:]))
-    whole[places] = part
-    return whole
 
 
 def _last(values: Sequence[Floats] | Floats) -> Floats:

@@ -921,8 +921,8 @@ def search(net, membrane, lanes, parts, blocks, shape, margins, start, off, care
     A lane's result is a pair of neighbours on the grid between which it begins to fire. Where there is one such pair, as there is for single
     pulses, it does not depend on the neighbours of a fibre, nor on how good the guesses were (docs/fibre.md says where there are several).
     Every run says where it may be, see ``Margins``; the next one is made there, within what is known. Where nothing is known to go by it is
-    found from one side in strides, then by halving. Once half of the lanes are done, the others are dealt out to all of them, so that each
-    is tried at several amplitudes at once.
+    found from one side in strides, then by halving. After ``DEALT`` runs the fibres that are left are dealt out to all lanes, so that some or
+    all are tried at several amplitudes at once.
 
     Args:
         shape: (lanes, MARGIN - 2) of each fibre, and the logarithm of its linear response per ampere last.

@@ -313,13 +313,18 @@ def interval(typing_context, x, scale, offset):
     return pair(x, scale, offset), codegen
 
 
-def _from_registers(context, builder, array_type, array, at, chosen, vec: Vec):
-    """A coefficient of the chosen pieces, from the two groups of lanes at ``at``."""
+def _from_two(builder, first, second, chosen, vec: Vec):
+    """In each lane the chosen one of the lanes of two vectors, counted through both."""
     name = f"llvm.x86.avx512.vpermi2var.{'ps' if vec.dtype.bitwidth == 32 else 'pd'}.512"
     pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), chosen.type, _vector(vec)]), name)
+    return builder.call(pick, [first, chosen, second])
+
+
+def _from_registers(context, builder, array_type, array, at, chosen, vec: Vec):
+    """A coefficient of the chosen pieces, from the two groups of lanes at ``at``."""
     halves = [builder.load(_address(context, builder, array_type, array, builder.add(at, ir.Constant(at.type, half)), vec),
                            align=vec.dtype.bitwidth // 8) for half in (0, 1)]
-    return builder.call(pick, [halves[0], chosen, halves[1]])
+    return _from_two(builder, halves[0], halves[1], chosen, vec)
 
 
 def _lane_by_lane(context, builder, array_type, array, at, chosen, vec: Vec):
@@ -370,10 +375,8 @@ def rearranged(typing_context, array, index, whose):
         chosen = builder.load(builder.bitcast(lanes, ir.VectorType(ir.IntType(64), vec.lanes).as_pointer()), align=8)
         chosen = chosen if bits == 64 else builder.trunc(chosen, ir.VectorType(ir.IntType(32), vec.lanes))
         if permutes():
-            name = f"llvm.x86.avx512.vpermi2var.{'ps' if bits == 32 else 'pd'}.512"
-            pick = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_vector(vec), [_vector(vec), chosen.type, _vector(vec)]), name)
             group = builder.load(_address(context, builder, signature.args[0], args[0], at, vec), align=bits // 8)
-            return builder.call(pick, [group, chosen, group])
+            return _from_two(builder, group, group, chosen, vec)
         return _lane_by_lane(context, builder, signature.args[0], args[0], at, chosen, vec)
 
     return vec(array, index, whose), codegen
