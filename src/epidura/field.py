@@ -1,7 +1,7 @@
 """The lead field of a canal: volts per ampere of every contact, solved once and kept.
 
 A canal that is the same at every height is solved directly (``numerics.sweep``), any other by preconditioned conjugate
-gradients (``numerics.schwarz``); where those stall, with multigrid (``numerics.multigrid``). Results are kept under a key made of
+gradients (``numerics.iteration``); where those stall, with multigrid (``numerics.multigrid``). Results are kept under a key made of
 everything that decides them, so a second run of the same geometry and tissues reads files instead of solving.
 """
 
@@ -18,19 +18,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import BSpline
 
 from epidura.canal import ACCURACY, FAR, touching
 from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.numerics import device as devices
+from epidura.numerics.iteration import NotConverged, Touch, Watch, solve_touches
 from epidura.numerics.locate import SpineSampler, spline_along
 from epidura.numerics.multigrid import solve_multigrid
-from epidura.numerics.schwarz import NotConverged, Touch, Watch, solve_touches
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Spine, Way, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
 from epidura.product import Canal, Contact, FieldError, Floats, LeadField, Shaft
 
-VERSION = "field-4"  # change it whenever the same canal gives other numbers
+VERSION = "field-5"  # change it whenever the same canal gives other numbers
 
 # The axis: elements at the edges of contacts, at tips, where tissues change, and elsewhere, m, for the reference accuracy; what
 # each costs in impedance and second difference is measured in tests/field.
@@ -43,16 +44,24 @@ TOLERANCE = {"fast": 1e-4, "standard": 1e-4, "reference": 1e-6}
 """Of the conjugate gradients by accuracy, in the norm of the preconditioner. 1e-4 left V along fibres within 2e-5 and second
 differences within 1e-4 of the converged ones in two canals (docs/field.md)."""
 
+NEARBY = 10.0
+"""Times the tolerance, for a field that starts from one nearby."""
+
 _CONSERVED = 1e-6  # largest relative difference of the current that was asked for and the one that flows; of an iteration 10 x its tolerance
 
 
-def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", watch: Watch | None = None) -> LeadField:
+def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", watch: Watch | None = None, near: LeadField | None = None) -> LeadField:
     """Solve, or read from ``cache``, the lead field of every contact of a canal.
+
+    With ``near``, a field of the same leads elsewhere in the same anatomy, on a mesh that was carried along (``build_canal(..., near=)``), the
+    iteration starts from there and ends at ``NEARBY`` times its tolerance: docs/field.md says how far such a field is from one that was solved
+    from nothing. It depends on where the leads were before, so it is neither kept in the cache nor read from it. Where the mesh is another one,
+    or the canal is solved directly, ``near`` has no effect.
 
     V = 0 ten metres away; contacts are equipotential, contacts without current float. ``notes``: nodes (of the section),
     levels (nodes along z), unknowns, iterations, seconds, cached (0 or 1), cuda (1 if this call solved it there, else 0), residual (of the
     current, relative) and fallback (1 where the iteration stalled and multigrid took over, with ``stalled_at``, the relative residual it
-    reached in ``stalled_after`` steps).
+    reached in ``stalled_after`` steps), carried (1 if it was started from ``near``).
 
     Args:
         cache: folder that holds ``fields/<key>/``; nothing is kept without. A kept field serves any device.
@@ -60,6 +69,7 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", wa
             the cpu: the GPU kernels give the same field in emulation, but have not been timed on a GPU.
         watch: called before each part of a solve and after each step of an iteration. What it raises ends the solve and comes out here;
             nothing is kept of it.
+        near: where to start from.
 
     Raises:
         BadInput: an unknown device, or cuda where there is none.
@@ -79,10 +89,12 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", wa
         raise BadGeometry("canal.tissues", "are fewer than the regions of the section", got=len(canal.tissues))
     if not canal.contacts:
         raise BadGeometry("canal.shafts", "hold no contact", hint="add a lead with contacts")
-    folder = None if cache is None else Path(cache) / "fields" / field_key(canal)
+    if near is not None and not _carries(canal, near):
+        near = None
+    folder = None if cache is None or near is not None else Path(cache) / "fields" / field_key(canal)
     kept = None if folder is None else _read(folder, section, canal)
     if kept is None:
-        impedance, knots, coefficients, notes = _solve(canal, section, chosen, watch)
+        impedance, knots, coefficients, notes = _solve(canal, section, chosen, watch, near)
         kept = impedance, knots - _origin(canal), coefficients, notes
         if folder is not None:
             _write(folder, *kept)
@@ -105,6 +117,24 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", wa
 def direct(canal: Canal) -> bool:
     """Whether the field is solved directly: nothing changes along the spine and contacts go all the way round."""
     return canal.uniform and all(contact.left is None for contact in canal.contacts)
+
+
+def _carries(canal: Canal, near: LeadField) -> bool:
+    """Whether a solution there can be carried here node by node."""
+    return canal.section is near.canal.section and not direct(canal) and isinstance(near.sample, _Sample) \
+        and tuple(contact.number for contact in canal.contacts) == near.contacts
+
+
+def _carried(canal: Canal, near: LeadField, z: Floats) -> Floats:
+    """(nodes, nz, contacts) V/A of the field nearby, each contact's moved along the spine with its lead."""
+    assert isinstance(near.sample, _Sample)
+    sampler = near.sample.sampler
+    low, high = sampler.knots[0], sampler.knots[-1]
+    out = np.empty((len(sampler.coefficients), len(z), len(near.contacts)))
+    for c, (here, there) in enumerate(zip(canal.contacts, near.canal.contacts, strict=True)):
+        basis = BSpline.design_matrix(np.clip(z - (here.z0 - there.z0), low, high), sampler.knots, 5)
+        out[:, :, c] = (basis @ sampler.coefficients[:, :, c].T).T
+    return out
 
 
 def _device(name: str) -> devices.Device | None:
@@ -224,8 +254,8 @@ class _Sample:
 _Kept = tuple[Floats, Floats, NDArray[np.floating], dict[str, float]]
 
 
-def _solve(canal: Canal, section: Section, device: devices.Device | None = None, watch: Watch | None = None) -> _Kept:
-    return _direct(canal, section, device, watch) if direct(canal) else _iterated(canal, section, watch)
+def _solve(canal: Canal, section: Section, device: devices.Device | None = None, watch: Watch | None = None, near: LeadField | None = None) -> _Kept:
+    return _direct(canal, section, device, watch) if direct(canal) else _iterated(canal, section, watch, near)
 
 
 def axis_of(canal: Canal) -> Floats:
@@ -271,13 +301,14 @@ def _direct(canal: Canal, section: Section, device: devices.Device | None, watch
     return solution.impedance, knots, coefficients, _notes(section, z, solution.modal.sweep.unknowns, solution.iterations, residual)
 
 
-def _iterated(canal: Canal, section: Section, watch: Watch | None = None) -> _Kept:
+def _iterated(canal: Canal, section: Section, watch: Watch | None = None, near: LeadField | None = None) -> _Kept:
     z = axis_of(canal)
     touches = [_touch(section, ring, shaft, c, z) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
-    spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy]
+    spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy] * (1.0 if near is None else NEARBY)
+    start = None if near is None else _carried(canal, near, z)
     stalled: dict[str, float] = {}
     try:
-        solved = solve_touches(spine, z, touches, tolerance, watch=watch)
+        solved = solve_touches(spine, z, touches, tolerance, watch=watch, start=start)
     except NotConverged as first:
         stalled = {"fallback": 1.0, "stalled_at": first.residual, "stalled_after": float(first.steps)}
         try:
@@ -288,10 +319,10 @@ def _iterated(canal: Canal, section: Section, watch: Watch | None = None) -> _Ke
         raise Failed(f"field: {failure}") from None
     flow = np.array([part.sum(axis=(0, 1)) for part in solved.currents])
     residual = float(np.abs(flow - np.eye(len(flow))).max())
-    _check(residual, 10 * TOLERANCE[canal.accuracy])
+    _check(residual, 10 * tolerance)
     knots, coefficients = spline_along(z, solved.at_nodes())
     notes = _notes(section, z, len(solved.values) * (len(z) - 2), solved.iterations, residual)
-    return solved.impedance, knots, coefficients, {**notes, **stalled}
+    return solved.impedance, knots, coefficients, {**notes, **stalled, "carried": float(near is not None)}
 
 
 def solver_warnings(lead_field: LeadField) -> tuple[str, ...]:
@@ -316,10 +347,9 @@ def spine_of(canal: Canal, z: Floats) -> Spine:
     if not isinstance(canal.way, Way):
         return Spine(section, transverse, longitudinal, edges)
     way = canal.way
-    ends = z[::2]
     step = OBLIQUE if any(shaft.leans for shaft in canal.shafts) else STATION
     wanted = np.linspace(way.z[0], way.z[-1], int(np.ceil((way.z[-1] - way.z[0]) / step)) + 1)
-    stations = np.unique([_on(ends, w) for w in wanted])
+    stations = np.unique([_on(z, w) for w in wanted])
     positions, slopes = way.at(stations)
     return Spine(section, transverse, longitudinal, edges, stations, positions, slopes, None if way.bend is None else way.bend_at(stations))
 
@@ -342,8 +372,8 @@ def _notes(section: Section, z: Floats, unknowns: int, iterations: int, residual
 
 
 def _on(z: Floats, value: float) -> float:
-    """The node of the axis that an edge was rounded to."""
-    return float(z[np.argmin(np.abs(z - value))])
+    """The end of an element of the axis that a height was rounded to; a middle may be nearer."""
+    return float(z[::2][np.argmin(np.abs(z[::2] - value))])
 
 
 def _write(folder: Path, impedance: Floats, knots: Floats, coefficients: NDArray[np.floating], notes: dict[str, float]) -> None:

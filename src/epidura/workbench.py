@@ -19,7 +19,7 @@ from typing import Any
 from epidura.canal import build_canal
 from epidura.case import Case
 from epidura.field import solve_field
-from epidura.numerics.schwarz import Watch
+from epidura.numerics.iteration import Watch
 from epidura.product import Canal, LeadField
 from epidura.study import cache_folder
 

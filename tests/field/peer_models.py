@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from epidura import field
 from epidura.canal import EDGES, GROWTH, LOOP_EDGES, NEAR_COLUMN, SLIDE, graded
+from epidura.numerics.iteration import Solved, Touch, solve_touches
 from epidura.numerics.locate import SpineSampler, spline_along
-from epidura.numerics.schwarz import Solved, Touch, solve_touches
 from epidura.numerics.section import Loop, Section, mesh_section, on_outline
 from epidura.numerics.spine import Spine, Way, follow, graded_axis
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.linalg import cg, splu
 
-from epidura.numerics.schwarz import Touch, _mask
+from epidura.numerics.iteration import Touch, _mask
 from epidura.numerics.section import Loop, Section, circle, mesh_section
 from epidura.numerics.spine import Layout, Operator, Spine, Way, graded_axis
 

@@ -206,7 +206,7 @@ def test_the_iteration_stays_on_the_processor(canal: Canal, tmp_path: Path, monk
     assert isinstance(section, Section)
     other = replace(canal, edges=(0.0,), along=(canal.tissues, canal.tissues))
     assert not fields.direct(other)
-    monkeypatch.setattr(fields, "_iterated", lambda other, section, watch: fields._direct(canal, section, None))  # short; the others test it
+    monkeypatch.setattr(fields, "_iterated", lambda other, section, watch, near: fields._direct(canal, section, None))  # short; the others test it
     assert solve_field(other, device="cuda").notes["cuda"] == 0.0
     assert mine.launches == []
 

@@ -15,9 +15,9 @@ from epidura import field as module
 from epidura.bench.field import ellipses
 from epidura.errors import Failed
 from epidura.field import solve_field, solver_warnings
-from epidura.numerics import multigrid, schwarz
+from epidura.numerics import iteration, multigrid
+from epidura.numerics.iteration import NotConverged, solve_touches
 from epidura.numerics.multigrid import linear_matrix, solve_multigrid
-from epidura.numerics.schwarz import NotConverged, solve_touches
 from epidura.product import Canal
 
 MM = models.MM
@@ -157,4 +157,4 @@ def test_the_steps_are_told() -> None:
         solve_touches(m.spine, m.z, m.touches, limit=2)
     assert caught.value.steps == 2
     assert caught.value.residual > 1e-8
-    assert schwarz.NotConverged is multigrid.NotConverged
+    assert iteration.NotConverged is multigrid.NotConverged

@@ -56,14 +56,19 @@ def test_matrix_is_positive(kinds: tuple[str, ...]) -> None:
     assert pivots.min() > 1e-4 * pivots.max()
 
 
-def test_what_some_rows_leave_of_a_load() -> None:
+def test_what_is_before_and_after_the_rows_is_all_but_the_lines() -> None:
     operator = models.duct("discs", "moving").operator()
-    rows = np.array([3, 50, 7, 119])
-    columns = module.Columns(operator, rows)
-    x, load, out = operator.zeros(4), random(operator, 4)[::-1].copy(), operator.zeros(4) + 7.0
-    x[rows] = random(operator, 4)[rows]
-    columns.residual(x, load, out)
-    np.testing.assert_allclose(out, load - operator.apply(x), atol=1e-13 * np.abs(load).max())
+    before, after = operator.triangles()
+    matrix, n = operator.matrix().toarray(), len(operator.z) - 2
+    x, load = random(operator, 4), random(operator, 4)[::-1].copy()
+
+    def flat(v: Floats) -> Floats:
+        return np.ascontiguousarray(v[:, :, 1 : n + 1].transpose(0, 2, 1)).reshape(-1, 4)
+
+    row = np.repeat(np.arange(operator.layout.size), n)
+    for packed, there in ((before, row[:, None] > row), (after, row[:, None] < row)):
+        got = operator.run(packed, x, np.full_like(x, np.nan), load, -1.0)
+        np.testing.assert_allclose(flat(got), flat(load) - (matrix * there) @ flat(x), atol=1e-12 * np.abs(matrix).max())
 
 
 def test_product_does_not_feel_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 import spine_models as models
 from numpy.typing import NDArray
-from scipy.sparse.linalg import splu
 
-from epidura.numerics import ldlt, locate, modal, schwarz, spine
+from epidura.numerics import coarse, iteration, ldlt, levels, lines, locate, spine
+from epidura.numerics.iteration import Solved, Touch, solve_touches
+from epidura.numerics.levels import Levels
 from epidura.numerics.locate import SpineSampler, spline_along
-from epidura.numerics.modal import Bands, Modes
-from epidura.numerics.schwarz import Schwarz, Solved, Touch, solve_touches
-from epidura.numerics.section import Section
-from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, plane_matrices
+from epidura.numerics.spine import Operator, Spine, Way
 from epidura.numerics.sweep import solve_contacts
 
 Floats = NDArray[np.float64]
@@ -51,93 +49,6 @@ def conducting(operator: Operator) -> NDArray[np.bool_]:
     return np.isin(np.arange(operator.layout.size), rows)
 
 
-# ---------------------------------------------------------------- fast diagonalisation
-
-
-def averaged(section: Section, z: Floats, last: NDArray[np.int64]) -> tuple[Operator, tuple[Floats, ...]]:
-    """A uniform operator and its matrices for ``Modes``: plane stiffness and mass, axial stiffness and mass."""
-    labels = int(section.labels.max()) + 1
-    st, sl = models.TRANSVERSE[:labels], models.LONGITUDINAL[:labels]
-    operator = Operator(Spine(section, st[None], sl[None]), Layout(section, last), z)
-    k, m, _ = plane_matrices(operator.layout, section, section.points, st, sl)
-    mass, stiffness, _ = (spine.dense(b) for b in banded(z, np.ones(((len(z) - 1) // 2, 2))))
-    return operator, (k, m, stiffness, mass)
-
-
-def loads(operator: Operator, seed: int = 3) -> Floats:
-    out = operator.zeros(4)
-    out[:, :, 1 : len(operator.z) - 1] = np.random.default_rng(seed).normal(size=(operator.layout.size, 4, len(operator.z) - 2))
-    return out
-
-
-@pytest.mark.parametrize("length", [9, 17, 39])
-def test_modes_invert_the_averaged_operator(length: int) -> None:
-    section = models.duct_section(0)
-    z = models.models.with_middles(np.cumsum(1 + 0.3 * np.sin(np.arange((length + 1) // 2))) * MM)
-    operator, matrices = averaged(section, z, np.empty(0, dtype=np.int64))
-    load = loads(operator)
-    got = Modes(operator.layout.plan, *matrices, operator.padded).solve(load)[:, :, 1 : len(z) - 1].transpose(0, 2, 1).reshape(-1, 4)
-    want = splu(operator.matrix().tocsc()).solve(load[:, :, 1 : len(z) - 1].transpose(0, 2, 1).reshape(-1, 4))
-    assert 0 < np.abs(got - want).max() < 3e-6 * np.abs(want).max()  # single precision
-
-
-@pytest.mark.parametrize("kind", ["potentials", "currents"])
-@pytest.mark.parametrize("long", [False, True])
-def test_modes_hold_contacts_exactly(kind: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both forms of the surface problem: constant on contacts, no load left elsewhere, nor in sum on a contact."""
-    section, z = models.lead_section(True), models.models.with_middles(np.linspace(-10, 10, 21) * MM)
-    operator, matrices = averaged(section, z, section.rings[0])
-    bands = [(-9, -5), (-4, 0), (1, 5), (6, 9)] if long else [(-5, -3), (0, 1)]
-    mask = schwarz._mask(operator.layout, z, operator.padded, [Touch(section.rings[0], a * MM, b * MM) for a, b in bands])
-    if kind == "potentials":
-        monkeypatch.setattr(modal, "_surface", lambda block, shapes, weights, b: modal._potentials(
-            block, weights, b.mask, ~b.mask.any(axis=0) & (np.abs(weights).max(axis=1) > 0)))  # fmt: skip
-    else:
-        monkeypatch.setattr(modal, "_surface", lambda block, shapes, weights, b: modal._currents(block, shapes, b.mask, b.mask.any(axis=0)))
-    modes = Modes(operator.layout.plan, *matrices, operator.padded, Bands(mask))
-    assert modes.surface is not None
-    assert modes.surface.kind == kind
-    load = loads(operator)
-    x = modes.solve(load).astype(float)
-    left = (load - operator.apply(x))[:, :, : len(z)]
-    left[:, :, [0, -1]] = 0.0
-    first, scale = len(x) - mask.shape[1], np.abs(load).max()
-    touched = np.zeros(left.shape[::2], dtype=bool)
-    for band in mask:
-        on = band[:, : len(z)]
-        touched[first:] |= on
-        level = x[first:].transpose(0, 2, 1)[:, : len(z)][on]
-        assert np.abs(level - level.mean(axis=0)).max() < 1e-5 * np.abs(x).max()
-        assert np.abs(left[first:].transpose(0, 2, 1)[on].sum(axis=0)).max() < 2e-4 * scale * np.sqrt(on.sum())
-    assert np.abs(left.transpose(0, 2, 1)[~touched]).max() < 2e-4 * scale
-    assert np.abs(left.transpose(0, 2, 1)[touched]).max() > 0.1 * scale  # the contact takes it up
-
-
-def test_smaller_surface_problem_is_chosen() -> None:
-    section, z = models.lead_section(True), models.models.with_middles(np.linspace(-10, 10, 21) * MM)
-    operator, matrices = averaged(section, z, section.rings[0])
-    for bands, kind in (([(-9, -1), (0, 9)], "potentials"), ([(-5, -3), (0, 1)], "currents")):
-        mask = schwarz._mask(operator.layout, z, operator.padded, [Touch(section.rings[0], a * MM, b * MM) for a, b in bands])
-        surface = Modes(operator.layout.plan, *matrices, operator.padded, Bands(mask)).surface
-        assert surface is not None
-        assert surface.kind == kind
-        held = int(mask.any(axis=0).sum())
-        assert surface.size == (held if kind == "currents" else len(section.rings[0]) * (len(z) - 2) - held + len(bands))
-
-
-@pytest.mark.parametrize("kinds", KINDS)
-def test_preconditioner_is_symmetric_and_positive(kinds: tuple[str, ...]) -> None:
-    """On loads that stand anywhere: vᵀ B u = uᵀ B v and uᵀ B u > 0."""
-    m = model(*kinds, halves=True)
-    operator = m.operator()
-    precondition = Schwarz(operator, Bands(m.mask(operator)), (-4 * MM, 2 * MM))
-    load = loads(operator)
-    load[~conducting(operator)] = 0.0
-    product = spine.gram(load, precondition(load))
-    assert np.abs(product - product.T).max() < 1e-5 * np.abs(product).max()
-    assert (np.linalg.eigvalsh(0.5 * (product + product.T)) > 0).all()
-
-
 # ---------------------------------------------------------------- against direct solutions
 
 
@@ -153,7 +64,7 @@ def test_uniform_section_is_that_of_the_direct_solver() -> None:
         band = part[:, np.abs(part).sum(axis=(0, 2)) > 0].transpose(2, 1, 0)
         # both name the nodes of the ring in the same order
         assert np.abs(band - current).max() < 1e-8 * np.abs(current).max()
-    assert got.iterations <= 4
+    assert got.iterations <= 18  # measured 15
 
 
 @pytest.mark.parametrize("halves", [False, True])
@@ -235,7 +146,7 @@ def test_number_of_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> N
     m = model(*EVERYTHING)
     want = solved(*EVERYTHING)
     for count in (1, 5):
-        for part in (ldlt, spine, modal, locate):
+        for part in (ldlt, spine, coarse, levels, lines, locate):
             monkeypatch.setattr(part, "threads", lambda count=count: count)
         got = solve_touches(m.spine, m.z, m.touches, TIGHT)
         np.testing.assert_allclose(got.impedance, want.impedance, rtol=1e-11)
@@ -253,7 +164,7 @@ def test_many_contacts_are_solved_in_turns(monkeypatch: pytest.MonkeyPatch) -> N
     touches = [Touch(side, low * MM, (low + 1) * MM) for low in (-7, -5, -3, -1, 1, 3) for side in sides]
     found = []
     for size in (16, 18):
-        monkeypatch.setattr(schwarz, "BLOCK", size)
+        monkeypatch.setattr(iteration, "BLOCK", size)
         got = solve_touches(m.spine, z, touches, 1e-10)
         np.testing.assert_allclose([part.sum(axis=(0, 1)) for part in got.currents], np.eye(18), atol=1e-8)
         found.append(got)
@@ -334,7 +245,7 @@ def solve_load(m: models.Model, load: Floats, tolerance: float = 1e-12) -> Float
     """Potentials (rows, 4, padded) of loads in the tissue, all contacts floating: plain conjugate gradients, one by one."""
     operator = m.operator()
     mask = m.mask(operator)
-    precondition = Schwarz(operator, Bands(mask), (-4 * MM, 2 * MM))
+    precondition = Levels(operator, mask)
     first = len(load) - mask.shape[1]
 
     def merge(r: Floats) -> Floats:

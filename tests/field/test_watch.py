@@ -10,8 +10,8 @@ import spine_models as models
 from test_field_solve import canal  # noqa: F401 - a fixture
 
 from epidura.field import solve_field
+from epidura.numerics.iteration import solve_touches
 from epidura.numerics.multigrid import solve_multigrid
-from epidura.numerics.schwarz import solve_touches
 from epidura.product import Canal
 
 
@@ -44,7 +44,7 @@ def test_an_iteration_tells_each_step_and_changes_nothing(solve) -> None:
     assert sorted(share for words, share in heard if "step" in words) == [share for words, share in heard if "step" in words]
 
 
-@pytest.mark.parametrize(("solve", "words"), [(solve_touches, "factorising"), (solve_touches, "step 2"), (solve_multigrid, "step 2")])
+@pytest.mark.parametrize(("solve", "words"), [(solve_touches, "preparing"), (solve_touches, "step 2"), (solve_multigrid, "step 2")])
 def test_what_a_watch_raises_ends_an_iteration(solve, words) -> None:
     m = models.lead_model("tip")
     heard, watch = after(words)

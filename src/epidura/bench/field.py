@@ -142,7 +142,7 @@ def small(contacts: int = 3) -> tuple[Any, Floats, list[Any]]:
 
 def warm() -> None:
     """Load, or compile, the kernels of both solvers."""
-    from epidura.numerics.schwarz import solve_touches
+    from epidura.numerics.iteration import solve_touches
     from epidura.numerics.section import Section
     from epidura.numerics.sweep import solve_contacts
 
@@ -322,7 +322,7 @@ def multigrid(contacts: int = 3, tolerance: float = 1e-6) -> Figures:
     """Our iteration and algebraic multigrid on the same matrix, contacts merged in both; seconds of processor time, set-up included."""
     from scipy.sparse import coo_array
 
-    from epidura.numerics.schwarz import _mask, solve_touches
+    from epidura.numerics.iteration import _mask, solve_touches
 
     warm()
     spine, z, touches = small(contacts)
@@ -400,7 +400,7 @@ def gpu_rows(quick: bool) -> list[Row]:
 def varying_rows(quick: bool) -> list[Row]:
     """The iteration."""
     if quick:
-        from epidura.numerics.schwarz import solve_touches
+        from epidura.numerics.iteration import solve_touches
 
         spine, z, touches = small(1)
         got, spent = timed(lambda: solve_touches(spine, z, touches, 1e-2))

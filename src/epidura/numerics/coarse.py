@@ -1,129 +1,244 @@
-"""What a smoother of columns and an average over z both leave behind: functions smooth in the plane, where the matrix departs from the average.
+"""The coarsest level: some hundred functions of the plane, each times any function of z, solved directly.
 
-There are few of them. With the plane matrix K of the average and the largest departure D of the diagonal along z, they are the
-eigenvectors φ of K φ = λ D φ with the smallest λ: cheap for the average, costly where tissue or shape changes. Each times
-any function of z spans the coarse space W; Wᵀ A W is a band matrix of one block a node of the axis and is factorised directly.
-Conjugate gradients whose directions are kept A-orthogonal to W need not find what is in it (deflation; Nicolaides 1987 SIAM J Numer Anal
-24:355, 10.1137/0724027).
+The functions are those of smoothed aggregation (Vaněk, Mandel and Brezina 1996, doi:10.1007/BF02238511): nodes that are strongly coupled in the
+average over z form an aggregate, and its indicator is smoothed. The nodes of a contact are an aggregate by themselves, and where the contact
+is, its function stands for its one potential. What is left is a chain of blocks, one for every element of the axis, and a border of
+one unknown for every contact.
 """
 
-# Vectors of lanes are typed by Numba, not by mypy.
-# mypy: disable-error-code="call-arg,no-any-return,var-annotated"
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve_banded, cholesky_banded
+from scipy.linalg import cholesky
+from scipy.linalg.lapack import dtrtri
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh, splu
 
+from epidura.numerics.blas import OneThread
 from epidura.numerics.ldlt import threads
 from epidura.numerics.spine import Operator, Part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-COUNT = 64
-"""Functions of the plane at most: 40, 80 and 160 left 14, 12 and 10 of 20 iterations in a spine with a lead that leans."""
+STRONG = 0.08
+"""Couplings that bind an aggregate, relative to the geometric mean of both diagonal entries."""
 
-LOOSE = 1e-2  # relative accuracy of the eigenvalues: the space need only be near theirs
+DAMPING, SMOOTHINGS = 2 / 3, 2
+"""Of the steps of Jacobi's method that smooth the indicators of the aggregates."""
+
+FADE = 10e-3
+"""Distance from the contacts at which the average over z counts half, m."""
 
 
 class Coarse:
-    """The coarse space of an operator.
+    """The operator on the span of some functions of the plane times any function of z, contacts held at one potential each.
 
     Args:
-        functions: (rows, m) of the plane, zero on rows that contacts hold.
+        operator: the matrix.
+        functions: (rows, m) of the plane. On the nodes of a contact one is 1 and is its own, others are 0, but for those of contacts at
+            other heights.
+        mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
+        own: of each contact, its function.
     """
 
-    def __init__(self, operator: Operator, functions: Floats):
-        self.operator, self.functions = operator, functions
-        self.count = functions.shape[1]
-        self._factor = cholesky_banded(self._band(), overwrite_ab=True, lower=True, check_finite=False)
-
-    def _band(self) -> Floats:
-        """Wᵀ A W, lower form of LAPACK, unknowns by node of the axis, then function; both ends of the axis are left out."""
-        o, m = self.operator, self.count
-        n = len(o.z) - 2
-        blocks = np.zeros((3, n, m, m))  # [d, z]: node z + d against node z
-        with ThreadPoolExecutor(threads()) as pool:
-            planes = list(pool.map(self._plane, o.parts))
-        for part, (k, mass_plane, cross) in zip(o.parts, planes, strict=True):
-            span, (mass, stiffness, mixed) = part.near(o.z)
-            first = span.start
+    def __init__(self, operator: Operator, functions: Floats, mask: NDArray[np.bool_], own: Sequence[int]):
+        self.operator, self.functions, self._transposed = operator, functions, np.ascontiguousarray(functions.T)
+        m, nz = functions.shape[1], len(operator.z)
+        blocks = self._blocks()  # [d, z]: node z + d against node z
+        first = operator.layout.size - mask.shape[1]
+        # unknowns of the contacts, and what may not move where they are
+        self._at: list[Ints] = []
+        held = np.zeros((nz, m), dtype=bool)
+        held[[0, -1]] = True
+        for one, function in zip(mask, own, strict=True):
+            node, z = np.nonzero(one)
+            z = np.unique(z)
+            self._at.append(z * m + function)
+            held[np.ix_(z, np.flatnonzero(functions[first + np.unique(node)].any(axis=0)))] = True
+        border = np.zeros((nz, m, len(mask)))
+        for c, at in enumerate(self._at):
+            there, which = at // m, int(at[0] % m)
             for d in range(3):
-                at = np.arange(max(0, 1 - first), min(len(mass), n + 1 - first) - d)  # without the ends
-                row = at + d
-                blocks[d, at + first - 1] += mass[row, 2 - d, None, None] * k + stiffness[row, 2 - d, None, None] * mass_plane
-                if part.sloped:  # C ⊗ D1ᵀ + Cᵀ ⊗ D1 at (row, at): D1[at, row] and D1[row, at]
-                    blocks[d, at + first - 1] -= mixed[at, 2 + d, None, None] * cross + mixed[row, 2 - d, None, None] * cross.T
-        band = np.zeros((3 * m, n * m))
-        column = np.arange(n) * m
+                up, down = there[there + d < nz], there[there >= d]
+                np.add.at(border[:, :, c], up + d, blocks[d, up, :, which])
+                if d:
+                    np.add.at(border[:, :, c], down - d, blocks[d, down - d, which, :])
+        corner = np.array([border.reshape(nz * m, -1)[at].sum(axis=0) for at in self._at])
+        border[held] = 0.0
+        self._held, self._border = held, border.reshape(nz * m, -1)
         for d in range(3):
-            for i in range(m):
-                for j in range(m):
-                    if d * m + i - j >= 0:
-                        band[d * m + i - j, column + j] = blocks[d, :, i, j]
-        return band
+            later = np.zeros_like(held)
+            later[: nz - d] = held[d:]
+            blocks[d] *= ~(held[:, None, :] | later[:, :, None])  # columns of node z, rows of node z + d
+        z, function = np.nonzero(held)
+        blocks[0, z, function, function] = 1.0
+        with OneThread():
+            self._chain(blocks)
+            self._spread = self._solve(self._border)
+        self._capacity = np.linalg.inv(corner - self._border.T @ self._spread)
 
-    def _plane(self, part: Part) -> tuple[Floats, Floats, Floats]:
-        """Φᵀ K Φ, Φᵀ M Φ and Φᵀ C Φ of a part."""
+    def _blocks(self) -> Floats:
+        """(3, nz, m, m) of the chain: node z + d against node z."""
+        o, m = self.operator, self.functions.shape[1]
+        nz = len(o.z)
+        with OneThread(), ThreadPoolExecutor(threads()) as pool:
+            planes = np.array(list(pool.map(self._plane, o.parts)))  # (parts, 4, m, m): K, M, C, Cᵀ
+        weight, at = [], []
+        for i, part in enumerate(o.parts):
+            span, (mass, stiffness, mixed) = part.near(o.z)
+            for d in range(3):
+                low = np.arange(len(mass) - d)
+                high = low + d
+                # C ⊗ D1ᵀ + Cᵀ ⊗ D1 at (high, low): D1[low, high] and D1[high, low]
+                values = np.stack([mass[high, 2 - d], stiffness[high, 2 - d], -mixed[low, 2 + d], -mixed[high, 2 - d]])
+                kept = np.arange(4 if part.sloped else 2)
+                weight.append(values[kept].ravel())
+                at.append(np.stack(np.broadcast_arrays(d * nz + span.start + low, (4 * i + kept)[:, None])).reshape(2, -1))
+        rows, columns = np.concatenate(at, axis=1)
+        mix = csr_array((np.concatenate(weight), (rows, columns)), shape=(3 * nz, 4 * len(planes)))
+        return np.asarray(mix @ planes.reshape(-1, m * m)).reshape(3, nz, m, m)
+
+    def _plane(self, part: Part) -> Floats:
+        """(4, m, m) Φᵀ K Φ, Φᵀ M Φ, Φᵀ C Φ and its transpose."""
+        m = self.functions.shape[1]
         rows = np.flatnonzero(np.diff(part.pointers))
-        products = np.zeros((3, len(rows), self.count))
+        products = np.zeros((3, len(rows), m))
         _multiply(rows, part.pointers, part.columns, part.entries, self.functions, products, part.sloped)
-        k, m, c = (self.functions[rows].T @ product for product in products)
-        return k, m, c
+        k, mass, c = (self._transposed[:, rows] @ product for product in products)
+        return np.stack([k, mass, c, c.T])
 
-    def project(self, s: Floats, product: Floats) -> None:
-        """Take out of s (rows, k, padded) its part in the coarse space, in place; ``product`` is A s."""
-        o, m = self.operator, self.count
-        rows, k, padded = s.shape
-        n = len(o.z) - 2
-        load = (self.functions.T @ product.reshape(rows, k * padded)).reshape(m, k, padded)[:, :, 1 : n + 1]
-        found = cho_solve_banded((self._factor, True), load.transpose(2, 0, 1).reshape(n * m, k), overwrite_b=True, check_finite=False)
+    def _chain(self, blocks: Floats) -> None:
+        """Factorise: two nodes of the axis, an end and the middle above it, form a link; L = [inverse, below]."""
+        _, nz, m, _ = blocks.shape
+        links = (nz - 1) // 2  # the last end is held and left out
+        self._inverse = np.zeros((links, 2 * m, 2 * m))
+        self._below = np.zeros((links, m, 2 * m))  # the next end against this link
+        own = np.empty((2 * m, 2 * m))
+        for i in range(links):
+            end, middle = 2 * i, 2 * i + 1
+            own[:m, :m], own[m:, :m], own[m:, m:] = blocks[0, end], blocks[1, end], blocks[0, middle]
+            if i:
+                own[:m, :m] -= self._below[i - 1] @ self._below[i - 1].T
+            lower = cholesky(own, lower=True, check_finite=False)
+            self._inverse[i] = dtrtri(lower, lower=1)[0]
+            self._below[i] = np.hstack([blocks[2, end], blocks[1, middle]]) @ self._inverse[i].T
+
+    def _solve(self, load: Floats) -> Floats:
+        """Loads (nz m, k) of the chain alone."""
+        links, m = len(self._inverse), self._below.shape[1]
+        y = load[: 2 * m * links].reshape(links, 2 * m, -1).copy()
+        for i in range(links):
+            if i:
+                y[i, :m] -= self._below[i - 1] @ y[i - 1]
+            y[i] = self._inverse[i] @ y[i]
+        for i in range(links - 1, -1, -1):
+            if i < links - 1:
+                y[i] -= self._below[i].T @ y[i + 1, :m]
+            y[i] = self._inverse[i].T @ y[i]
+        out = np.zeros_like(load)
+        out[: 2 * m * links] = y.reshape(2 * m * links, -1)
+        return out
+
+    def correct(self, x: Floats, left: Floats) -> None:
+        """Add to x (rows, k, padded) the best of the space for what is ``left`` of the load; in place."""
+        o, m = self.operator, self.functions.shape[1]
+        rows, k, padded = left.shape
+        nz = len(o.z)
+        load = (self._transposed @ left.reshape(rows, k * padded)).reshape(m, k, padded)[:, :, :nz].transpose(2, 0, 1).reshape(nz * m, k)
+        of_contacts = np.array([load[at].sum(axis=0) for at in self._at])
+        load[self._held.ravel()] = 0.0
+        y = self._solve(load)
+        level = self._capacity @ (of_contacts - self._border.T @ y)
+        y -= self._spread @ level
+        for at, potential in zip(self._at, level, strict=True):
+            y[at] = potential
         weights = np.zeros((m, k, padded))
-        weights[:, :, 1 : n + 1] = found.reshape(n, m, k).transpose(1, 2, 0)
-        flat, mix = s.reshape(rows, k * padded), weights.reshape(m, k * padded)
+        weights[:, :, :nz] = y.reshape(nz, m, k).transpose(1, 2, 0)
+        flat, mix = x.reshape(rows, k * padded), weights.reshape(m, k * padded)
         for low in range(0, rows, 512):
-            flat[low : low + 512] -= self.functions[low : low + 512] @ mix
+            flat[low : low + 512] += self.functions[low : low + 512] @ mix
 
 
-def functions(operator: Operator, average: Floats, departure: Floats, held: NDArray[np.bool_], most: int = COUNT) -> Floats:
-    """(rows, m) functions of the plane for ``Coarse``.
+def functions(operator: Operator, mask: NDArray[np.bool_]) -> tuple[Floats, list[int]]:
+    """(rows, m) functions of the plane for ``Coarse``, and of each contact its own.
 
     Args:
-        average: plane stiffness of the average over z, on the layout's pattern.
-        departure: (rows,) largest departure of the diagonal from it along z.
-        held: (rows,) where the functions vanish: on contacts, and where nothing conducts for part of the way.
+        mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
     """
-    layout = operator.layout
-    matrix = csr_array((average, layout.indices, layout.indptr), shape=(layout.size, layout.size))
+    from pyamg.aggregation.aggregate import standard_aggregation  # loads for a quarter of a second
+    from pyamg.strength import symmetric_strength_of_connection
+    from scipy.sparse import csr_matrix
+
+    layout, section, spine = operator.layout, operator.spine.section, operator.spine
+    matrix = _average(operator, mask)
+    first = layout.size - mask.shape[1]
+    sets: dict[bytes, Ints] = {}
+    names = []
+    for one in mask:
+        rows = first + np.flatnonzero(one.any(axis=1))
+        names.append(rows.tobytes())
+        sets[names[-1]] = rows
+    # what conducts for part of the way only, within a lead, goes with its one contact set, or rests
+    dead = section.triangles[(spine.transverse == 0).any(axis=0)[section.labels]]
+    inner = layout.row[np.unique(dead)]
+    held = np.zeros(layout.size, dtype=bool)
+    held[inner[inner >= 0]] = True
+    for rows in sets.values():
+        held[rows] = True
     free = np.flatnonzero(~held)
-    there = np.flatnonzero(departure[free] > 0)
-    m = min(most, len(there) // 4)
-    if m == 0:
-        return np.zeros((layout.size, 0))
-    root = np.sqrt(departure[free[there]])
-    solve = splu(matrix[free][:, free].tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0).solve
-    load = np.zeros(len(free))
+    size = 0
+    if len(free):
+        own = csr_matrix(matrix[free][:, free])
+        found = standard_aggregation(symmetric_strength_of_connection(own, STRONG))[0]
+        size = found.shape[1]
+    out = np.zeros((layout.size, size + len(sets)))
+    if size:
+        out[free, :size] = found.toarray()
+    diagonal = matrix.diagonal()
+    fixed = np.zeros((layout.size, len(sets)))
+    for i, rows in enumerate(sets.values()):
+        fixed[rows, i] = 1.0
+    for ring in section.rings:
+        around = layout.row[ring]
+        mine = [i for i, rows in enumerate(sets.values()) if np.isin(rows, around).any()]
+        if len(mine) == 1:
+            fixed[_inside(operator, ring, dead), mine[0]] = 1.0
+    out[:, size:] = fixed
+    whole = np.hstack([np.zeros((layout.size, size)), fixed])
+    for _ in range(SMOOTHINGS):
+        out -= DAMPING * (matrix @ out) / np.where(diagonal > 0, diagonal, 1.0)[:, None]
+        out[held] = whole[held]
+    return out, [size + list(sets).index(name) for name in names]
 
-    def inverse(v: Floats) -> Floats:
-        load[there] = root * v
-        return root * solve(load)[there]
 
-    # largest 1 / λ of √D K⁻¹ √D; the start is fixed, so that a run can be repeated
-    try:
-        _, vectors = eigsh(LinearOperator((len(there),) * 2, matvec=inverse, dtype=float), k=m, v0=np.ones(len(there)), tol=LOOSE)
-    except ArpackNoConvergence as some:
-        vectors = some.eigenvectors  # fewer functions only cost iterations
-    loads = np.zeros((len(free), vectors.shape[1]))
-    loads[there] = root[:, None] * vectors
-    out = np.zeros((layout.size, vectors.shape[1]))
-    out[free] = solve(loads)
-    return out / np.sqrt((out * (matrix @ out)).sum(axis=0))
+def _inside(operator: Operator, ring: Ints, dead: Ints) -> Ints:
+    """Rows within a ring where nothing conducts for part of the way; ``dead`` are such triangles."""
+    layout, points = operator.layout, operator.spine.section.points
+    low, high = points[ring].min(axis=0), points[ring].max(axis=0)
+    nodes = np.unique(dead)
+    nodes = nodes[((points[nodes] >= low) & (points[nodes] <= high)).all(axis=1)]
+    rows = layout.row[nodes]
+    return np.asarray(rows[(rows >= 0) & (rows < layout.size - layout.plan.last)])
+
+
+def _average(operator: Operator, mask: NDArray[np.bool_]) -> csr_array:
+    """Plane stiffness, average over z around the contacts."""
+    z, size = operator.z, operator.layout.size
+    ends, there = z[::2], np.flatnonzero(mask.any(axis=(0, 1)))
+    middle, length = 0.5 * (ends[1:] + ends[:-1]), np.diff(ends)
+    away = np.clip(np.maximum(z[there[0]] - middle, middle - z[there[-1]]), 0.0, None)
+    near = length / (1.0 + (away / FADE) ** 2)
+    near /= near.sum()
+    total = csr_array((size, size))
+    for part in operator.parts:
+        share = float(part.weight.mean(axis=1) @ near)
+        total = total + share * csr_array((part.entries[:, 0], part.columns, part.pointers), shape=(size, size))
+    return total.tocsr()
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)

@@ -126,12 +126,6 @@ class Factor:
         block: Floats = np.swapaxes(inverse, 1, 2) @ (inverse / pivots[:, :, None])
         return block
 
-    def last_complement(self) -> Floats:
-        """The Schur complement on the last unknowns, the inverse of ``last_block``, (LANES, last, last)."""
-        lower, pivots = self._last_factor()
-        complement: Floats = (lower * pivots[:, None, :]) @ np.swapaxes(lower, 1, 2)
-        return complement
-
     def _last_factor(self) -> tuple[Floats, Floats]:
         """L (LANES, last, last) and the pivots (LANES, last) of the last unknowns."""
         p = self.plan

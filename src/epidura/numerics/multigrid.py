@@ -1,11 +1,11 @@
-"""The problem of ``schwarz`` once more, where that one stalls: conjugate gradients preconditioned by algebraic multigrid (PyAMG).
+"""The problem of ``iteration`` once more, where that one stalls: conjugate gradients preconditioned by algebraic multigrid (PyAMG).
 
 The matrix that multigrid coarsens is assembled, with every contact merged into one unknown, and it is not that of the quadratic elements:
 it is that of linear elements on the same nodes, every triangle cut into four and every element of the axis into two, with lumped masses
 and without the slopes. Both have the same energy to within a small factor however stretched the elements are (Orszag 1980,
 doi:10.1016/0021-9991(80)90005-4), but the linear one has nine entries a row instead of 44, few of them positive off the diagonal,
 and that is what multigrid is made for. The conjugate gradients take the product with the quadratic elements, so the
-answer is that of ``schwarz`` and only the way to it differs: nothing here averages over z, needs columns that conduct all along, or
+answer is that of ``iteration`` and only the way to it differs: nothing here averages over z, needs columns that conduct all along, or
 shares search directions between contacts.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
-from epidura.numerics.schwarz import ASSEMBLED, PREPARED, SOLVED, NotConverged, Solved, Touch, Watch, galerkin, problem, silent
+from epidura.numerics.iteration import ASSEMBLED, PREPARED, SOLVED, NotConverged, Solved, Touch, Watch, galerkin, problem, silent
 from epidura.numerics.spine import Layout, Operator, Part, Spine
 
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ _CUTS = np.array([[0, 3, 5], [3, 1, 4], [5, 4, 2], [3, 4, 5]])  # of a triangle 
 
 def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int | None = None,
                     watch: Watch | None = None) -> Solved:
-    """As ``schwarz.solve_touches``, by other means: for what that one cannot do.
+    """As ``iteration.solve_touches``, by other means: for what that one cannot do.
 
     Measured, both from scratch: 28 steps against 31 and 1.4 times the processor time (0.19 million unknowns, full rings of bone and disc,
     oblique lead, three contacts, to 1e-6); 27 against 21 and 2.1 times (1.1 million, canal along the spine, four contacts, to 1e-4). The
@@ -58,7 +58,7 @@ def solve_multigrid(spine: Spine, z: Floats, touches: Sequence[Touch], tolerance
         z: (nz,) nodes of the quadratic axis; stations and contact edges are ends of elements.
         tolerance: of the residual, relative, in the norm of the preconditioner.
         limit: most steps; None: ``LIMIT``.
-        watch: as in ``schwarz.solve_touches``; called after each step, too.
+        watch: as in ``iteration.solve_touches``; called after each step, too.
 
     Raises:
         NotConverged: not in ``limit`` steps.

@@ -39,8 +39,8 @@ from epidura.numerics.simd import fill, load_at, store_at
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-Packed = tuple[Ints, Ints, Floats]
-"""Pointers (parts, rows + 1), columns and entries (entries, 4), as in ``Part``, of all parts one after the other."""
+Packed = tuple[Ints, Ints, Ints, Floats]
+"""Where each row begins and ends (parts, rows), columns and entries (entries, 4), as in ``Part``, of all parts one after the other."""
 
 LANES = 8
 GUARD = 8
@@ -279,29 +279,34 @@ class _Laplace:
 class Layout:
     """Numbers of the unknowns: nodes of the plane off the outermost loop in the order of elimination, ``last`` at the end.
 
+    Args:
+        last: nodes that come last, in this order.
+        linear: only the corners of the triangles have unknowns.
+
     Attributes:
         plan: of the factorisation of a plane matrix.
         node: (n,) node of the section of each row.
         row: (nodes,) row of each node of the section, -1 on the outermost loop.
         indptr, indices: pattern of a plane matrix by rows.
-        entry: (m, 36) where the products of the shape functions of a triangle go; the last place collects what is grounded.
+        entry: (m, 36), linear (m, 9), where the products of the shape functions of a triangle go; the last place collects what is grounded.
         twin: (entries,) place of the mirrored entry.
     """
 
-    def __init__(self, section: Section, last: Ints):
+    def __init__(self, section: Section, last: Ints, linear: bool = False):
         count = len(section.points)
-        free = np.setdiff1d(np.arange(count), section.boundary)
+        triangles = section.triangles[:, :3] if linear else section.triangles
+        free = np.setdiff1d(np.unique(triangles) if linear else np.arange(count), section.boundary)
         place = np.full(count, -1)
         place[free] = np.arange(len(free))
         if len(last) and (place[last] < 0).any():
             raise ValueError("a ring touches the outermost loop")
-        indptr, indices, _ = pattern(place[section.triangles], len(free))
+        indptr, indices, _ = pattern(place[triangles], len(free))
         first = plan(indptr, indices, place[last])
         self.size = len(free)
         self.node: Ints = free[first.order]
         self.row: Ints = np.full(count, -1)
         self.row[self.node] = np.arange(self.size)
-        self.indptr, self.indices, self.entry = pattern(self.row[section.triangles], self.size)
+        self.indptr, self.indices, self.entry = pattern(self.row[triangles], self.size)
         rows = np.repeat(np.arange(self.size), np.diff(self.indptr))
         self.twin: Ints = np.lexsort((rows, self.indices)).astype(np.int64)
         # rows are numbered in the order of elimination from here on: the plan's entries are looked up anew
@@ -314,12 +319,13 @@ class Layout:
 
 def pattern(triangles: Ints, size: int) -> tuple[Ints, Ints, Ints]:
     """Row pointers and columns of the plane matrix of the nodes >= 0, and where each pair of a triangle stands."""
-    rows, columns = triangles[:, :, None].repeat(6, axis=2), triangles[:, None, :].repeat(6, axis=1)
+    corners = triangles.shape[1]
+    rows, columns = triangles[:, :, None].repeat(corners, axis=2), triangles[:, None, :].repeat(corners, axis=1)
     there = (rows >= 0) & (columns >= 0)
     key = np.where(there, rows * size + columns, -1).reshape(-1)
     unique, index = np.unique(key, return_inverse=True)
     grounded = int(unique[0] < 0)
-    entry = index.reshape(-1, 36) - grounded
+    entry = index.reshape(-1, corners * corners) - grounded
     unique = unique[grounded:]
     entry[entry < 0] = len(unique)
     indptr = np.searchsorted(unique // size, np.arange(size + 1)).astype(np.int64)
@@ -496,9 +502,10 @@ class Operator:
 
     Args:
         z: (nz,) nodes of a quadratic axis; stations and edges within it must be ends of elements.
+        parts: if they are known already.
     """
 
-    def __init__(self, spine: Spine, layout: Layout, z: Floats):
+    def __init__(self, spine: Spine, layout: Layout, z: Floats, parts: list[Part] | None = None):
         self.spine, self.layout, self.z = spine, layout, z
         self.padded = _padded(len(z))
         ends = z[::2]
@@ -506,14 +513,13 @@ class Operator:
         if len(stops) and np.abs(ends[np.abs(ends[:, None] - stops).argmin(axis=0)] - stops).max() > 1e-9:
             raise ValueError("every station and edge must be an end of an element of the axis")
         self.interval = np.searchsorted(spine.edges, 0.5 * (ends[1:] + ends[:-1]))  # (elements,) row of the conductivities
-        self.parts = self._parts(hats(spine.z, ends))
-        self._packed = self._pack()
+        self.parts = self._parts(hats(spine.z, ends)) if parts is None else parts
+        self.packed = self._pack()
+        _, _, columns, entries = self.packed
         # parts keep views of what is packed, no copies
         bounds = np.cumsum([0, *(len(part.columns) for part in self.parts)])
-        self.parts = [replace(part, columns=self._packed[1][a:b], entries=self._packed[2][a:b])
-                      for part, (a, b) in zip(self.parts, pairwise(bounds), strict=True)]
-        self._slabs, self._bands = self._windows()
-        self._sloped = np.array([part.sloped for part in self.parts])
+        self.parts = [replace(part, columns=columns[a:b], entries=entries[a:b]) for part, (a, b) in zip(self.parts, pairwise(bounds), strict=True)]
+        self.along = (*self._windows(), np.array([part.sloped for part in self.parts]))
 
     def _parts(self, hats: list[tuple[int, Floats]]) -> list[Part]:
         spine, wanted = self.spine, []
@@ -549,23 +555,18 @@ class Operator:
             entries[:, 2], entries[:, 3] = c[there], c[layout.twin][there]
         return Part(s, group, np.searchsorted(there, layout.indptr), layout.indices[there], entries, c is not None, weight)
 
-    def _pack(self, to: Ints | None = None) -> Packed:
-        """All parts one after the other; with ``to`` only what multiplies these rows of a vector."""
-        wanted = np.ones(self.layout.size, dtype=bool)
-        if to is not None:
-            wanted[:] = False
-            wanted[to] = True
-        pointers = np.zeros((len(self.parts), self.layout.size + 1), dtype=np.int64)
-        columns, entries = [], []
-        used = 0
-        for i, part in enumerate(self.parts):
-            kept = wanted[part.columns]
-            before = np.concatenate([[0], np.cumsum(kept)])
-            pointers[i] = used + before[part.pointers]
-            columns.append(part.columns[kept])
-            entries.append(part.entries[kept])
-            used += len(columns[-1])
-        return pointers, np.concatenate(columns), np.concatenate(entries)
+    def _pack(self) -> Packed:
+        """All parts one after the other."""
+        used = np.cumsum([0, *(len(part.columns) for part in self.parts)])
+        pointers = np.array([start + part.pointers for start, part in zip(used[:-1], self.parts, strict=True)])
+        begin, end = np.ascontiguousarray(pointers[:, :-1]), np.ascontiguousarray(pointers[:, 1:])
+        return begin, end, np.concatenate([part.columns for part in self.parts]), np.concatenate([part.entries for part in self.parts])
+
+    def triangles(self) -> tuple[Packed, Packed]:
+        """What is packed of the columns before the row, and after it."""
+        begin, end, columns, entries = self.packed
+        before, after = _split(begin, end, columns)
+        return (begin, before, columns, entries), (after, end, columns, entries)
 
     def _windows(self) -> tuple[Ints, Floats]:
         """Slabs (part, first z, width, where their bands start) and the bands, 20 per z: mass, stiffness, D1ᵀ, D1."""
@@ -594,25 +595,33 @@ class Operator:
         return np.array(slabs, dtype=np.int64), simd.aligned(np.concatenate(bands))
 
     def zeros(self, k: int) -> Floats:
-        shape = self.layout.size, k, self.padded
+        return self.zeros_of(self.layout.size, k)
+
+    def zeros_of(self, rows: int, k: int) -> Floats:
+        """Vectors of some rows only."""
+        shape = rows, k, self.padded
         return simd.zeros(math.prod(shape), float).reshape(shape)
 
     def apply(self, x: Floats, out: Floats | None = None) -> Floats:
         """The product with vectors (rows, k, padded nz)."""
-        out = np.empty_like(x) if out is None else out
-        self._run(self._packed, x, x, out, False)
-        return out
+        return self.run(self.packed, x, np.empty_like(x) if out is None else out)
 
-    def _run(self, packed: Packed, x: Floats, load: Floats, out: Floats, subtract: bool) -> None:
-        """out = A x, or load - A x."""
+    def residual(self, x: Floats, load: Floats, out: Floats) -> Floats:
+        """out = load - A x."""
+        return self.run(self.packed, x, out, load, -1.0)
+
+    def run(self, packed: Packed, x: Floats, out: Floats, load: Floats | None = None, sign: float = 1.0) -> Floats:
+        """out = load + sign A x, with those entries of A that are ``packed``; no load is none."""
         count = threads()
+        given = x if load is None else load
 
         def some(start: int) -> None:
-            _apply(start, count, *packed, self._slabs, self._bands, self._sloped, x.reshape(-1), load.reshape(-1), subtract, out.reshape(-1),
-                   x.shape[1], self.padded)
+            _apply(start, count, *packed, *self.along, x.reshape(-1), given.reshape(-1), load is not None, sign, out.reshape(-1), x.shape[1],
+                   self.padded)
 
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(some, range(count)))
+        return out
 
     def matrix(self) -> csr_array:
         """The whole matrix, assembled, rows by plane node, then z without both ends: for AMG and tests."""
@@ -631,6 +640,20 @@ class Operator:
                 cross = kron(c, mixed.T)
                 total = total - cross - cross.T
         return total.tocsr()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _split(begin: Ints, end: Ints, columns: Ints) -> tuple[Ints, Ints]:
+    """Of rows whose columns rise: where those before the row end, and where those after it begin."""
+    before, after = np.empty_like(begin), np.empty_like(begin)
+    for part in range(begin.shape[0]):
+        for i in range(begin.shape[1]):
+            at = begin[part, i]
+            while at < end[part, i] and columns[at] < i:
+                at += 1
+            before[part, i] = at
+            after[part, i] = at + 1 if at < end[part, i] and columns[at] == i else at
+    return before, after
 
 
 def hats(stations: Floats, ends: Floats) -> list[tuple[int, Floats]]:
@@ -656,34 +679,34 @@ def _padded(count: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply(
-    first: int, count: int, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
-    x: Floats, load: Floats, subtract: bool, out: Floats, k: int, padded: int,
+    first: int, count: int, begin: Ints, end: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    x: Floats, load: Floats, loaded: bool, sign: float, out: Floats, k: int, padded: int,
 ) -> None:  # fmt: skip
-    """out = A x, or load - A x, of every ``count``-th row from ``first`` on."""
+    """out = sign A x, to which the load is added if it is ``loaded``, of every ``count``-th row from ``first`` on."""
     widest = 0
     for s in range(len(slabs)):
         widest = max(widest, slabs[s, 2])
     room = widest + 2 * GUARD
     work = np.zeros(4 * room)
     zero = fill(x, 0.0)
-    for i in range(first, pointers.shape[1] - 1, count):
+    for i in range(first, begin.shape[1], count):
         for c in range(k):
             base = (i * k + c) * padded
             for g in range(0, padded, LANES):
-                store_at(out, base + g, load_at(load, base + g) if subtract else zero)
-            _row(i, c, pointers, indices, entries, slabs, bands, sloped, x, out, base, k, padded, -1.0 if subtract else 1.0, work, room)
+                store_at(out, base + g, load_at(load, base + g) if loaded else zero)
+            _row(i, c, begin, end, indices, entries, slabs, bands, sloped, x, out, base, k, padded, sign, work, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
 def _row(
-    i: int, c: int, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    i: int, c: int, begin: Ints, end: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
     x: Floats, out: Floats, to: int, k: int, padded: int, sign: float, work: Floats, room: int,
 ) -> None:  # fmt: skip
     """Add sign times row i of the product for right-hand side c to ``out`` from ``to`` on."""
     zero = fill(x, 0.0)
     for s in range(len(slabs)):
-        m, begin, width, where = slabs[s, 0], slabs[s, 1], slabs[s, 2], slabs[s, 3]
-        p0, p1 = pointers[m, i], pointers[m, i + 1]
+        m, low, width, where = slabs[s, 0], slabs[s, 1], slabs[s, 2], slabs[s, 3]
+        p0, p1 = begin[m, i], end[m, i]
         if p0 == p1:
             continue
         steep = sloped[m]
@@ -691,7 +714,7 @@ def _row(
             a, b, d, e = zero, zero, zero, zero
             if steep:
                 for p in range(p0, p1):
-                    v = load_at(x, (indices[p] * k + c) * padded + begin + g)
+                    v = load_at(x, (indices[p] * k + c) * padded + low + g)
                     a = a + v * entries[p, 0]
                     b = b + v * entries[p, 1]
                     d = d + v * entries[p, 2]
@@ -700,7 +723,7 @@ def _row(
                 store_at(work, 3 * room + GUARD + g, e)
             else:
                 for p in range(p0, p1):
-                    v = load_at(x, (indices[p] * k + c) * padded + begin + g)
+                    v = load_at(x, (indices[p] * k + c) * padded + low + g)
                     a = a + v * entries[p, 0]
                     b = b + v * entries[p, 1]
             store_at(work, GUARD + g, a)
@@ -715,108 +738,7 @@ def _row(
                 if steep:
                     y = y - load_at(bands, where + (10 + t) * width + g) * load_at(work, 2 * room + GUARD + g + t - 2)
                     y = y - load_at(bands, where + (15 + t) * width + g) * load_at(work, 3 * room + GUARD + g + t - 2)
-            store_at(out, to + begin + g, load_at(out, to + begin + g) + y * sign)
-
-
-class Columns:
-    """Gauss-Seidel over some rows of an operator, the column along z of each row solved exactly.
-
-    Args:
-        operator: the matrix.
-        rows: in the order of a forward sweep; their columns must conduct all along z.
-    """
-
-    def __init__(self, operator: Operator, rows: Ints):
-        self.operator, self.rows = operator, rows
-        band = np.zeros((len(rows), len(operator.z), 3))  # the diagonal and the two above it
-        for part in operator.parts:
-            span, (mass, stiffness, mixed) = part.near(operator.z)
-            k, m, c = part.diagonal()[rows].T[:, :, None, None]
-            own = k * mass[None, :, 2:] + m * stiffness[None, :, 2:]
-            if part.sloped:
-                turned = np.zeros_like(mixed)  # D1ᵀ
-                for d in range(5):
-                    at = np.arange(max(0, 2 - d), min(len(mixed), len(mixed) + 2 - d))
-                    turned[at, d] = mixed[at + d - 2, 4 - d]
-                own -= c * (mixed + turned)[None, :, 2:]
-            band[:, span] += own
-        self._factor = _factor_columns(band)
-        self._reach = operator._pack(rows)
-
-    def residual(self, x: Floats, load: Floats, out: Floats) -> None:
-        """out = load - A x for an x that is zero on all other rows."""
-        self.operator._run(self._reach, x, load, out, True)
-
-    def sweep(self, x: Floats, residual: Floats, backward: bool = False) -> None:
-        """One sweep on A x = residual, in place; right-hand sides are shared out to threads."""
-        o, k = self.operator, x.shape[1]
-        rows, factor = (self.rows[::-1].copy(), self._factor[::-1].copy()) if backward else (self.rows, self._factor)
-        count = min(threads(), k)
-        edges = np.linspace(0, k, count + 1).astype(int)
-
-        def some(i: int) -> None:
-            _sweep_columns(
-                rows, *o._packed, o._slabs, o._bands, o._sloped, x.reshape(-1), residual.reshape(-1), factor,
-                k, o.padded, int(edges[i]), int(edges[i + 1]),
-            )  # fmt: skip
-
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(some, range(count)))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _factor_columns(band: Floats) -> Floats:
-    """LDLᵀ of matrices of two bands on the inner nodes: pivots inverted, then the entries of L one and two below."""
-    count, nz, _ = band.shape
-    out = np.zeros((count, nz, 3))
-    for i in range(count):
-        for z in range(1, nz - 1):
-            pivot = band[i, z, 0]
-            one = band[i, z, 1] if z < nz - 2 else 0.0
-            two = band[i, z, 2] if z < nz - 3 else 0.0
-            if z > 1:
-                before = out[i, z - 1, 1] / out[i, z - 1, 0]  # L D
-                pivot -= out[i, z - 1, 1] * before
-                one -= out[i, z - 1, 2] * before
-            if z > 2:
-                pivot -= out[i, z - 2, 2] * out[i, z - 2, 2] / out[i, z - 2, 0]
-            out[i, z, 0] = 1.0 / pivot
-            out[i, z, 1] = one / pivot
-            out[i, z, 2] = two / pivot
-    return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sweep_columns(
-    rows: Ints, pointers: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
-    x: Floats, residual: Floats, factor: Floats, k: int, padded: int, first: int, last: int,
-) -> None:  # fmt: skip
-    widest = 0
-    for s in range(len(slabs)):
-        widest = max(widest, slabs[s, 2])
-    room = widest + 2 * GUARD
-    work, left = np.zeros(4 * room), np.zeros(padded)
-    nz = factor.shape[1]
-    for at in range(len(rows)):
-        i = rows[at]
-        for c in range(first, last):
-            base = (i * k + c) * padded
-            for g in range(0, padded, LANES):
-                store_at(left, g, load_at(residual, base + g))
-            _row(i, c, pointers, indices, entries, slabs, bands, sloped, x, left, 0, k, padded, -1.0, work, room)
-            # solve the column
-            for z in range(1, nz - 1):
-                if z > 1:
-                    left[z] -= factor[at, z - 1, 1] * left[z - 1]
-                if z > 2:
-                    left[z] -= factor[at, z - 2, 2] * left[z - 2]
-            for z in range(nz - 2, 0, -1):
-                left[z] *= factor[at, z, 0]
-                if z < nz - 2:
-                    left[z] -= factor[at, z, 1] * left[z + 1]
-                if z < nz - 3:
-                    left[z] -= factor[at, z, 2] * left[z + 2]
-                x[base + z] += left[z]
+            store_at(out, to + low + g, load_at(out, to + low + g) + y * sign)
 
 
 def gram(x: Floats, y: Floats) -> Floats:

@@ -1,10 +1,4 @@
-"""Contacts in a spine that varies along z: conjugate gradients on all contacts at once, preconditioned by a Schwarz method.
-
-The preconditioner is symmetric and multiplicative, of two kinds of solvers. Columns: the line along z of a node of the plane is
-solved exactly, one node after the other (Gauss-Seidel), wherever the matrix departs from its average over z by more than
-``UNLIKE``: where tissue changes, where shape changes, where a lead runs obliquely. The whole: the section with the average over z of
-shape and conductivity, by fast diagonalisation, the contacts held at one potential each. The columns come first and, in reverse
-order, last. The regions follow from the matrix; none is picked by hand.
+"""Contacts in a spine that varies along z: conjugate gradients on all contacts at once, preconditioned by a cycle over levels (``levels``).
 
 The search directions of all contacts form one block. At the end the solution of each contact is replaced by the best one in the span of
 all of them (Galerkin), so that reciprocity and the energy identity hold to rounding whatever the tolerance.
@@ -18,22 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epidura.numerics.coarse import Coarse, functions
-from epidura.numerics.modal import Bands, Modes
+from epidura.numerics.levels import Levels
 from epidura.numerics.section import Section
-from epidura.numerics.spine import Columns, Layout, Operator, Spine, axis_matrices, combine, gram, hats, plane_matrices
+from epidura.numerics.spine import Layout, Operator, Spine, combine, gram
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-UNLIKE = 1.3
-"""Rows whose stiffness is so many times that of the average, or less than that share of it, are smoothed."""
-
-SLIGHT = 0.05
-"""Rows whose stiffness departs from the average by less than this share do not shape the coarse space."""
-
-FADE = 10e-3
-"""Distance from the contacts at which the average over z counts half, m."""
 
 Watch = Callable[[str, float], None]
 """Told in words what is done now and which share of the whole is done, 0 to 1; may raise to end the work."""
@@ -93,14 +77,16 @@ class Solved:
 
 
 def solve_touches(
-    spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int = 100, watch: Watch | None = None
-) -> Solved:
+    spine: Spine, z: Floats, touches: Sequence[Touch], tolerance: float = 1e-8, limit: int = 100, watch: Watch | None = None,
+    start: Floats | None = None,
+) -> Solved:  # fmt: skip
     """Potentials and impedances of equipotential contacts, 1 A out of one at a time, the others floating.
 
     Args:
         z: (nz,) nodes of the quadratic axis; stations and contact edges are ends of elements.
         tolerance: of the residual, relative, in the norm of the preconditioner.
         watch: called before each part and after each step of the conjugate gradients; what it raises ends the work.
+        start: (nodes of the section, nz, contacts) V/A, a guess that need not be constant on contacts; None: nothing is known.
 
     Raises:
         NotConverged: conjugate gradients that do not converge in ``limit`` steps.
@@ -110,23 +96,21 @@ def solve_touches(
     say("assembling the matrix", 0.0)
     operator, mask = problem(spine, z, touches)
     say("preparing the iteration", ASSEMBLED)
-    first, final = min(t.z0 for t in touches), max(t.z1 for t in touches)
-
-    def factorised(share: float) -> None:
-        say("factorising the modes along the spine", ASSEMBLED + 0.9 * (PREPARED - ASSEMBLED) * share)
-
-    precondition = Schwarz(operator, Bands(mask), (first, final), None if watch is None else factorised)
+    precondition = Levels(operator, mask, lambda share: say("preparing the iteration", ASSEMBLED + (PREPARED - ASSEMBLED) * share))
     count = len(touches)
     iterations, residual = 0, 0.0
     blocks = [list(range(low, min(low + BLOCK, count))) for low in range(0, count, BLOCK)]
     found = []
+    guess = None if start is None else _guess(operator, mask, start)
+    del start
     for i, some in enumerate(blocks):
         def step(number: int, left: float, i: int = i) -> None:
             # the residual falls by about the same factor in every step
             share = (i + min(max(np.log(left) / np.log(tolerance), 0.0), 1.0)) / len(blocks)
             say(f"conjugate gradients, step {number}: residual {left:.0e} of {tolerance:.0e}", PREPARED + (SOLVED - PREPARED) * share)
 
-        x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit, None if watch is None else step)
+        known = None if guess is None else guess[:, some]
+        x, steps, left = _conjugate(operator, precondition, mask, some, tolerance, limit, None if watch is None else step, known)
         found.append(x[:, : len(some), : len(z)])
         iterations, residual = max(iterations, steps), max(residual, left)
     say("putting the contacts together", SOLVED)
@@ -136,12 +120,28 @@ def solve_touches(
     return galerkin(operator, mask, touches, values, iterations, residual)
 
 
+def _guess(operator: Operator, mask: NDArray[np.bool_], start: Floats) -> Floats:
+    """(rows, contacts, nz) what is known at the nodes, constant on contacts and nothing at the ends of the axis."""
+    layout = operator.layout
+    out = np.ascontiguousarray(start[layout.node].transpose(0, 2, 1))
+    out[:, :, [0, -1]] = 0.0
+    first = layout.size - mask.shape[1]
+    for one in mask:
+        node, z = np.nonzero(one)
+        out[first + node, :, z] = out[first + node, :, z].mean(axis=0)
+    return out
+
+
 def silent(words: str, share: float) -> None:
     """Nobody watches."""
 
 
 def problem(spine: Spine, z: Floats, touches: Sequence[Touch]) -> tuple[Operator, NDArray[np.bool_]]:
     """The matrix, and (contacts, r, padded) which of its last rows and z belong to each contact."""
+    used = np.unique(spine.section.labels)
+    nowhere = used[~(spine.transverse[:, used] > 0).any(axis=0)]
+    if len(nowhere):
+        raise ValueError(f"regions {nowhere} conduct nowhere; make them holes")
     ring = np.unique(np.concatenate([t.nodes for t in touches]))
     layout = Layout(spine.section, _whole_rings(spine.section, ring))
     operator = Operator(spine, layout, z)
@@ -198,100 +198,15 @@ def _mask(layout: Layout, z: Floats, padded: int, touches: Sequence[Touch]) -> N
     return mask
 
 
-class Schwarz:
-    """The preconditioner.
+def _conjugate(
+    operator: Operator, precondition: Levels, mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int,
+    step_done: Callable[[int, float], None] | None = None, known: Floats | None = None,
+) -> tuple[Floats, int, float]:  # fmt: skip
+    """Block conjugate gradients for 1 A out of each of the contacts ``some``: solutions, steps, relative residual.
 
     Args:
-        operator: the matrix.
-        bands: contacts.
-        focus: stretch of z around which the average is taken, m.
-        watch: told the share of the modes that is factorised, from several threads; may raise to end the work.
+        known: (rows, contacts, nz) where they start; constant on contacts.
     """
-
-    def __init__(self, operator: Operator, bands: Bands | None, focus: tuple[float, float], watch: Callable[[float], None] | None = None):
-        self.operator = operator
-        spine, layout = operator.spine, operator.layout
-        ends = operator.z[::2]
-        length = np.diff(ends)
-        middle = 0.5 * (ends[1:] + ends[:-1])
-        near = 1.0 / (1.0 + (np.clip(np.maximum(focus[0] - middle, middle - focus[1]), 0.0, None) / FADE) ** 2)
-        weight = near * length / (near * length).sum()
-        transverse, longitudinal = (_average(sigma[operator.interval], weight) for sigma in (spine.transverse, spine.longitudinal))
-        # how much each station of the shape counts
-        share = np.array([(hat.mean(axis=1) * weight).sum() for _, hat in hats(spine.z, ends)])
-        points = spine.section.points if spine.positions is None else np.tensordot(share, spine.positions, axes=1)
-        bend = 0.0 if spine.bend is None else float(share @ spine.bend)
-        k, m, _ = plane_matrices(layout, spine.section, points, transverse, longitudinal, None, bend)
-        stiffness, mass = axis_matrices(operator.z)
-        self.whole = Modes(layout.plan, k, m, stiffness, mass, operator.padded, bands, watch)
-        self.mask = None if bands is None else bands.mask
-        held, lowest, highest = self._along(near > 0.1)
-        own = k[np.repeat(np.arange(layout.size), np.diff(layout.indptr)) == layout.indices]
-        rows = np.flatnonzero(((highest > UNLIKE * own) | (lowest < own / UNLIKE)) & ~held)
-        self.columns = Columns(operator, rows) if len(rows) else None
-        departure = np.maximum(highest - own, own - lowest)
-        found = functions(operator, k, np.where(departure > SLIGHT * own, departure, 0.0), held)
-        self.coarse = Coarse(operator, found) if found.shape[1] else None
-
-    def _along(self, counted: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Floats, Floats]:
-        """Rows of contacts or of what conducts for part of the way only; the least and the largest stiffness of each row along z."""
-        operator = self.operator
-        layout, section = operator.layout, operator.spine.section
-        here = np.zeros((layout.size, int(counted.sum())))
-        for part in operator.parts:
-            weight = part.weight.mean(axis=1)[counted]
-            there = np.flatnonzero(weight)
-            if len(there):
-                here[:, there] += part.diagonal()[:, :1] * weight[there]
-        held = np.arange(layout.size) >= layout.size - layout.plan.last
-        dead = (operator.spine.transverse == 0).any(axis=0)[section.labels]
-        inside = layout.row[np.unique(section.triangles[dead])]
-        held[inside[inside >= 0]] = True
-        return held, here.min(axis=1), here.max(axis=1)
-
-    def __call__(self, residual: Floats, out: Floats | None = None, room: Floats | None = None) -> Floats:
-        """Loads (rows, k, padded) -> approximate potentials, constant on every contact.
-
-        Args:
-            out, room: arrays of this shape, for the result and to work in: fresh memory costs as much as a product.
-        """
-        out = np.empty_like(residual) if out is None else out
-        if self.columns is None:
-            out[:] = self.whole.solve(residual)
-            return self._level(out)
-        room = np.empty_like(residual) if room is None else room
-        out[:] = 0.0
-        self.columns.sweep(out, residual)
-        self.columns.residual(out, residual, room)
-        out += self.whole.solve(room)
-        self._level(out)
-        self.columns.sweep(out, residual, backward=True)
-        return out
-
-    def _level(self, x: Floats) -> Floats:
-        """Contacts made exactly equipotential: single precision leaves them so to seven digits only."""
-        if self.mask is not None:
-            first_row = len(x) - self.mask.shape[1]
-            for band in self.mask:
-                node, z = np.nonzero(band)
-                x[first_row + node, :, z] = x[first_row + node[0], :, z[0]]
-        return x
-
-
-def _average(sigma: Floats, weight: Floats) -> Floats:
-    """(labels,) mean of (elements, labels) over what conducts."""
-    there = sigma > 0
-    share = (there * weight[:, None]).sum(axis=0)
-    if not (share > 0).all():
-        raise ValueError(f"regions {np.flatnonzero(share == 0)} conduct nowhere; make them holes")
-    return np.asarray((sigma * weight[:, None]).sum(axis=0) / share)
-
-
-def _conjugate(
-    operator: Operator, precondition: Schwarz, mask: NDArray[np.bool_], some: Sequence[int], tolerance: float, limit: int,
-    step_done: Callable[[int, float], None] | None = None,
-) -> tuple[Floats, int, float]:
-    """Block conjugate gradients for 1 A out of each of the contacts ``some``: solutions, steps, relative residual."""
     k = -(-len(some) // 4) * 4  # kernels take four right-hand sides at a time
     x, r = operator.zeros(k), operator.zeros(k)
     first_row = operator.layout.size - mask.shape[1]
@@ -309,18 +224,16 @@ def _conjugate(
     used = len(some)
     p, q, s, room = (operator.zeros(k) for _ in range(4))
 
-    def direction() -> Floats:
-        """The preconditioned residual, outside of the coarse space, in s."""
-        precondition(r, s, room)
-        if precondition.coarse is not None:
-            operator.apply(s, out=room)
-            precondition.coarse.project(s, room)
-        return s
-
-    start = np.diag(gram(r, direction()))[:used].copy()
-    steps, left = 0, 1.0
+    if known is not None:
+        x[:, :used, : known.shape[2]] = known
+        combine(operator.apply(x, out=q), np.eye(k), r, -1.0)
+        merge()
+    now = np.diag(gram(r, precondition(r, s, room)))[:used]
+    # the energy of a solution is the potential of its contact: of a good guess it is known without another cycle
+    start = now.copy() if known is None else np.array([x[first_row + at[c][0], column, at[c][1]] for column, c in enumerate(some)])
+    steps, left = 0, float(np.sqrt(np.maximum(now, 0.0) / start).max())
     p, s = s, p
-    while steps < limit:
+    while left >= tolerance and steps < limit:
         operator.apply(p, out=q)
         energy = gram(p, q)[:used, :used]
         inverse = np.linalg.pinv(0.5 * (energy + energy.T), rcond=1e-13, hermitian=True)
@@ -330,15 +243,13 @@ def _conjugate(
         combine(q, step, r, -1.0)
         merge()
         steps += 1
-        left = float(np.sqrt(np.maximum(np.diag(gram(r, direction()))[:used], 0.0) / start).max())
+        left = float(np.sqrt(np.maximum(np.diag(gram(r, precondition(r, s, room)))[:used], 0.0) / start).max())
         if step_done is not None:
             step_done(steps, left)
-        if left < tolerance:
-            break
         back = np.zeros((k, k))
         back[:used, :used] = inverse @ gram(q, s)[:used, :used]
         combine(p, back, s, -1.0)
         p, s = s, p
-    else:
+    if left >= tolerance:
         raise NotConverged(f"conjugate gradients reached {left:.1e} of {tolerance:.1e} in {limit} steps", left, limit)
     return x, steps, left
