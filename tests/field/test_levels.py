@@ -146,11 +146,11 @@ def test_linear_functions_have_the_same_energy_on_both_levels(kinds: tuple[str, 
     assert np.array_equal(layout.node[first:][kept], middle.layout.node[middle.layout.size - middle.layout.plan.last :])
 
 
-def space(operator: Operator, mask: NDArray[np.bool_], plane: Floats, own: Sequence[int]) -> Floats:
+def space(operator: Operator, mask: NDArray[np.bool_], plane: Floats, own: Sequence[int], rest: NDArray[np.bool_]) -> Floats:
     """(inner unknowns, dimension) a basis of what ``Coarse`` solves in, contacts last."""
     m, n = plane.shape[1], len(operator.z) - 2
     first = operator.layout.size - mask.shape[1]
-    free = np.ones((n, m), dtype=bool)
+    free = ~rest[1:-1]
     together = []
     for one, function in zip(mask, own, strict=True):
         node, z = np.nonzero(one)
@@ -164,13 +164,13 @@ def space(operator: Operator, mask: NDArray[np.bool_], plane: Floats, own: Seque
 @pytest.mark.parametrize(("kinds", "halves"), CASES)
 def test_coarsest_level_finds_the_best_of_its_space(kinds: tuple[str, ...], halves: bool) -> None:
     operator, mask = made(kinds, halves)
-    plane, own = functions(operator, mask)
+    plane, own, rest = functions(operator, mask, Lines(operator, mask).dead)
     load = loads(operator, mask)
-    basis, matrix = space(operator, mask, plane, own), operator.matrix()
+    basis, matrix = space(operator, mask, plane, own, rest), operator.matrix()
     want = basis @ np.linalg.solve(basis.T @ (matrix @ basis), basis.T @ inner(operator, load))
     x = operator.zeros(4)
     x += 1.0
-    Coarse(operator, plane, mask, own).correct(x, load)
+    Coarse(operator, plane, mask, own, rest).correct(x, load)
     np.testing.assert_allclose(inner(operator, x) - 1.0, want, atol=1e-8 * np.abs(want).max())
     first = operator.layout.size - mask.shape[1]
     for one in mask:  # what it adds is constant on contacts
@@ -186,12 +186,12 @@ def test_contacts_of_different_width_at_different_heights() -> None:
     touches = [Touch(ring[x > -0.5], -4 * MM, -2 * MM), Touch(ring[x < 0.5], 0.0, 2 * MM)]
     operator = m.operator()
     mask = _mask(operator.layout, m.z, operator.padded, touches)
-    plane, own = functions(operator, mask)
+    plane, own, rest = functions(operator, mask, Lines(operator, mask).dead)
     load = loads(operator, mask)
-    basis, matrix = space(operator, mask, plane, own), operator.matrix()
+    basis, matrix = space(operator, mask, plane, own, rest), operator.matrix()
     want = basis @ np.linalg.solve(basis.T @ (matrix @ basis), basis.T @ inner(operator, load))
     got = operator.zeros(4)
-    Coarse(operator, plane, mask, own).correct(got, load)
+    Coarse(operator, plane, mask, own, rest).correct(got, load)
     np.testing.assert_allclose(inner(operator, got), want, atol=1e-8 * np.abs(want).max())
     found = solve_touches(m.spine, m.z, touches, 1e-12)
     _, impedance = models.solve_directly(operator, mask)
@@ -201,7 +201,7 @@ def test_contacts_of_different_width_at_different_heights() -> None:
 @pytest.mark.parametrize("halves", [False, True])
 def test_functions_are_constant_on_contacts(halves: bool) -> None:
     operator, mask = made(EVERYTHING, halves)
-    plane, own = functions(operator, mask)
+    plane, own, rest = functions(operator, mask, Lines(operator, mask).dead)
     first = operator.layout.size - mask.shape[1]
     assert len(set(own)) == (2 if halves else 1)
     for one, function in zip(mask, own, strict=True):
@@ -209,6 +209,8 @@ def test_functions_are_constant_on_contacts(halves: bool) -> None:
         np.testing.assert_array_equal(plane[rows, function], 1.0)
         np.testing.assert_array_equal(np.delete(plane[rows], function, axis=1), 0.0)
     assert plane.shape[1] < operator.layout.size / 3
+    assert rest.any()
+    assert not rest.all(axis=0).any()
     assert np.linalg.matrix_rank(plane) == plane.shape[1]
 
 

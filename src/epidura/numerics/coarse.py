@@ -44,16 +44,17 @@ class Coarse:
             other heights.
         mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
         own: of each contact, its function.
+        rest: (nz, m) where functions rest besides; None: nowhere.
     """
 
-    def __init__(self, operator: Operator, functions: Floats, mask: NDArray[np.bool_], own: Sequence[int]):
+    def __init__(self, operator: Operator, functions: Floats, mask: NDArray[np.bool_], own: Sequence[int], rest: NDArray[np.bool_] | None = None):
         self.operator, self.functions, self._transposed = operator, functions, np.ascontiguousarray(functions.T)
         m, nz = functions.shape[1], len(operator.z)
         blocks = self._blocks()  # [d, z]: node z + d against node z
         first = operator.layout.size - mask.shape[1]
         # unknowns of the contacts, and what may not move where they are
         self._at: list[Ints] = []
-        held = np.zeros((nz, m), dtype=bool)
+        held = np.zeros((nz, m), dtype=bool) if rest is None else rest.copy()
         held[[0, -1]] = True
         for one, function in zip(mask, own, strict=True):
             node, z = np.nonzero(one)
@@ -75,8 +76,8 @@ class Coarse:
             later = np.zeros_like(held)
             later[: nz - d] = held[d:]
             blocks[d] *= ~(held[:, None, :] | later[:, :, None])  # columns of node z, rows of node z + d
-        z, function = np.nonzero(held)
-        blocks[0, z, function, function] = 1.0
+        still = np.nonzero(held)
+        blocks[0, still[0], still[1], still[1]] = 1.0
         with OneThread():
             self._chain(blocks)
             self._spread = self._solve(self._border)
@@ -164,66 +165,43 @@ class Coarse:
             flat[low : low + 512] += self.functions[low : low + 512] @ mix
 
 
-def functions(operator: Operator, mask: NDArray[np.bool_]) -> tuple[Floats, list[int]]:
-    """(rows, m) functions of the plane for ``Coarse``, and of each contact its own.
+def functions(
+    operator: Operator, mask: NDArray[np.bool_], dead: NDArray[np.bool_] | None = None
+) -> tuple[Floats, list[int], NDArray[np.bool_]]:
+    """(rows, m) functions of the plane for ``Coarse``, of each contact its own, and (nz, m) where they rest.
 
     Args:
         mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
+        dead: (rows, nz) where nothing conducts: functions of nothing else rest there. None: nowhere.
     """
     from pyamg.aggregation.aggregate import standard_aggregation  # loads for a quarter of a second
     from pyamg.strength import symmetric_strength_of_connection
     from scipy.sparse import csr_matrix
 
-    layout, section, spine = operator.layout, operator.spine.section, operator.spine
+    size, nz = operator.layout.size, len(operator.z)
+    dead = np.zeros((size, nz), dtype=bool) if dead is None else dead
     matrix = _average(operator, mask)
-    first = layout.size - mask.shape[1]
-    sets: dict[bytes, Ints] = {}
-    names = []
-    for one in mask:
-        rows = first + np.flatnonzero(one.any(axis=1))
-        names.append(rows.tobytes())
-        sets[names[-1]] = rows
-    # what conducts for part of the way only, within a lead, goes with its one contact set, or rests
-    dead = section.triangles[(spine.transverse == 0).any(axis=0)[section.labels]]
-    inner = layout.row[np.unique(dead)]
-    held = np.zeros(layout.size, dtype=bool)
-    held[inner[inner >= 0]] = True
-    for rows in sets.values():
-        held[rows] = True
+    first = size - mask.shape[1]
+    rows = [first + np.flatnonzero(one.any(axis=1)) for one in mask]
+    names = [one.tobytes() for one in rows]
+    sets = dict(zip(names, rows, strict=True))
+    held = np.zeros(size, dtype=bool)
+    held[np.concatenate(rows)] = True
     free = np.flatnonzero(~held)
-    size = 0
+    core = np.zeros((size, 0))
     if len(free):
-        own = csr_matrix(matrix[free][:, free])
-        found = standard_aggregation(symmetric_strength_of_connection(own, STRONG))[0]
-        size = found.shape[1]
-    out = np.zeros((layout.size, size + len(sets)))
-    if size:
-        out[free, :size] = found.toarray()
-    diagonal = matrix.diagonal()
-    fixed = np.zeros((layout.size, len(sets)))
-    for i, rows in enumerate(sets.values()):
-        fixed[rows, i] = 1.0
-    for ring in section.rings:
-        around = layout.row[ring]
-        mine = [i for i, rows in enumerate(sets.values()) if np.isin(rows, around).any()]
-        if len(mine) == 1:
-            fixed[_inside(operator, ring, dead), mine[0]] = 1.0
-    out[:, size:] = fixed
-    whole = np.hstack([np.zeros((layout.size, size)), fixed])
+        found = standard_aggregation(symmetric_strength_of_connection(csr_matrix(matrix[free][:, free]), STRONG))[0]
+        core = np.zeros((size, found.shape[1]))
+        core[free] = found.toarray()
+    core = np.hstack([core, np.zeros((size, len(sets)))])
+    for i, one in enumerate(sets.values()):
+        core[one, i - len(sets)] = 1.0
+    out, diagonal = core.copy(), matrix.diagonal()
     for _ in range(SMOOTHINGS):
         out -= DAMPING * (matrix @ out) / np.where(diagonal > 0, diagonal, 1.0)[:, None]
-        out[held] = whole[held]
-    return out, [size + list(sets).index(name) for name in names]
-
-
-def _inside(operator: Operator, ring: Ints, dead: Ints) -> Ints:
-    """Rows within a ring where nothing conducts for part of the way; ``dead`` are such triangles."""
-    layout, points = operator.layout, operator.spine.section.points
-    low, high = points[ring].min(axis=0), points[ring].max(axis=0)
-    nodes = np.unique(dead)
-    nodes = nodes[((points[nodes] >= low) & (points[nodes] <= high)).all(axis=1)]
-    rows = layout.row[nodes]
-    return np.asarray(rows[(rows >= 0) & (rows < layout.size - layout.plan.last)])
+        out[held] = core[held]
+    rest = (core.T @ ~dead).T == 0
+    return out, [core.shape[1] - len(sets) + list(sets).index(name) for name in names], rest
 
 
 def _average(operator: Operator, mask: NDArray[np.bool_]) -> csr_array:

@@ -53,8 +53,8 @@ class Levels:
         inner[:] = mask[:, kept]
         self.linear = Lines(self.middle, inner)
         say(0.6)
-        found, own = functions(self.middle, inner)
-        self.coarse = Coarse(self.middle, found, inner, own)
+        found, own, rest = functions(self.middle, inner, self.linear.dead)
+        self.coarse = Coarse(self.middle, found, inner, own, rest)
 
     def __call__(self, load: Floats, out: Floats | None = None, room: Floats | None = None) -> Floats:
         """Loads (rows, k, padded) -> approximate potentials, constant on every contact.

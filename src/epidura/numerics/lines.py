@@ -31,6 +31,9 @@ class Lines:
     Args:
         operator: the matrix.
         mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
+
+    Attributes:
+        dead: (rows, nz) where nothing conducts.
     """
 
     def __init__(self, operator: Operator, mask: NDArray[np.bool_]):
@@ -62,8 +65,10 @@ class Lines:
                     at = np.arange(max(low, low + 2 - d), min(high, high + 2 - d)) - span.start
                     pairs += axial[:, at, d].sum(axis=1)
                 self._energy[c] += block[name] @ pairs
-        held = np.asarray(band[:, :, 0] <= _DEAD * band[:, :, 0].max(axis=1, keepdims=True), dtype=np.bool_)
-        held[self._first :] |= mask.any(axis=0)[:, :nz]
+        diagonal = band[:, :, 0]
+        self.dead = np.array(diagonal <= _DEAD * diagonal.max(axis=1, keepdims=True), dtype=np.bool_)
+        held = self.dead.copy()
+        held[self._first :] |= np.asarray(mask.any(axis=0))[:, :nz]
         band[:, :, 0][held] = _HELD
         for d in (1, 2):
             band[:, :, d][held] = 0.0
