@@ -66,8 +66,8 @@ SOUND = 0.05
 """Share of its size, at its worst point, that a triangle of the cord must keep along the spine."""
 
 KEPT, LEAST = 0.5, 0.1
-"""A mesh that is carried elsewhere keeps at its worst place along the spine at least KEPT of the share of a triangle's size that it
-kept where it was made, and at least LEAST if it kept that there."""
+"""What a mesh that is carried elsewhere must keep of a triangle's size at its worst place along the spine: KEPT of what it kept for
+the leads that it was made for, and LEAST if it kept more for those."""
 
 SAME = 1e-9
 """Difference of what counts as the same, m."""
@@ -124,8 +124,8 @@ def _carried(placed: Placed, accuracy: str, tips: bool, near: Canal) -> Canal | 
         canal = meshed.canal(accuracy)
     except BadGeometry:  # triangles folded
         return None
-    least = max(KEPT * mesh.least, LEAST if mesh.least > LEAST else 0.0)
-    return canal if meshed.least >= least else None
+    sound = all(now >= max(KEPT * then, LEAST if then > LEAST else 0.0) for now, then in zip(meshed.least, mesh.least, strict=True))
+    return canal if sound and meshed.kept <= mesh.kept else None
 
 
 def _alike(before: Sequence[Shaft], after: Sequence[Shaft]) -> bool:
@@ -158,7 +158,9 @@ class _Mesh:
         loops: what each loop of the mesh is (an outline, ``far`` or a lead), and its nodes.
         outlines, cord: of the canal there.
         centres: (leads, 2) where the leads were, m.
-        least: share of its size that a triangle keeps, at the worst place along the spine of the canal that it was made for.
+        least: shares of its size that a triangle keeps at the worst place along the spine of the canal that it was made for:
+            among the stations, and half way between them.
+        kept: share of its own shape that the grey matter kept there, where it could not be followed.
     """
 
     section: Section
@@ -167,7 +169,8 @@ class _Mesh:
     outlines: dict[str, Floats]
     cord: Cord
     centres: Floats
-    least: float = 1.0
+    least: tuple[float, float] = (1.0, 1.0)
+    kept: float = 0.0
 
     @property
     def far(self) -> int:
@@ -195,7 +198,7 @@ class _Meshed:
         self.level = self.levels[self.reference]
         self.oblique = any(shaft.leans for shaft in self.shafts)
         self.notes: list[str] = []
-        self.least = 1.0
+        self.least, self.kept = (1.0, 1.0), 0.0
         self.carried = mesh is not None
         self.mesh = self._mesh() if mesh is None else mesh
 
@@ -361,7 +364,7 @@ class _Meshed:
     # ---------------------------------------------------------------- the way along the spine
 
     def way(self) -> Way | None:
-        """Positions of the nodes at every station, from where they were meshed; None where nothing moves."""
+        """How the nodes move along the spine from where they were meshed; None where nothing moves."""
         from epidura.numerics.spine import Follower, Way
 
         if len(self.z) == 1:
@@ -379,15 +382,19 @@ class _Meshed:
         follower = Follower(section, fixed)
         follower.follow(moved)
         self._tamed(follower, moved)
+        least = 1.0
         for s in range(len(self.z)):
             left = follower.shrinkage(points + moved[s])
-            self.least = min(self.least, float(left.min()))
+            least = min(least, float(left.min()))
             if not left.min() > 0.0:
                 x, y = (points + moved[s])[section.triangles[int(left.argmin()), :3]].mean(axis=0) * 1e3
                 raise BadGeometry("leads" if self.oblique else "anatomy", "the mesh cannot follow the canal and its leads along the spine",
                                   got=f"triangles folded at z = {self.z[s] * 1e3:.1f} mm, near ({x:.1f}, {y:.1f}) mm",
                                   hint="let leads lean less or lie farther apart, or use another accuracy")
-        return Way(self.z, points + moved, self.placed.stretch.bend)
+        way = Way(self.z, points + moved, self.placed.stretch.bend)
+        between, _ = way.at(0.5 * (self.z[1:] + self.z[:-1]))
+        self.least = least, min(float(follower.shrinkage(there).min()) for there in between)
+        return way
 
     def _tamed(self, follower: Follower, moved: Floats) -> None:
         """Where the mesh cannot follow the grey matter, as towards the conus, it keeps more of its own shape, scaled with the cord."""
@@ -396,7 +403,6 @@ class _Meshed:
         nodes = next(nodes for kind, nodes in mesh.loops if kind == "grey-matter")
         within = np.isin(mesh.section.labels, [mesh.names.index("grey-matter"), mesh.names.index("white-matter")])
         own = mesh.cord
-        kept = 0.0
         for s, level in enumerate(self.levels):
             drawn = moved[s, nodes].copy()
             cord = level.cord
@@ -408,9 +414,9 @@ class _Meshed:
                 again = moved[s : s + 1]
                 again[0, nodes] = (1.0 - share) * drawn + share * scaled
                 follower.follow(again)
-                kept = max(kept, share)
-        if kept:
-            self.notes.append(f"the grey matter keeps {kept:.0%} of its shape at {self.level.vertebra} where it changes most along the spine: "
+                self.kept = max(self.kept, share)
+        if self.kept:
+            self.notes.append(f"the grey matter keeps {self.kept:.0%} of its shape at {self.level.vertebra} where it changes most along the spine: "
                               "the mesh cannot follow it further")
 
     def _centres(self, shaft: Shaft) -> Floats:
@@ -510,7 +516,7 @@ class _Meshed:
             course=_course(stretch),
             accuracy=accuracy,
             # carried again, it is held against where it was made: nothing creeps
-            mesh=mesh if self.carried else replace(mesh, least=self.least),
+            mesh=mesh if self.carried else replace(mesh, least=self.least, kept=self.kept),
         )
 
 
