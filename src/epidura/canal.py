@@ -8,7 +8,7 @@ Outlines of the epidural space slide with a lead that runs across them, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,11 @@ from epidura.anatomy.base import OUTLINES, SECTOR_ANGLES, SECTORS, Level, Stretc
 from epidura.errors import BadGeometry, BadInput
 from epidura.lead import Lead
 from epidura.placement import Placed, place, span
-from epidura.product import Canal, Course, Shaft, Tissue
+from epidura.product import Canal, Cord, Course, Shaft, Tissue
 
 if TYPE_CHECKING:
     from epidura.numerics.section import Cut, Loop, Section
-    from epidura.numerics.spine import Way
+    from epidura.numerics.spine import Follower, Way
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,6 +65,13 @@ SLIDE = 0.25
 SOUND = 0.05
 """Share of its size, at its worst point, that a triangle of the cord must keep along the spine."""
 
+KEPT, LEAST = 0.5, 0.1
+"""What a mesh that is carried elsewhere must keep of a triangle's size at its worst place along the spine: KEPT of what it kept for
+the leads that it was made for, and LEAST if it kept more for those."""
+
+SAME = 1e-9
+"""Difference of what counts as the same, m."""
+
 INSULATION = Tissue("insulation", 0.0, 0.0, ())
 
 
@@ -82,13 +89,17 @@ def _placed(anatomy: Anatomy, leads: Sequence[Lead]) -> Placed:
     return place(anatomy.stretch(low - MARGIN, high + MARGIN), leads)
 
 
-def build_canal(anatomy: Anatomy, leads: Sequence[Lead], accuracy: str = "standard", tips: bool = True) -> Canal:
+def build_canal(anatomy: Anatomy, leads: Sequence[Lead], accuracy: str = "standard", tips: bool = True, near: Canal | None = None) -> Canal:
     """The leads in the canal, meshed.
 
     Args:
         accuracy: ``fast``, ``standard`` or ``reference``: size of the mesh, and of the elements that the field is solved on.
         tips: whether leads end at their tips; without, they go on rostrally for ever, which a canal that is the same all
             along the spine is solved several times faster for.
+        near: the canal of the same anatomy with the same leads elsewhere. Where its mesh can be carried along to where they are
+            now, the new canal has that very ``section``, and node i means the same place relative to leads and outlines in both.
+            Where it cannot - other leads, accuracy or tissues, a canal whose nodes do not move along the spine, triangles that
+            would be squeezed too much - a new mesh is made, as without ``near``, and nothing is said.
 
     Raises:
         BadGeometry: as ``place_leads``, or outlines that cannot be meshed or followed along the spine.
@@ -97,13 +108,84 @@ def build_canal(anatomy: Anatomy, leads: Sequence[Lead], accuracy: str = "standa
     if accuracy not in ACCURACY:
         raise BadInput("accuracy", "unknown accuracy", got=accuracy, allowed=", ".join(ACCURACY))
     placed = _placed(anatomy, leads)
-    return _Meshed(placed, ACCURACY[accuracy], tips).canal(accuracy)
+    carried = None if near is None else _carried(placed, accuracy, tips, near)
+    return _Meshed(placed, ACCURACY[accuracy], tips).canal(accuracy) if carried is None else carried
+
+
+def _carried(placed: Placed, accuracy: str, tips: bool, near: Canal) -> Canal | None:
+    """The placed leads on the mesh of another canal; None: it cannot be carried there."""
+    mesh = near.mesh
+    if not isinstance(mesh, _Mesh) or mesh.section is not near.section or near.accuracy != accuracy or not _alike(near.shafts, placed.shafts):
+        return None
+    meshed = _Meshed(placed, ACCURACY[accuracy], tips, mesh)
+    if not meshed.fits():
+        return None
+    try:
+        canal = meshed.canal(accuracy)
+    except BadGeometry:  # triangles folded
+        return None
+    sound = all(now >= max(KEPT * then, LEAST if then > LEAST else 0.0) for now, then in zip(meshed.least, mesh.least, strict=True))
+    return canal if sound and meshed.kept <= mesh.kept else None
+
+
+def _alike(before: Sequence[Shaft], after: Sequence[Shaft]) -> bool:
+    """Whether these are the same leads, wherever they are."""
+    def heights(shaft: Shaft) -> Floats:
+        # along a lead that leans more they are all less by the same factor
+        z = np.array([shaft.z_tip, *(z for contact in shaft.contacts for z in (contact.z0, contact.z1))])
+        return np.asarray((z - z.min()) / max(np.ptp(z), SAME))
+
+    def sizes(shaft: Shaft) -> list[tuple[float | None, ...]]:
+        return [(shaft.radius, shaft.half_width, shaft.encapsulation, shaft.turn), *((c.area, c.left, c.right) for c in shaft.contacts)]
+
+    def same(a: float | None, b: float | None) -> bool:
+        return a is b if a is None or b is None else abs(a - b) < SAME
+
+    return len(before) == len(after) and all(
+        a.name == b.name and len(a.contacts) == len(b.contacts) and (a.z_end is None) == (b.z_end is None)
+        and all(same(x, y) for one, other in zip(sizes(a), sizes(b), strict=True) for x, y in zip(one, other, strict=True))
+        and np.abs(heights(a) - heights(b)).max() < 1e-6
+        for a, b in zip(before, after, strict=True))
+
+
+@dataclass(frozen=True)
+class _Mesh:
+    """A meshed cross-section, and what its nodes lay on where it was meshed: all that is needed to move it.
+
+    Attributes:
+        section: the mesh itself.
+        names: what each label is made of where nothing is said about it.
+        loops: what each loop of the mesh is (an outline, ``far`` or a lead), and its nodes.
+        outlines, cord: of the canal there.
+        centres: (leads, 2) where the leads were, m.
+        least: shares of its size that a triangle keeps at the worst place along the spine of the canal that it was made for:
+            among the stations, and half way between them.
+        kept: share of its own shape that the grey matter kept there, where it could not be followed.
+    """
+
+    section: Section
+    names: tuple[str, ...]
+    loops: tuple[tuple[str, Ints], ...]
+    outlines: dict[str, Floats]
+    cord: Cord
+    centres: Floats
+    least: tuple[float, float] = (1.0, 1.0)
+    kept: float = 0.0
+
+    @property
+    def far(self) -> int:
+        """Number of regions beyond the outline bulk."""
+        return self.names.count("far")
 
 
 class _Meshed:
-    """One cross-section of placed leads, meshed, and its way along the spine."""
+    """One cross-section of placed leads, meshed, and its way along the spine.
 
-    def __init__(self, placed: Placed, size: float, tips: bool):
+    Args:
+        mesh: that of another place, where it ``fits``; None: one is made here.
+    """
+
+    def __init__(self, placed: Placed, size: float, tips: bool, mesh: _Mesh | None = None):
         self.placed, self.size = placed, size
         self.shafts = placed.shafts
         self.ends = tips or any(shaft.z_end is not None for shaft in self.shafts)
@@ -116,7 +198,9 @@ class _Meshed:
         self.level = self.levels[self.reference]
         self.oblique = any(shaft.leans for shaft in self.shafts)
         self.notes: list[str] = []
-        self.section = self._mesh()
+        self.least, self.kept = (1.0, 1.0), 0.0
+        self.carried = mesh is not None
+        self.mesh = self._mesh() if mesh is None else mesh
 
     def _stations(self, stretch: Stretch) -> Floats:
         """Heights at which the shape is taken: those of the stretch, or along oblique leads."""
@@ -127,6 +211,23 @@ class _Meshed:
             return np.zeros(1)
         low, high = min(c[0, 2] for c in courses) - STEP, max(c[-1, 2] for c in courses) + STEP
         return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
+
+    def fits(self) -> bool:
+        """Whether the mesh of another place can stand for one that would be made here."""
+        mesh, here = self.mesh, self.level.outlines
+        if self._tissue_names() != list(mesh.names[: len(mesh.names) - mesh.far]):
+            return False
+        if any(len(here[name]) != len(mesh.outlines[name]) for name in OUTLINES):
+            return False
+        if len(self.z) > 1:
+            return True
+        # nothing moves along such a spine: the mesh stays where it was made
+        apart = [np.abs(self._here() - mesh.centres).max(), *(np.abs(here[name] - mesh.outlines[name]).max() for name in OUTLINES)]
+        return bool(max(apart) < SAME)
+
+    def _here(self) -> Floats:
+        """(leads, 2) where the leads are at the height that is meshed."""
+        return np.array([shaft.centre(self.z[[self.reference]])[0] for shaft in self.shafts])
 
     # ---------------------------------------------------------------- tissues
 
@@ -144,7 +245,7 @@ class _Meshed:
         tissues = self.level.tissues
         wall = next((w for w in self.placed.stretch.walls if w.z0 < z < w.z1), None)
         out = []
-        for name in self.names:
+        for name in self.mesh.names:
             kind, _, which = name.partition("-")
             if kind == "wall":
                 out.append(tissues["bone" if wall is None else getattr(wall, which)])
@@ -170,17 +271,15 @@ class _Meshed:
 
     # ---------------------------------------------------------------- mesh
 
-    def _mesh(self) -> Section:
-        from epidura.numerics.section import mesh_section  # Netgen is slow to import
+    def _mesh(self) -> _Mesh:
+        from epidura.numerics.section import mesh_section, on_outline  # Netgen is slow to import
 
-        self.names = self._tissue_names()
-        self.far = [self.level.outlines["bulk"][:, 0].max() * FARTHER**k for k in range(1, 20)]
-        self.far = [r for r in self.far if r < FAR] + [FAR]
-        self.names += ["far"] * len(self.far)
-        self.label = {name: i for i, name in enumerate(self.names)}
-        loops, cuts, self.outline_of = self._loops()
+        far = [self.level.outlines["bulk"][:, 0].max() * FARTHER**k for k in range(1, 20)]
+        far = [r for r in far if r < FAR] + [FAR]
+        names = [*self._tissue_names(), *["far"] * len(far)]
+        loops, cuts, kinds = self._loops(names, far)
         sizes = []
-        for name in self.names:
+        for name in names:
             kind = name.partition("-")[0]
             known = "bone" if kind == "wall" else kind if kind in ("encapsulation", "lead") else name
             sizes.append(FAR if name == "far" else self.size * EDGES[known])
@@ -189,39 +288,48 @@ class _Meshed:
         except ValueError as failure:
             raise BadGeometry("anatomy", f"the canal cannot be meshed: {failure}",
                               hint="change the lengths that were given, or move the leads") from None
-        self.straight = section.points
-        return self._rounded(section)
+        nodes = [on_outline(section.points, np.asarray(loop.points)) for loop in loops]
+        section = self._rounded(section, [(kind, loop.ring, on) for kind, loop, on in zip(kinds, loops, nodes, strict=True)])
+        return _Mesh(section, tuple(names), tuple(zip(kinds, nodes, strict=True)), self.level.outlines, self.level.cord, self._here())
 
-    def _rounded(self, section: Section) -> Section:
-        """Sides of the mesh bent to the outlines and to cylindrical leads, where the triangles beside them stay sound."""
-        from epidura.numerics.section import on_outline
+    def _rounded(self, section: Section, loops: list[tuple[str, bool, Ints]]) -> Section:
+        """Sides of the mesh bent to the outlines and to cylindrical leads, where the triangles beside them stay sound.
+
+        Args:
+            loops: what each loop is, whether it is the surface of a lead, and the nodes on it.
+        """
         from epidura.numerics.spine import shrinkage
 
         points = section.points.copy()
-        for kind, loop in zip(self.outline_of, self.loops, strict=True):
-            nodes = on_outline(section.points, np.asarray(loop.points))
+        for kind, ring, nodes in loops:
             bent = points.copy()
             if kind in CURVED:
                 outline = self.level.outlines[kind]
                 bent[nodes] = _along(outline, _nearest(outline, points[nodes]))
-            elif loop.ring and _bent(self.shafts[int(kind.partition("-")[2])]):
-                shaft = self.shafts[int(kind.partition("-")[2])]
-                middle = shaft.centre(np.array([self.z[self.reference]]))[0]
+            elif ring and _bent(self.shafts[_lead(kind)]):
+                i = _lead(kind)
+                middle = self._here()[i]
                 arm = points[nodes] - middle
-                bent[nodes] = middle + arm * (shaft.radius / np.hypot(*arm.T))[:, None]
+                bent[nodes] = middle + arm * (self.shafts[i].radius / np.hypot(*arm.T))[:, None]
             else:
                 continue
             if shrinkage(section, bent).min() > 0.5:
                 points = bent
         return replace(section, points=points)
 
-    def _loops(self) -> tuple[list[Loop], list[Cut], list[str]]:
-        """Loops for ``mesh_section``: the outlines from within, the far body, then every lead; and what each one is."""
+    def _loops(self, names: list[str], far: list[float]) -> tuple[list[Loop], list[Cut], list[str]]:
+        """Loops for ``mesh_section``: the outlines from within, the far body, then every lead; and what each one is.
+
+        Args:
+            names: of the labels.
+            far: radii of the far body, m.
+        """
         from epidura.numerics.section import Loop, circle
 
         loops: list[Loop] = []
         kinds: list[str] = []
-        label, walled = self.label, "wall-dorsal" in self.label
+        label = {name: i for i, name in enumerate(names)}
+        walled = "wall-dorsal" in label
         inside = {"grey-matter": "grey-matter", "cord": "white-matter", "dura-inner": "csf", "dura-outer": "dura", "canal": "epidural-fat",
                   "bone": "bone", "bulk": "bulk"}
         outside = {name: inside[outer] for name, outer in pairwise(OUTLINES)}
@@ -233,17 +341,16 @@ class _Meshed:
         for name in OUTLINES:
             within: int | Sequence[int]
             beyond: int | Sequence[int]
-            first_far = self.names.index("far")
+            first_far = names.index("far")
             within = sectors["bone"] if walled and name == "bone" else label[inside[name]]
             beyond = sectors["canal"] if walled and name == "canal" else first_far if name == "bulk" else label[outside[name]]
             loops.append(Loop(points[name], within, beyond, self.size * LOOP_EDGES[name], keep=True))
             kinds.append(name)
-        for k, radius in enumerate(self.far):
-            last = k == len(self.far) - 1
+        for k, radius in enumerate(far):
+            last = k == len(far) - 1
             loops.append(Loop(circle(0.0, 0.0, radius, 12), first_far + k, -1 if last else first_far + k + 1, FAR, keep=True))
             kinds.append("far")
-        for i, shaft in enumerate(self.shafts):
-            centre = shaft.centre(np.array([self.z[self.reference]]))[0]
+        for i, (shaft, centre) in enumerate(zip(self.shafts, self._here(), strict=True)):
             around = label["epidural-fat"]
             if shaft.encapsulation > 0:
                 around = label[f"encapsulation-{i}"]
@@ -252,67 +359,64 @@ class _Meshed:
             within = label[f"lead-{i}"] if self.ends else -1
             loops.append(Loop(centre + _rim(shaft, 0.0, self.size), within, around, NEAR_LEAD, keep=True, ring=True))
             kinds.append(f"lead-{i}")
-        self.loops = loops
         return loops, cuts, kinds
 
     # ---------------------------------------------------------------- the way along the spine
 
     def way(self) -> Way | None:
-        """Positions of the nodes at every station; None where nothing moves."""
-        from epidura.numerics.section import on_outline
-        from epidura.numerics.spine import Way, follow, shrinkage
+        """How the nodes move along the spine from where they were meshed; None where nothing moves."""
+        from epidura.numerics.spine import Follower, Way
 
-        bend = self.placed.stretch.bend
         if len(self.z) == 1:
             return None
-        points = self.section.points
+        section = self.mesh.section
+        points = section.points
         moved = np.zeros((len(self.z), len(points), 2))
         fixed = np.zeros(len(points), dtype=bool)
-        for kind, loop in zip(self.outline_of, self.loops, strict=True):
-            nodes = on_outline(self.straight, np.asarray(loop.points))
+        for kind, nodes in self.mesh.loops:
             fixed[nodes] = True
             if kind.startswith("lead"):
-                shaft = self.shafts[int(kind.partition("-")[2])]
-                centres = self._centres(shaft)
-                moved[:, nodes] = self._turned(shaft, centres, points[nodes]) - points[nodes]
+                moved[:, nodes] = self._turned(_lead(kind), points[nodes]) - points[nodes]
             elif kind in OUTLINES:
-                moved[:, nodes] = self._carried(kind, points[nodes])
-        follow(self.section, fixed, moved)
-        self._tamed(fixed, moved)
+                moved[:, nodes] = self._shifted(kind, points[nodes])
+        follower = Follower(section, fixed)
+        follower.follow(moved)
+        self._tamed(follower, moved)
+        least = 1.0
         for s in range(len(self.z)):
-            left = shrinkage(self.section, points + moved[s])
+            left = follower.shrinkage(points + moved[s])
+            least = min(least, float(left.min()))
             if not left.min() > 0.0:
-                x, y = (points + moved[s])[self.section.triangles[int(left.argmin()), :3]].mean(axis=0) * 1e3
+                x, y = (points + moved[s])[section.triangles[int(left.argmin()), :3]].mean(axis=0) * 1e3
                 raise BadGeometry("leads" if self.oblique else "anatomy", "the mesh cannot follow the canal and its leads along the spine",
                                   got=f"triangles folded at z = {self.z[s] * 1e3:.1f} mm, near ({x:.1f}, {y:.1f}) mm",
                                   hint="let leads lean less or lie farther apart, or use another accuracy")
-        return Way(self.z, points + moved, bend)
+        way = Way(self.z, points + moved, self.placed.stretch.bend)
+        between, _ = way.at(0.5 * (self.z[1:] + self.z[:-1]))
+        self.least = least, min(float(follower.shrinkage(there).min()) for there in between)
+        return way
 
-    def _tamed(self, fixed: NDArray[np.bool_], moved: Floats) -> None:
+    def _tamed(self, follower: Follower, moved: Floats) -> None:
         """Where the mesh cannot follow the grey matter, as towards the conus, it keeps more of its own shape, scaled with the cord."""
-        from epidura.numerics.section import on_outline
-        from epidura.numerics.spine import follow, shrinkage
-
-        points = self.section.points
-        loop = next(loop for kind, loop in zip(self.outline_of, self.loops, strict=True) if kind == "grey-matter")
-        nodes = on_outline(self.straight, np.asarray(loop.points))
-        within = np.isin(self.section.labels, [self.label["grey-matter"], self.label["white-matter"]])
-        own = self.level.cord
-        kept = 0.0
+        mesh = self.mesh
+        points = mesh.section.points
+        nodes = next(nodes for kind, nodes in mesh.loops if kind == "grey-matter")
+        within = np.isin(mesh.section.labels, [mesh.names.index("grey-matter"), mesh.names.index("white-matter")])
+        own = mesh.cord
         for s, level in enumerate(self.levels):
             drawn = moved[s, nodes].copy()
             cord = level.cord
             scale = np.array([cord.half_width / own.half_width, cord.half_depth / own.half_depth])
             scaled = (points[nodes] - own.centre) * scale + cord.centre - points[nodes]
             for share in (0.4, 0.7, 1.0):
-                if shrinkage(self.section, points + moved[s])[within].min() > SOUND:
+                if follower.shrinkage(points + moved[s])[within].min() > SOUND:
                     break
                 again = moved[s : s + 1]
                 again[0, nodes] = (1.0 - share) * drawn + share * scaled
-                follow(self.section, fixed, again)
-                kept = max(kept, share)
-        if kept:
-            self.notes.append(f"the grey matter keeps {kept:.0%} of its shape at {self.level.vertebra} where it changes most along the spine: "
+                follower.follow(again)
+                self.kept = max(self.kept, share)
+        if self.kept:
+            self.notes.append(f"the grey matter keeps {self.kept:.0%} of its shape at {self.level.vertebra} where it changes most along the spine: "
                               "the mesh cannot follow it further")
 
     def _centres(self, shaft: Shaft) -> Floats:
@@ -327,50 +431,53 @@ class _Meshed:
             centres[beyond] += there[1:] - there[0]
         return centres
 
-    def _turned(self, shaft: Shaft, centres: Floats, nodes: Floats) -> Floats:
+    def _turned(self, i: int, nodes: Floats) -> Floats:
         """(s, k, 2) nodes of a lead at every station. Those of a cylinder slide around it, towards the dura with the dura and
         towards the wall with the wall: a cylinder looks the same from everywhere, and thin gaps are not sheared."""
-        arm = nodes - centres[self.reference]
+        shaft, home = self.shafts[i], self.mesh.centres[i]
+        centres = self._centres(shaft)
+        arm = nodes - home
         if shaft.half_width is not None:
             return np.asarray(centres[:, None] + arm)
-        turns = []
-        for name in ("dura-outer", "canal"):
-            to = np.array([_along(level.outlines[name], _nearest(level.outlines[name], at[None]))[0] - at
-                           for level, at in zip(self.levels, centres, strict=True)])
-            turns.append(np.unwrap(np.arctan2(to[:, 1], to[:, 0])))
         angle = np.arctan2(arm[:, 1], arm[:, 0])
-        share = [0.5 + 0.5 * np.cos(angle - turn[self.reference]) for turn in turns]
+        share, turned = [], []
+        for name in ("dura-outer", "canal"):
+            start = _towards(self.mesh.outlines[name], home)
+            turn = np.unwrap([_towards(level.outlines[name], at) for level, at in zip(self.levels, centres, strict=True)]) - start
+            turn -= 2 * np.pi * np.round(turn[self.reference] / (2 * np.pi))  # the short way around
+            share.append(0.5 + 0.5 * np.cos(angle - start))
+            turned.append(turn)
         dura = share[0] / (share[0] + share[1] + 1e-9)
-        angle = angle + np.outer(turns[0] - turns[0][self.reference], dura) + np.outer(turns[1] - turns[1][self.reference], 1.0 - dura)
+        angle = angle + np.outer(turned[0], dura) + np.outer(turned[1], 1.0 - dura)
         radius = np.hypot(*arm.T)
         return centres[:, None] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
-    def _carried(self, name: str, nodes: Floats) -> Floats:
+    def _shifted(self, name: str, nodes: Floats) -> Floats:
         """(s, k, 2) displacement of nodes (k, 2) on an outline at every station."""
-        outline = self.level.outlines[name]
+        outline = self.mesh.outlines[name]
         at = _nearest(outline, nodes)
         here = _along(outline, at)
         slides = name in ("dura-inner", "dura-outer", "canal")
+        base = _nearest(outline, self.mesh.centres)
         out = np.empty((len(self.z), len(nodes), 2))
         for s, level in enumerate(self.levels):
             there = level.outlines[name]
-            shift = self._slide(name, at, s) if slides else 0.0
+            shift = self._slide(name, at, base, s) if slides else 0.0
             out[s] = _along(there, at + shift) - here
         return out
 
-    def _slide(self, name: str, at: Floats, s: int) -> Floats:
-        """(k,) by how many points of the outline nodes at ``at`` slide along it to stay beside the leads at a station."""
-        outline, there = self.level.outlines[name], self.levels[s].outlines[name]
+    def _slide(self, name: str, at: Floats, base: Floats, s: int) -> Floats:
+        """(k,) by how many points of the outline nodes at ``at`` slide along it to stay beside the leads at a station.
+
+        Args:
+            base: (leads,) place on the outline beside each lead where the mesh was made.
+        """
+        outline, there = self.mesh.outlines[name], self.levels[s].outlines[name]
         count = len(outline)
-        base, shift, wide = [], [], []
         length = np.hypot(*np.diff(outline, axis=0, append=outline[:1]).T).sum()
-        for shaft in self.shafts:
-            now, then = shaft.centre(self.z[[self.reference, s]])
-            start = float(_nearest(outline, now[None])[0])
-            moved = (float(_nearest(there, then[None])[0]) - start + 0.5 * count) % count - 0.5 * count
-            base.append(start)
-            shift.append(moved)
-            wide.append((shaft.radius if shaft.half_width is None else shaft.half_width) / length * count)
+        then = np.array([shaft.centre(self.z[[s]])[0] for shaft in self.shafts])
+        shift = (_nearest(there, then) - base + 0.5 * count) % count - 0.5 * count
+        wide = [(shaft.radius if shaft.half_width is None else shaft.half_width) / length * count for shaft in self.shafts]
         # around the loop from the first lead on: the shift of each lead near it, nothing a quarter of the outline away
         knots, values = [], []
         for start, moved, half in zip(base, shift, wide, strict=True):
@@ -387,7 +494,7 @@ class _Meshed:
 
     def canal(self, accuracy: str) -> Canal:
         stretch, placed = self.placed.stretch, self.placed
-        level = stretch.level
+        level, mesh = stretch.level, self.mesh
         way = self.way()
         edges = self._edges()
         heights = [edges[0] - 1.0, *(0.5 * (edges[1:] + edges[:-1])), edges[-1] + 1.0] if len(edges) else [0.0]
@@ -399,7 +506,7 @@ class _Meshed:
             tissues=along[here],
             shafts=self.shafts,
             cord=level.cord,
-            section=self.section,
+            section=mesh.section,
             vertebra=level.vertebra,
             numbers=tuple(dict.fromkeys((*level.numbers, *placed.numbers, *layers))),
             warnings=(*level.warnings, *placed.warnings, *self.notes),
@@ -408,6 +515,8 @@ class _Meshed:
             way=way,
             course=_course(stretch),
             accuracy=accuracy,
+            # carried again, it is held against where it was made: nothing creeps
+            mesh=mesh if self.carried else replace(mesh, least=self.least, kept=self.kept),
         )
 
 
@@ -526,6 +635,17 @@ def _edge_lengths(level: Level, name: str, shafts: tuple[Shaft, ...], size: floa
     beside = np.clip(np.abs(outline[:, 0]) - column[:, 0].max(), 0.0, None)
     above = np.clip(outline[:, 1] - column[:, 1].max(), 0.0, None) + np.clip(column[:, 1].min() - outline[:, 1], 0.0, None)
     return np.asarray(np.minimum(wanted, size * NEAR_COLUMN + GROWTH * np.hypot(beside, above)))
+
+
+def _lead(kind: str) -> int:
+    """Which lead a loop ``lead-0`` is of."""
+    return int(kind.partition("-")[2])
+
+
+def _towards(outline: Floats, point: Floats) -> float:
+    """Direction from a point (2,) to the nearest one of a closed polygon, rad from the x axis."""
+    x, y = _along(outline, _nearest(outline, point[None]))[0] - point
+    return float(np.arctan2(y, x))
 
 
 def _nearest(outline: Floats, points: Floats) -> Floats:

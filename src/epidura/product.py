@@ -434,6 +434,8 @@ class Canal:
         way: how the nodes of the section move along z (``numerics.spine.Way``); None: they stay.
         course: how the cord runs; None: as at z = 0 everywhere.
         accuracy: ``fast``, ``standard`` or ``reference``, of the mesh and of the field on it.
+        mesh: what ``canal.build_canal`` needs to carry the section to other places of the leads, such as where it was meshed;
+            None: it is not known. Canals on the same mesh share it.
     """
 
     outlines: dict[str, Floats]
@@ -449,6 +451,7 @@ class Canal:
     way: object | None = None
     course: Course | None = None
     accuracy: str = "standard"
+    mesh: object | None = field(default=None, repr=False, compare=False)
 
     @property
     def uniform(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import spine_models as models
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.sparse import csr_array
 
 from epidura.numerics import spine as module
 from epidura.numerics.section import Cut, Loop, Section, circle, mesh_section
@@ -198,6 +199,26 @@ def test_nodes_follow_smoothly() -> None:
     assert np.abs(moved[0, :, 0]).max() <= 1.5001 * MM
     layout = Layout(section, np.empty(0, dtype=np.int64))
     plane_matrices(layout, section, section.points + moved[0], models.TRANSVERSE, models.LONGITUDINAL)  # no triangle turned over
+
+
+def test_stiffer_triangles_give_way_less() -> None:
+    """Displacements solve the Laplace problem of their stiffness, whatever it was before."""
+    section = models.lead_section(False)
+    n, m = len(section.points), len(section.triangles)
+    fixed = np.isin(np.arange(n), [*section.boundary, *section.rings[0]])
+    rng = np.random.default_rng(7)
+    laplace = module._Laplace(section, fixed)
+    indptr, indices, entry = module.pattern(section.triangles, n)
+    for spread in (0.0, 3.0, 12.0):
+        stiff = np.exp(spread * rng.random(m))
+        moved = np.where(fixed[:, None], rng.normal(size=(2, n, 2)), np.nan)
+        given = moved.copy()
+        laplace.carry(moved, stiff)
+        single = replace(section, labels=np.arange(m))
+        values, _ = module.integrals(single, section.points, stiff, stiff, entry, len(indices))
+        left = csr_array((values, indices, indptr), shape=(n, n)) @ moved.transpose(1, 0, 2).reshape(n, 4)
+        assert np.abs(left[~fixed]).max() < 1e-10 * np.abs(left).max()
+        np.testing.assert_array_equal(moved[:, fixed], given[:, fixed])
 
 
 def test_shrinkage_is_the_least_share_of_a_triangle() -> None:

@@ -72,7 +72,7 @@ def plan(indptr: Ints, indices: Ints, last: Ints) -> Plan:
     """
     n = len(indptr) - 1
     first = np.setdiff1d(np.arange(n), last)
-    order = np.concatenate((first[_minimum_degree(indptr, indices, first)], last)).astype(np.int64)
+    order = np.concatenate((first[minimum_degree(indptr, indices, first)], last)).astype(np.int64)
     place = np.empty(n, dtype=np.int64)
     place[order] = np.arange(n)
     columns = np.repeat(np.arange(n), np.diff(indptr))
@@ -153,7 +153,7 @@ class Factor:
         return out
 
 
-def _minimum_degree(indptr: Ints, indices: Ints, keep: Ints) -> Ints:
+def minimum_degree(indptr: Ints, indices: Ints, keep: Ints) -> Ints:
     """SuperLU's multiple minimum degree order of the unknowns ``keep``."""
     from scipy.sparse import csc_array
     from scipy.sparse.linalg import splu
