@@ -148,7 +148,7 @@ def test_linear_functions_have_the_same_energy_on_both_levels(kinds: tuple[str, 
 
 def space(operator: Operator, mask: NDArray[np.bool_], plane: Floats, own: Sequence[int], rest: NDArray[np.bool_]) -> Floats:
     """(inner unknowns, dimension) a basis of what ``Coarse`` solves in, contacts last."""
-    m, n = plane.shape[1], len(operator.z) - 2
+    n = len(operator.z) - 2
     first = operator.layout.size - mask.shape[1]
     free = ~rest[1:-1]
     together = []
