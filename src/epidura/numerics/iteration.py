@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 Watch = Callable[[str, float], None]
 """Told in words what is done now and which share of the whole is done, 0 to 1; may raise to end the work."""
 
-ASSEMBLED, PREPARED, SOLVED = 0.01, 0.5, 0.97
+ASSEMBLED, PREPARED, SOLVED = 0.03, 0.15, 0.97
 """Shares of the time of a solve up to the end of its parts, for who watches: measured, in round figures."""
 
 BLOCK = 16
@@ -229,8 +229,11 @@ def _conjugate(
         combine(operator.apply(x, out=q), np.eye(k), r, -1.0)
         merge()
     now = np.diag(gram(r, precondition(r, s, room)))[:used]
-    # the energy of a solution is the potential of its contact: of a good guess it is known without another cycle
-    start = now.copy() if known is None else np.array([x[first_row + at[c][0], column, at[c][1]] for column, c in enumerate(some)])
+    start = now.copy()
+    if known is not None:
+        # the energy of a solution is the potential of its contact: of a good guess it is known without another cycle
+        level = np.array([x[first_row + at[c][0], column, at[c][1]] for column, c in enumerate(some)])
+        start = np.where(level > 0, level, start)
     steps, left = 0, float(np.sqrt(np.maximum(now, 0.0) / start).max())
     p, s = s, p
     while left >= tolerance and steps < limit:

@@ -49,8 +49,7 @@ class Levels:
         self.fine = Lines(operator, mask)
         say(0.3)
         self.middle, self._up, self._down, kept = linear(operator, mask)
-        inner = np.zeros((len(mask), self.middle.layout.plan.last, self.middle.padded), dtype=bool)
-        inner[:] = mask[:, kept]
+        inner = mask[:, kept]
         self.linear = Lines(self.middle, inner)
         say(0.6)
         found, own, rest = functions(self.middle, inner, self.linear.dead)
