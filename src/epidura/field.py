@@ -66,7 +66,7 @@ def solve_field(canal: Canal, cache: Path | None = None, device: str = "cpu", wa
     Args:
         cache: folder that holds ``fields/<key>/``; nothing is kept without. A kept field serves any device.
         device: ``cpu`` or ``cuda``, for a canal that is solved directly (``direct``); the iteration runs on the processor. ``auto`` is
-            the cpu: the GPU kernels give the same field in emulation, but have not been timed on a GPU.
+            the cpu: hardly any canal is solved directly, and that takes about a second.
         watch: called before each part of a solve and after each step of an iteration. What it raises ends the solve and comes out here;
             nothing is kept of it.
         near: where to start from.
@@ -304,7 +304,7 @@ def _direct(canal: Canal, section: Section, device: devices.Device | None, watch
 def _iterated(canal: Canal, section: Section, watch: Watch | None = None, near: LeadField | None = None) -> _Kept:
     z = axis_of(canal)
     touches = [_touch(section, ring, shaft, c, z) for ring, shaft in enumerate(canal.shafts) for c in shaft.contacts]
-    spine, tolerance = spine_of(canal, z), TOLERANCE[canal.accuracy] * (1.0 if near is None else NEARBY)
+    spine, tolerance = spine_of(canal, z), _tolerance(canal, near is not None)
     start = None if near is None else _carried(canal, near, z)
     stalled: dict[str, float] = {}
     try:
@@ -325,13 +325,17 @@ def _iterated(canal: Canal, section: Section, watch: Watch | None = None, near: 
     return solved.impedance, knots, coefficients, {**notes, **stalled, "carried": float(near is not None)}
 
 
+def _tolerance(canal: Canal, carried: bool) -> float:
+    return TOLERANCE[canal.accuracy] * (NEARBY if carried else 1.0)
+
+
 def solver_warnings(lead_field: LeadField) -> tuple[str, ...]:
     """What a reader should know of how a lead field was solved, in words."""
     notes = lead_field.notes
     if not notes.get("fallback"):
         return ()
     return (f"the field's first method stalled at a residual of {notes['stalled_at']:.1e} after {notes['stalled_after']:.0f} steps; multigrid "
-            f"reached {TOLERANCE[lead_field.canal.accuracy]:.0e} in {notes['iterations']:.0f} iterations",)
+            f"reached {_tolerance(lead_field.canal, bool(notes['carried'])):.0e} in {notes['iterations']:.0f} iterations",)
 
 
 def spine_of(canal: Canal, z: Floats) -> Spine:
@@ -368,7 +372,7 @@ def _check(residual: float, allowed: float = _CONSERVED) -> None:
 
 def _notes(section: Section, z: Floats, unknowns: int, iterations: int, residual: float) -> dict[str, float]:
     return {"nodes": float(len(section.points)), "levels": float(len(z)), "unknowns": float(unknowns), "iterations": float(iterations),
-            "residual": residual, "fallback": 0.0}
+            "residual": residual, "fallback": 0.0, "carried": 0.0}
 
 
 def _on(z: Floats, value: float) -> float:

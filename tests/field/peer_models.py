@@ -14,7 +14,7 @@ from epidura.canal import EDGES, GROWTH, LOOP_EDGES, NEAR_COLUMN, SLIDE, graded
 from epidura.numerics.iteration import Solved, Touch, solve_touches
 from epidura.numerics.locate import SpineSampler, spline_along
 from epidura.numerics.section import Loop, Section, mesh_section, on_outline
-from epidura.numerics.spine import Spine, Way, follow, graded_axis
+from epidura.numerics.spine import Follower, Spine, Way, graded_axis
 
 Floats = NDArray[np.float64]
 MM = 1e-3
@@ -170,7 +170,7 @@ def _way(peer: mesh_peer.Spine, section: Section, polygons: dict[str, Floats]) -
             slid = angle + shift[:, None] * t * t * (3 - 2 * t)
             moved[:, nodes] = _points(ellipses[name], slid) - _points(ellipses[name], angle)
     moved *= MM
-    follow(section, fixed, moved)
+    Follower(section, fixed).follow(moved)
     return Way(z * MM, section.points + moved)
 
 

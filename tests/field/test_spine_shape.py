@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from epidura.numerics import spine as module
 from epidura.numerics.section import Cut, Loop, Section, circle, mesh_section
-from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, follow, graded_axis, hats, plane_matrices, shrinkage
+from epidura.numerics.spine import Follower, Layout, Operator, Spine, Way, banded, graded_axis, hats, plane_matrices, shrinkage
 
 Floats = NDArray[np.float64]
 MM = models.MM
@@ -188,14 +188,14 @@ def test_nodes_follow_smoothly() -> None:
     moved = section.points @ shear
     want = moved.copy()
     moved[:, ~fixed] = 7.0
-    follow(section, fixed, moved)
+    Follower(section, fixed).follow(moved)
     np.testing.assert_allclose(moved, want, atol=1e-12)
 
     section = models.lead_section(False)
     fixed = np.isin(np.arange(len(section.points)), [*section.boundary, *section.rings[0]])
     moved = np.zeros((1, len(section.points), 2))
     moved[0, section.rings[0]] = [1.5 * MM, 0.0]
-    follow(section, fixed, moved)
+    Follower(section, fixed).follow(moved)
     assert np.abs(moved[0, :, 0]).max() <= 1.5001 * MM
     layout = Layout(section, np.empty(0, dtype=np.int64))
     plane_matrices(layout, section, section.points + moved[0], models.TRANSVERSE, models.LONGITUDINAL)  # no triangle turned over

@@ -175,9 +175,9 @@ def test_many_contacts_are_solved_in_turns(monkeypatch: pytest.MonkeyPatch) -> N
     assert np.abs(turns.values - together.values)[there].max() < 1e-8 * np.abs(turns.values).max()
 
 
-@pytest.mark.parametrize(("kinds", "most"), [(("tip",), 12), (("discs", "tip"), 18), (("discs", "tip", "oblique"), 18)])
+@pytest.mark.parametrize(("kinds", "most"), [(("tip",), 11), (("discs", "tip"), 11), (("discs", "tip", "oblique"), 12)])
 def test_iterations(kinds: tuple[str, ...], most: int) -> None:
-    """Full rings of bone and disc, 32 to 1, are the worst case; measured 9, 15 and 15."""
+    """Full rings of bone and disc, 32 to 1, are the worst case; measured 9, 9 and 10."""
     m = models.lead_model(*kinds, tip=14.0, bone=2.0)
     got = solve_touches(m.spine, m.z, m.touches, 1e-7)
     assert got.residual < 1e-7

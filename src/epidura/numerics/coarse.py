@@ -44,17 +44,17 @@ class Coarse:
             other heights.
         mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
         own: of each contact, its function.
-        rest: (nz, m) where functions rest besides; None: nowhere.
+        rest: (nz, m) where functions rest besides.
     """
 
-    def __init__(self, operator: Operator, functions: Floats, mask: NDArray[np.bool_], own: Sequence[int], rest: NDArray[np.bool_] | None = None):
+    def __init__(self, operator: Operator, functions: Floats, mask: NDArray[np.bool_], own: Sequence[int], rest: NDArray[np.bool_]):
         self.operator, self.functions, self._transposed = operator, functions, np.ascontiguousarray(functions.T)
         m, nz = functions.shape[1], len(operator.z)
         blocks = self._blocks()  # [d, z]: node z + d against node z
         first = operator.layout.size - mask.shape[1]
         # unknowns of the contacts, and what may not move where they are
         self._at: list[Ints] = []
-        held = np.zeros((nz, m), dtype=bool) if rest is None else rest.copy()
+        held = rest.copy()
         held[[0, -1]] = True
         for one, function in zip(mask, own, strict=True):
             node, z = np.nonzero(one)
@@ -165,21 +165,18 @@ class Coarse:
             flat[low : low + 512] += self.functions[low : low + 512] @ mix
 
 
-def functions(
-    operator: Operator, mask: NDArray[np.bool_], dead: NDArray[np.bool_] | None = None
-) -> tuple[Floats, list[int], NDArray[np.bool_]]:
+def functions(operator: Operator, mask: NDArray[np.bool_], dead: NDArray[np.bool_]) -> tuple[Floats, list[int], NDArray[np.bool_]]:
     """(rows, m) functions of the plane for ``Coarse``, of each contact its own, and (nz, m) where they rest.
 
     Args:
         mask: (contacts, r, padded) which of the last r rows and z belong to each contact.
-        dead: (rows, nz) where nothing conducts: functions of nothing else rest there. None: nowhere.
+        dead: (rows, nz) where nothing conducts: functions of nothing else rest there.
     """
     from pyamg.aggregation.aggregate import standard_aggregation  # loads for a quarter of a second
     from pyamg.strength import symmetric_strength_of_connection
     from scipy.sparse import csr_matrix
 
-    size, nz = operator.layout.size, len(operator.z)
-    dead = np.zeros((size, nz), dtype=bool) if dead is None else dead
+    size = operator.layout.size
     matrix = _average(operator, mask)
     first = size - mask.shape[1]
     rows = [first + np.flatnonzero(one.any(axis=1)) for one in mask]

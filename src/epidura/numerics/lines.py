@@ -42,7 +42,6 @@ class Lines:
         band = np.zeros((rows, nz, 3))  # the diagonal and the two above it
         self._first = rows - mask.shape[1]
         self._contacts = [np.nonzero(one) for one in mask]
-        self._energy = np.zeros(len(mask))
         for part in operator.parts:
             span, (mass, stiffness, mixed) = part.near(operator.z)
             turned = np.zeros_like(mixed)  # D1ᵀ
@@ -51,20 +50,6 @@ class Lines:
                 turned[at, d] = mixed[at + d - 2, 4 - d]
             axial = np.stack([mass, stiffness, -mixed - turned])
             _add_lines(part.pointers, part.columns, part.entries, np.ascontiguousarray(axial[:, :, 2:]), span.start, band)
-            block: dict[bytes, Floats] = {}
-            for c, (node, z) in enumerate(self._contacts):
-                low, high = max(int(z.min()), span.start), min(int(z.max()) + 1, span.stop)
-                if low >= high:
-                    continue
-                name = np.unique(node).tobytes()
-                if name not in block:
-                    block[name] = _within(part.pointers, part.columns, part.entries, self._first + np.unique(node))
-                # both of a pair of z must be on the contact
-                pairs = np.zeros(3)
-                for d in range(5):
-                    at = np.arange(max(low, low + 2 - d), min(high, high + 2 - d)) - span.start
-                    pairs += axial[:, at, d].sum(axis=1)
-                self._energy[c] += block[name] @ pairs
         diagonal = band[:, :, 0]
         self.dead = np.array(diagonal <= _DEAD * diagonal.max(axis=1, keepdims=True), dtype=np.bool_)
         held = self.dead.copy()
@@ -75,6 +60,13 @@ class Lines:
             band[:, :-d, d][held[:, d:]] = 0.0
         self._factor = _factor_lines(band)
         self._before, self._after = operator.triangles()
+        # what flows out of a contact at 1 V, all else at 0 V
+        self._conductance = []
+        only = operator.zeros(1)
+        for node, z in self._contacts:
+            only[self._first + node, 0, z] = 1.0
+            self._conductance.append(float(self._rings(only)[node, 0, z].sum()))
+            only[self._first + node, 0, z] = 0.0
 
     def smooth(self, x: Floats, load: Floats, backward: bool = False) -> None:
         """One sweep on A x = load, in place: lines, then contacts, or all of it in reverse; right-hand sides are shared out to threads."""
@@ -96,7 +88,7 @@ class Lines:
             return
         self.operator.run(self._after, x, left, sign=-1.0)
         # on rings not even their own lines are in balance: contacts came later
-        self._rings(x, load, left[self._first :])
+        left[self._first :] = self._rings(x, load, sign=-1.0)
 
     def _sweep(self, packed: Packed, x: Floats, load: Floats, backward: bool) -> None:
         o, k = self.operator, x.shape[1]
@@ -112,24 +104,14 @@ class Lines:
 
     def _level(self, x: Floats, load: Floats) -> None:
         """The potential of each contact, such that what flows out of it is its load; contacts do not touch each other."""
-        left = self._rings(x, load, self.operator.zeros_of(len(x) - self._first, x.shape[1]))
-        for (node, z), energy in zip(self._contacts, self._energy, strict=True):
-            x[self._first + node, :, z] += left[node, :, z].sum(axis=0) / energy
+        left = self._rings(x, load, sign=-1.0)
+        for (node, z), conductance in zip(self._contacts, self._conductance, strict=True):
+            x[self._first + node, :, z] += left[node, :, z].sum(axis=0) / conductance
 
-    def _rings(self, x: Floats, load: Floats, out: Floats) -> Floats:
-        """out = load - A x of the rings' rows."""
+    def _rings(self, x: Floats, load: Floats | None = None, sign: float = 1.0) -> Floats:
+        """load + sign A x on the rings' rows."""
         o = self.operator
-        _last_rows(self._first, *o.packed, *o.along, x.reshape(-1), load.reshape(-1), out.reshape(-1), x.shape[1], o.padded)
-        return out
-
-
-def _within(pointers: Ints, columns: Ints, entries: Floats, rows: Ints) -> Floats:
-    """(3,) sums of K, M and C over the pairs of some rows."""
-    total = np.zeros(3)
-    for row in rows:
-        at = slice(pointers[row], pointers[row + 1])
-        total += entries[at, :3][np.isin(columns[at], rows)].sum(axis=0)
-    return total
+        return o.run(o.packed, x, o.zeros_of(len(x) - self._first, x.shape[1]), load, sign, self._first)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -207,22 +189,3 @@ def _sweep_lines(
                 left[to + z] = 0.0
             for g in range(0, padded, LANES):
                 store_at(x, base + g, load_at(x, base + g) + load_at(left, to + g))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _last_rows(
-    first: int, begin: Ints, end: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
-    x: Floats, load: Floats, out: Floats, k: int, padded: int,
-) -> None:  # fmt: skip
-    """out = load - A x of the rows from ``first`` on."""
-    widest = 0
-    for s in range(len(slabs)):
-        widest = max(widest, slabs[s, 2])
-    room = widest + 2 * GUARD
-    work = np.zeros(4 * room)
-    for i in range(first, begin.shape[1]):
-        for c in range(k):
-            base, to = (i * k + c) * padded, ((i - first) * k + c) * padded
-            for g in range(0, padded, LANES):
-                store_at(out, to + g, load_at(load, base + g))
-            _row(i, c, begin, end, indices, entries, slabs, bands, sloped, x, out, to, k, padded, -1.0, work, room)

@@ -185,16 +185,6 @@ class Way:
         return np.zeros(len(z)) if self.bend is None else np.interp(z, self.z, self.bend)
 
 
-def follow(section: Section, fixed: NDArray[np.bool_], moved: Floats) -> None:
-    """As ``Follower``, for one set of displacements.
-
-    Args:
-        fixed: (n,) nodes whose displacement is given; the outermost loop among them.
-        moved: (s, n, 2) displacements, m.
-    """
-    Follower(section, fixed).follow(moved)
-
-
 SQUEEZED, STIFFENINGS = 0.25, 8
 """Share of its size, at its worst point, that a triangle should keep when it moves, and how often stiffer ones are tried."""
 
@@ -636,14 +626,18 @@ class Operator:
         """out = load - A x."""
         return self.run(self.packed, x, out, load, -1.0)
 
-    def run(self, packed: Packed, x: Floats, out: Floats, load: Floats | None = None, sign: float = 1.0) -> Floats:
-        """out = load + sign A x, with those entries of A that are ``packed``; no load is none."""
+    def run(self, packed: Packed, x: Floats, out: Floats, load: Floats | None = None, sign: float = 1.0, first: int = 0) -> Floats:
+        """out = load + sign A x, with those entries of A that are ``packed``; no load is none.
+
+        Args:
+            first: of the rows that are wanted; ``out`` begins there.
+        """
         count = threads()
         given = x if load is None else load
 
         def some(start: int) -> None:
-            _apply(start, count, *packed, *self.along, x.reshape(-1), given.reshape(-1), load is not None, sign, out.reshape(-1), x.shape[1],
-                   self.padded)
+            _apply(first, start, count, *packed, *self.along, x.reshape(-1), given.reshape(-1), load is not None, sign, out.reshape(-1),
+                   x.shape[1], self.padded)
 
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(some, range(count)))
@@ -705,22 +699,22 @@ def _padded(count: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply(
-    first: int, count: int, begin: Ints, end: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
+    first: int, start: int, count: int, begin: Ints, end: Ints, indices: Ints, entries: Floats, slabs: Ints, bands: Floats, sloped: NDArray[np.bool_],
     x: Floats, load: Floats, loaded: bool, sign: float, out: Floats, k: int, padded: int,
 ) -> None:  # fmt: skip
-    """out = sign A x, to which the load is added if it is ``loaded``, of every ``count``-th row from ``first`` on."""
+    """out = sign A x, to which the load is added if it is ``loaded``: from row ``first`` on every ``count``-th, the ``start``-th to begin with."""
     widest = 0
     for s in range(len(slabs)):
         widest = max(widest, slabs[s, 2])
     room = widest + 2 * GUARD
     work = np.zeros(4 * room)
     zero = fill(x, 0.0)
-    for i in range(first, begin.shape[1], count):
+    for i in range(first + start, begin.shape[1], count):
         for c in range(k):
-            base = (i * k + c) * padded
+            base, to = (i * k + c) * padded, ((i - first) * k + c) * padded
             for g in range(0, padded, LANES):
-                store_at(out, base + g, load_at(load, base + g) if loaded else zero)
-            _row(i, c, begin, end, indices, entries, slabs, bands, sloped, x, out, base, k, padded, sign, work, room)
+                store_at(out, to + g, load_at(load, base + g) if loaded else zero)
+            _row(i, c, begin, end, indices, entries, slabs, bands, sloped, x, out, to, k, padded, sign, work, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
