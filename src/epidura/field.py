@@ -335,7 +335,7 @@ def solver_warnings(lead_field: LeadField) -> tuple[str, ...]:
     if not notes.get("fallback"):
         return ()
     return (f"the field's first method stalled at a residual of {notes['stalled_at']:.1e} after {notes['stalled_after']:.0f} steps; multigrid "
-            f"reached {_tolerance(lead_field.canal, bool(notes['carried'])):.0e} in {notes['iterations']:.0f} iterations",)
+            f"reached {_tolerance(lead_field.canal, bool(notes.get('carried'))):.0e} in {notes['iterations']:.0f} iterations",)
 
 
 def spine_of(canal: Canal, z: Floats) -> Spine:
