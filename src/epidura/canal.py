@@ -23,8 +23,9 @@ from epidura.placement import Placed, place, span
 from epidura.product import Canal, Cord, Course, Shaft, Tissue
 
 if TYPE_CHECKING:
+    from epidura.numerics.follower import Follower
     from epidura.numerics.section import Cut, Loop, Section
-    from epidura.numerics.spine import Follower, Way
+    from epidura.numerics.spine import Way
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -298,7 +299,7 @@ class _Meshed:
         Args:
             loops: what each loop is, whether it is the surface of a lead, and the nodes on it.
         """
-        from epidura.numerics.spine import shrinkage
+        from epidura.numerics.follower import shrinkage
 
         points = section.points.copy()
         for kind, ring, nodes in loops:
@@ -365,7 +366,8 @@ class _Meshed:
 
     def way(self) -> Way | None:
         """How the nodes move along the spine from where they were meshed; None where nothing moves."""
-        from epidura.numerics.spine import Follower, Way
+        from epidura.numerics.follower import Follower
+        from epidura.numerics.spine import Way
 
         if len(self.z) == 1:
             return None

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from epidura import field
 from epidura.canal import EDGES, GROWTH, LOOP_EDGES, NEAR_COLUMN, SLIDE, graded
+from epidura.numerics.follower import Follower
 from epidura.numerics.iteration import Solved, Touch, solve_touches
 from epidura.numerics.locate import SpineSampler, spline_along
 from epidura.numerics.section import Loop, Section, mesh_section, on_outline
-from epidura.numerics.spine import Follower, Spine, Way, graded_axis
+from epidura.numerics.spine import Spine, Way, graded_axis
 
 Floats = NDArray[np.float64]
 MM = 1e-3

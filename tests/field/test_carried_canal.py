@@ -18,8 +18,9 @@ from epidura.canal import build_canal, touching
 from epidura.errors import BadGeometry
 from epidura.field import field_key
 from epidura.lead import Lead
+from epidura.numerics.follower import shrinkage
 from epidura.numerics.section import Section
-from epidura.numerics.spine import Way, shrinkage
+from epidura.numerics.spine import Way
 from epidura.placement import inside
 from epidura.product import Canal, Shaft
 
@@ -28,6 +29,9 @@ Floats = NDArray[np.float64]
 
 def spine(**more: Any) -> Anatomy:
     return anatomy.family.read({"kind": "parametric", "vertebra": "T9", "extent": "spine", **more})
+
+
+OBLIQUE = {"lateral": "4 mm", "angle": "8 deg"}
 
 
 def uniform() -> Anatomy:
@@ -275,7 +279,7 @@ REFUSED: dict[str, tuple[str, Anatomy, list[Lead], dict[str, Any]]] = {
     "walls": ("straight", uniform(), one(), {}),
     "aside in a uniform canal": ("uniform", uniform(), one(lateral="1 mm"), {}),
     "other outlines in a uniform canal": ("uniform", spine(extent="vertebra", dorsal_csf="5 mm"), one(), {}),
-    "squeezed": ("oblique", spine(), one(lateral="3 mm", angle="8 deg"), {}),
+    "squeezed": ("two", spine(), two("-3.5 mm", "-1 mm"), {}),
 }
 
 
@@ -341,9 +345,10 @@ def test_how_much_a_mesh_may_be_squeezed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not carried(1.11 * max(at, between), 0.0)
 
 
-def test_the_grey_matter_must_be_followed_as_well() -> None:
-    """Towards the conus it keeps part of its shape: no more of it than where the mesh was made."""
+def test_the_grey_matter_must_be_followed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a mesh cannot follow it, it keeps part of its shape: no more of it than where the mesh was made."""
     where = spine(vertebra="T12")
+    monkeypatch.setattr(module, "SOUND", 0.4)  # more than what meshes keep towards the conus
     old = build_canal(where, one(tip_vertebra="T12"), "fast")
     assert mesh(old).kept == 0.4
     leads = one(tip_vertebra="T12", tip_offset="1 mm")
@@ -352,6 +357,29 @@ def test_the_grey_matter_must_be_followed_as_well() -> None:
     assert any("keeps 40% of its shape" in warning for warning in new.warnings)
     near = replace(old, mesh=replace(mesh(old), kept=0.0))
     assert module._carried(module._placed(where, leads), "fast", True, near) is None
+
+
+@pytest.mark.parametrize("accuracy", module.ACCURACY)
+@pytest.mark.parametrize("vertebra", ["C5", "T9", "T10", "T12"])
+def test_every_accuracy_is_of_the_same_anatomy(vertebra: str, accuracy: str) -> None:
+    """The nodes of the grey matter lie at its outline at every station, also where horns grow or turn, and no triangle is squeezed much."""
+    leads = one(tip_vertebra=vertebra, **({} if vertebra == "C5" else OBLIQUE))
+    canal = build_canal(spine(vertebra=vertebra), leads, accuracy)
+    assert mesh(canal).kept == 0.0
+    assert not [warning for warning in canal.warnings if "shape" in warning]
+    assert min(mesh(canal).least) > 0.12
+    grey = nodes(canal, "grey-matter")
+
+    def away(points: Floats, outline: Floats) -> float:
+        return float(np.hypot(*(points[grey] - module._along(outline, module._nearest(outline, points[grey]))).T).max())
+
+    z, points = stations(canal)
+    levels = module._levels(module._placed(spine(vertebra=vertebra), leads).stretch, z)
+    # corners are a little outside, so that the polygon has the area of the outline
+    own = away(section(canal).points, mesh(canal).outlines["grey-matter"])
+    assert own < 0.1e-3
+    for at, level in zip(points, levels, strict=True):
+        assert away(at, level.outlines["grey-matter"]) < own + 5e-6
 
 
 def test_a_mesh_that_folds_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

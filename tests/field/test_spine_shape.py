@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array
 
+from epidura.numerics import follower
 from epidura.numerics import spine as module
+from epidura.numerics.follower import Follower, shrinkage
 from epidura.numerics.section import Cut, Loop, Section, circle, mesh_section
-from epidura.numerics.spine import Follower, Layout, Operator, Spine, Way, banded, graded_axis, hats, plane_matrices, shrinkage
+from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, graded_axis, hats, plane_matrices
 
 Floats = NDArray[np.float64]
 MM = models.MM
@@ -201,24 +203,107 @@ def test_nodes_follow_smoothly() -> None:
     plane_matrices(layout, section, section.points + moved[0], models.TRANSVERSE, models.LONGITUDINAL)  # no triangle turned over
 
 
-def test_stiffer_triangles_give_way_less() -> None:
-    """Displacements solve the Laplace problem of their stiffness, whatever it was before."""
+def test_small_triangles_give_way_less() -> None:
+    """Displacements solve the Laplace problem whose stiffness is one over the area of the triangles."""
     section = models.lead_section(False)
     n, m = len(section.points), len(section.triangles)
     fixed = np.isin(np.arange(n), [*section.boundary, *section.rings[0]])
-    rng = np.random.default_rng(7)
-    laplace = module._Laplace(section, fixed)
+    corners = section.points[section.triangles[:, :3]]
+    stiff = 1.0 / np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1]))
+    moved = np.where(fixed[:, None], np.random.default_rng(7).normal(size=(2, n, 2)), np.nan)
+    given = moved.copy()
+    Follower(section, fixed)._carry(moved)
     indptr, indices, entry = module.pattern(section.triangles, n)
-    for spread in (0.0, 3.0, 12.0):
-        stiff = np.exp(spread * rng.random(m))
-        moved = np.where(fixed[:, None], rng.normal(size=(2, n, 2)), np.nan)
-        given = moved.copy()
-        laplace.carry(moved, stiff)
-        single = replace(section, labels=np.arange(m))
-        values, _ = module.integrals(single, section.points, stiff, stiff, entry, len(indices))
-        left = csr_array((values, indices, indptr), shape=(n, n)) @ moved.transpose(1, 0, 2).reshape(n, 4)
-        assert np.abs(left[~fixed]).max() < 1e-10 * np.abs(left).max()
-        np.testing.assert_array_equal(moved[:, fixed], given[:, fixed])
+    values, _ = module.integrals(replace(section, labels=np.arange(m)), section.points, stiff, stiff, entry, len(indices))
+    left = csr_array((values, indices, indptr), shape=(n, n)) @ moved.transpose(1, 0, 2).reshape(n, 4)
+    assert np.abs(left[~fixed]).max() < 1e-10 * np.abs(left).max()
+    np.testing.assert_array_equal(moved[:, fixed], given[:, fixed])
+
+
+def pushed(share: float) -> tuple[Section, Follower, Floats]:
+    """A section whose lead is carried towards its outer rim, a share of the way, and the displacements that are given."""
+    section = models.lead_section(False)
+    fixed = np.isin(np.arange(len(section.points)), [*section.boundary, *section.rings[0]])
+    ring, rim = section.points[section.rings[0]], section.points[section.boundary]
+    room = np.abs(rim[:, 0]).max() - ring[:, 0].max()
+    moved = np.zeros((1, len(section.points), 2))
+    moved[0, section.rings[0], 0] = share * room
+    return section, Follower(section, fixed), moved
+
+
+def energy(section: Section, free: NDArray[np.bool_], start: Floats, points: Floats) -> float:
+    """What triangles lack of the wanted size, squared, and how their sides were strained and bent."""
+    t = section.triangles
+    lack = follower.SQUEEZED - follower._sizes(section, points) / follower._sizes(section, section.points)
+    total = float((np.clip(lack, 0.0, None) ** 2 @ module.WEIGHTS).sum())
+    gone = points - start
+    for i in range(3):
+        a, b, middle = t[:, i], t[:, (i + 1) % 3], t[:, 3 + i]
+        length = ((section.points[a] - section.points[b]) ** 2).sum(axis=1)
+        total += follower.ELASTIC * float((((gone[a] - gone[b]) ** 2).sum(axis=1) / length)[free[a] | free[b]].sum())
+        bent = gone[middle] - 0.5 * (gone[a] + gone[b])
+        total += 4.0 * follower.ELASTIC * float(((bent**2).sum(axis=1) / length)[free[middle]].sum())
+    return total
+
+
+def test_squeezed_triangles_get_room() -> None:
+    """Where the Laplace problem alone folds the mesh, it does not fold; the given nodes stay where they are given."""
+    section, follows, moved = pushed(0.8)
+    alone = moved.copy()
+    follows._carry(alone)
+    before = follows.shrinkage(section.points + alone[0]).min()
+    given = moved[:, follows.fixed].copy()
+    follows.follow(moved)
+    after = follows.shrinkage(section.points + moved[0]).min()
+    assert before < 0.5 * after
+    assert after > 0.15
+    np.testing.assert_array_equal(moved[:, follows.fixed], given)
+
+
+def test_what_is_not_squeezed_stays() -> None:
+    section, follows, moved = pushed(0.2)
+    alone = moved.copy()
+    follows._carry(alone)
+    assert follows.shrinkage(section.points + alone[0]).min() > follower.SQUEEZED
+    follows.follow(moved)
+    np.testing.assert_array_equal(moved, alone)
+
+
+def test_room_is_made_by_little_strain() -> None:
+    """No other places of the free nodes have much less energy: as a general method of optimisation finds it."""
+    section, follows, moved = pushed(0.7)
+    alone = moved.copy()
+    follows._carry(alone)
+    follows.follow(moved)
+    start, found, free = section.points + alone[0], section.points + moved[0], ~follows.fixed
+
+    def of(x: Floats) -> float:
+        points = start.copy()
+        points[free] += MM * x.reshape(-1, 2)
+        return energy(section, free, start, points)
+
+    at_start, here = of(np.zeros(2 * int(free.sum()))), energy(section, free, start, found)
+    assert here < 0.5 * at_start
+    x = ((found - start)[free] / MM).reshape(-1)
+    rng = np.random.default_rng(3)
+    # along any direction the energy rises on both sides, or hardly falls
+    for _ in range(40):
+        step = rng.normal(size=x.shape) * 2e-4
+        assert min(of(x + step), of(x - step)) > here - 2e-3 * at_start
+    # and it is the least along the way there
+    shares = [of(k * x) for k in (0.0, 0.5, 0.9, 1.0, 1.1, 1.5)]
+    assert np.argmin(shares) == 3
+
+
+def test_room_grows_smoothly_with_what_is_given() -> None:
+    """A little more of a displacement moves every node a little more: nothing jumps from station to station."""
+    steps = np.linspace(0.3, 0.7, 41)
+    _, follows, moved = pushed(1.0)
+    many = moved * steps[:, None, None]
+    follows.follow(many)
+    jumps = np.abs(np.diff(many, axis=0)).max(axis=(1, 2))
+    room = np.abs(moved).max() * (steps[1] - steps[0])
+    assert jumps.max() < 3.0 * room
 
 
 def test_shrinkage_is_the_least_share_of_a_triangle() -> None:
@@ -230,8 +315,8 @@ def test_shrinkage_is_the_least_share_of_a_triangle() -> None:
     points, triangle = section.points.copy(), section.triangles[0]
     points[triangle[3]] += 0.1 * (points[triangle[2]] - points[triangle[3]])
     found = shrinkage(section, points)
-    b, c = (np.einsum("qi,id->qd", slope, points[triangle]) for slope in module._SLOPES)
-    b0, c0 = (np.einsum("qi,id->qd", slope, section.points[triangle]) for slope in module._SLOPES)
+    b, c = (np.einsum("qi,id->qd", slope, points[triangle]) for slope in module.SLOPES)
+    b0, c0 = (np.einsum("qi,id->qd", slope, section.points[triangle]) for slope in module.SLOPES)
     share = (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]) / (b0[:, 0] * c0[:, 1] - b0[:, 1] * c0[:, 0])
     assert np.ptp(share) > 0.1
     np.testing.assert_allclose(found[0], share.min(), rtol=1e-12)

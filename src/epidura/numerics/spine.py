@@ -29,10 +29,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
-from scipy.sparse import csc_array, csr_array, diags_array, kron
+from scipy.sparse import csr_array, diags_array, kron
 
 from epidura.numerics import simd
-from epidura.numerics.ldlt import Plan, minimum_degree, plan, threads
+from epidura.numerics.ldlt import Plan, plan, threads
 from epidura.numerics.section import Section
 from epidura.numerics.simd import fill, load_at, store_at
 
@@ -59,7 +59,7 @@ for _turn in range(3):
 QUADRATURE, WEIGHTS = np.array(_POINTS), np.array(_WEIGHTS)
 
 _A, _B, _C = QUADRATURE.T
-_SLOPES = (np.column_stack([1 - 4 * _A, 4 * _B - 1, 0 * _A, 4 * (_A - _B), 4 * _C, -4 * _C]),
+SLOPES = (np.column_stack([1 - 4 * _A, 4 * _B - 1, 0 * _A, 4 * (_A - _B), 4 * _C, -4 * _C]),
            np.column_stack([1 - 4 * _A, 0 * _A, 4 * _C - 1, -4 * _B, 4 * _B, 4 * (_A - _C)]))  # of the shape functions by b and c
 
 
@@ -183,113 +183,6 @@ class Way:
     def bend_at(self, z: Floats) -> Floats:
         """(len(z),) curvature, 1/m."""
         return np.zeros(len(z)) if self.bend is None else np.interp(z, self.z, self.bend)
-
-
-SQUEEZED, STIFFENINGS = 0.25, 8
-"""Share of its size, at its worst point, that a triangle should keep when it moves, and how often stiffer ones are tried."""
-
-
-class Follower:
-    """Moves the nodes of a section smoothly with those whose displacement is given.
-
-    A Laplace problem on the mesh, stiffer in small triangles: they keep their shape and large ones give way.
-
-    Args:
-        fixed: (n,) nodes whose displacement is given; the outermost loop among them.
-    """
-
-    def __init__(self, section: Section, fixed: NDArray[np.bool_]):
-        self.section = section
-        corners = section.points[section.triangles[:, :3]]
-        a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        self.weight = 2.0 / np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        self.sizes = _sizes(section, section.points)
-        self.laplace = _Laplace(section, fixed)
-
-    def shrinkage(self, points: Floats) -> Floats:
-        """As the function, of the section."""
-        return np.asarray((_sizes(self.section, points) / self.sizes).min(axis=1))
-
-    def follow(self, moved: Floats) -> None:
-        """Fill in the displacements (s, n, 2) of the other nodes, m, in place."""
-        self.laplace.carry(moved, self.weight)
-        for s in range(len(moved)):
-            # where triangles were squeezed hard they are made stiffer, so that their neighbours take a share
-            stiff, left = self.weight, self.shrinkage(self.section.points + moved[s])
-            for _ in range(STIFFENINGS):
-                if left.min() > SQUEEZED:
-                    break
-                stiff = stiff * (SQUEEZED / np.clip(left, 0.1 * SQUEEZED, SQUEEZED)) ** 2
-                again = moved[s : s + 1].copy()
-                self.laplace.carry(again, stiff)
-                now = self.shrinkage(self.section.points + again[0])
-                if now.min() <= left.min():
-                    break
-                moved[s], left = again[0], now
-
-
-def shrinkage(section: Section, points: Floats) -> Floats:
-    """(m,) of each triangle the smallest size of its map at the quadrature points, relative to what it was; negative: turned over."""
-    # a share that is no number stays
-    return np.asarray((_sizes(section, points) / _sizes(section, section.points)).min(axis=1))
-
-
-def _sizes(section: Section, points: Floats) -> Floats:
-    """(m, q) determinants of the maps of the triangles at the quadrature points."""
-    out = np.empty((len(section.triangles), len(QUADRATURE)))
-    _determinants(points, section.triangles, *_SLOPES, out)
-    return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _determinants(points: Floats, triangles: Ints, by_b: Floats, by_c: Floats, out: Floats) -> None:
-    for t in range(len(triangles)):
-        for q in range(len(by_b)):
-            xb = xc = yb = yc = 0.0
-            for i in range(6):
-                node, b, c = triangles[t, i], by_b[q, i], by_c[q, i]
-                xb += b * points[node, 0]
-                xc += c * points[node, 0]
-                yb += b * points[node, 1]
-                yc += c * points[node, 1]
-            out[t, q] = xb * yc - yb * xc
-
-
-class _Laplace:
-    """Displacements of the nodes that are not fixed: a Laplace problem on the mesh, with a stiffness for every triangle.
-
-    Args:
-        fixed: (n,) nodes whose displacement is given.
-    """
-
-    def __init__(self, section: Section, fixed: NDArray[np.bool_]):
-        n, m = len(section.points), len(section.triangles)
-        indptr, indices, self.entry = pattern(section.triangles, n)
-        own, ones = np.arange(36 * m).reshape(m, 36), np.ones(m)
-        single = replace(section, labels=np.arange(m))
-        self.single = integrals(single, section.points, ones, ones, own, 36 * m)[0].reshape(m, 36)
-        # one order of elimination does for all stiffnesses
-        self.fixed = np.flatnonzero(fixed)
-        free = np.flatnonzero(~fixed)
-        self.free: Ints = free[minimum_degree(indptr, indices, free)]
-        # number of the entry of the whole matrix at every place of the two blocks
-        where = csr_array((np.arange(len(indices)), indices, indptr), shape=(n, n))[self.free]
-        self.inner, self.outer = where[:, self.free].tocsc(), where[:, self.fixed].tocsc()
-
-    def carry(self, moved: Floats, weight: Floats) -> None:
-        """Fill in the displacements (s, n, 2), in place.
-
-        Args:
-            weight: (m,) stiffness of the triangles.
-        """
-        from scipy.sparse.linalg import splu
-
-        values = np.bincount(self.entry.reshape(-1), (self.single * weight[:, None]).reshape(-1))
-        inner, outer = (csc_array((values[at.data], at.indices, at.indptr), shape=at.shape) for at in (self.inner, self.outer))
-        given = moved[:, self.fixed].transpose(1, 0, 2).reshape(len(self.fixed), -1)
-        factor = splu(inner, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        solved = factor.solve(-(outer @ given))
-        moved[:, self.free] = solved.reshape(len(self.free), len(moved), 2).transpose(1, 0, 2)
 
 
 class Layout:
