@@ -68,7 +68,8 @@ class Follower:
             points, awake, free = start.copy(), np.zeros(len(start), dtype=bool), ~self.fixed
             awake[self.section.triangles[squeezed]] = True
             for _ in range(SWEEPS):
-                _give_way(points, start, self.section.points, self.section.triangles, free, self.begin, self.around, self.sizes, *SLOPES, WEIGHTS, awake)
+                _give_way(points, start, self.section.points, self.section.triangles, free, self.begin, self.around, self.sizes, *SLOPES, WEIGHTS,
+                          awake)
                 if not awake.any():
                     break
             # given displacements stay as they are, to the last digit
