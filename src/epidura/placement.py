@@ -37,9 +37,6 @@ dura of 6 mm radius is less than 2 um smaller."""
 HALVINGS = 36
 """Bisections of a range of about 10 mm for a position: to 1e-13 m."""
 
-NEIGHBOURS = 6
-"""Edges of an outline on either side of its nearest corner among which the nearest one is sought."""
-
 
 @dataclass(frozen=True)
 class Placed:
@@ -419,26 +416,12 @@ def _end(lead: Lead, shape: LeadShape, z_tip: float) -> float:
 
 
 def inside(outline: Floats, x: Floats | float, y: Floats | float) -> Floats:
-    """Distance of points (m,) to a closed polygon (k, 2), + inside and - outside; m. A single point gives a number.
+    """Distance of points (m,) to a closed polygon (k, 2), + inside and - outside; m. A single point gives a number."""
+    from epidura.numerics.outline import signed_distance  # Numba is slow to import
 
-    Only the edges next to the nearest corner are measured: outlines are finely sampled.
-    """
-    px, py = np.broadcast_arrays(np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float)))
-    corner = ((px[:, None] - outline[:, 0]) ** 2 + (py[:, None] - outline[:, 1]) ** 2).argmin(axis=1)
-    near = (corner[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS)) % len(outline)
-    start = outline[near]
-    along = outline[(near + 1) % len(outline)] - start
-    to = np.stack([px, py], axis=-1)[:, None, :] - start
-    share = np.clip((to * along).sum(axis=2) / (along * along).sum(axis=2), 0.0, 1.0)
-    rest = to - share[..., None] * along
-    distance = np.hypot(rest[..., 0], rest[..., 1]).min(axis=1)
-    above = outline[:, 1] > py[:, None]
-    point, edge = np.nonzero(above != np.roll(above, -1, axis=1))
-    a, b = outline[edge], outline[(edge + 1) % len(outline)]
-    at = a[:, 0] + (py[point] - a[:, 1]) * (b[:, 0] - a[:, 0]) / (b[:, 1] - a[:, 1])
-    odd = np.bincount(point[at > px[point]], minlength=len(px)) % 2 == 1
-    signed = np.where(odd, distance, -distance)
-    return signed if np.ndim(x) or np.ndim(y) else signed[0]
+    points = np.stack(np.broadcast_arrays(np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))), axis=-1)
+    signed = signed_distance(np.ascontiguousarray(outline, dtype=float), points)
+    return np.asarray(signed) if np.ndim(x) or np.ndim(y) else np.asarray(signed)[0]
 
 
 def _apart(shaft: Shaft, other: Shaft, limits: _Limits, stretch: Stretch) -> None:

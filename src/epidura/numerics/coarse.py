@@ -102,7 +102,15 @@ class Coarse:
                 at.append(np.stack(np.broadcast_arrays(d * nz + span.start + low, (4 * i + kept)[:, None])).reshape(2, -1))
         rows, columns = np.concatenate(at, axis=1)
         mix = csr_array((np.concatenate(weight), (rows, columns)), shape=(3 * nz, 4 * len(planes)))
-        return np.asarray(mix @ planes.reshape(-1, m * m)).reshape(3, nz, m, m)
+        out, flat, count = np.empty((3 * nz, m * m)), planes.reshape(-1, m * m), 2 * threads()
+        bounds = np.linspace(0, len(out), count + 1).astype(int)
+
+        def some(i: int) -> None:
+            out[bounds[i] : bounds[i + 1]] = mix[bounds[i] : bounds[i + 1]] @ flat
+
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(some, range(count)))
+        return out.reshape(3, nz, m, m)
 
     def _plane(self, part: Part) -> Floats:
         """(4, m, m) Φᵀ K Φ, Φᵀ M Φ, Φᵀ C Φ and its transpose."""

@@ -22,7 +22,7 @@ from epidura.numerics.coarse import Coarse, functions
 from epidura.numerics.ldlt import threads
 from epidura.numerics.lines import Lines
 from epidura.numerics.simd import fill, load_at, store_at
-from epidura.numerics.spine import LANES, Layout, Operator, Part
+from epidura.numerics.spine import LANES, Layout, Operator, Part, combine, gram
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,14 +46,15 @@ class Levels:
     def __init__(self, operator: Operator, mask: NDArray[np.bool_], watch: Callable[[float], None] | None = None):
         say = watch or (lambda share: None)
         say(0.0)
-        self.fine = Lines(operator, mask)
-        say(0.3)
-        self.middle, self._up, self._down, kept = linear(operator, mask)
-        inner = mask[:, kept]
-        self.linear = Lines(self.middle, inner)
-        say(0.6)
-        found, own, rest = functions(self.middle, inner, self.linear.dead)
-        self.coarse = Coarse(self.middle, found, inner, own, rest)
+        with ThreadPoolExecutor(1) as beside:
+            fine = beside.submit(Lines, operator, mask)
+            self.middle, self._up, self._down, kept = linear(operator, mask)
+            inner = mask[:, kept]
+            self.linear = Lines(self.middle, inner)
+            say(0.3)
+            found, own, rest = functions(self.middle, inner, self.linear.dead)
+            self.coarse = Coarse(self.middle, found, inner, own, rest)
+            self.fine = fine.result()
 
     def __call__(self, load: Floats, out: Floats | None = None, room: Floats | None = None) -> Floats:
         """Loads (rows, k, padded) -> approximate potentials, constant on every contact.
@@ -79,6 +80,20 @@ class Levels:
         for _ in range(SWEEPS):
             self.linear.smooth(x, load, backward=True)
         return x
+
+
+    def correct(self, x: Floats, left: Floats) -> Floats:
+        """Add to x the best mixture of one cycle for each right-hand side from the second level on, for what is ``left`` of the loads; by how much
+        that lowers the energy of each, (k,)."""
+        load = _product(self._down, left, self.middle.zeros(left.shape[1]))
+        y = self.second(load)
+        energy = gram(y, self.middle.apply(y))
+        gain = gram(y, load)
+        mix = np.linalg.pinv(0.5 * (energy + energy.T), rcond=1e-13, hermitian=True) @ gain
+        best = np.zeros_like(y)
+        combine(y, mix, best)
+        _product(self._up, best, x)
+        return np.einsum("ij,ij->j", mix, gain)
 
 
 def linear(operator: Operator, mask: NDArray[np.bool_]) -> tuple[Operator, Triples, Triples, Ints]:
@@ -120,7 +135,7 @@ def linear(operator: Operator, mask: NDArray[np.bool_]) -> tuple[Operator, Tripl
 
     with ThreadPoolExecutor(threads()) as pool:
         parts = list(pool.map(part, operator.parts))
-    return Operator(operator.spine, layout, operator.z, parts), up, down, kept
+    return Operator(operator.spine, layout, operator.z, parts, operator.along), up, down, kept
 
 
 def _triples(rows: Ints, columns: Ints, values: Floats, size: int) -> Triples:

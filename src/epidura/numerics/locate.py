@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.spatial import cKDTree
 
+from epidura.numerics.blas import OneThread
 from epidura.numerics.ldlt import threads
 from epidura.numerics.section import Section
 from epidura.numerics.spine import Way
@@ -32,8 +33,12 @@ def spline_along(z: Floats, values: NDArray[np.floating], dtype: type = np.float
     """
     unit = make_interp_spline(z, np.eye(len(z)), k=5)
     out: NDArray[np.floating] = np.empty(values.shape, dtype=dtype)
-    for low in range(0, len(values), 1000):
-        out[low : low + 1000] = np.matmul(unit.c, values[low : low + 1000])
+
+    def some(low: int) -> None:
+        out[low : low + 500] = np.matmul(unit.c, values[low : low + 500])
+
+    with OneThread(), ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(some, range(0, len(values), 500)))
     return np.asarray(unit.t, dtype=float), out
 
 

@@ -42,6 +42,9 @@ Ints = NDArray[np.int64]
 Packed = tuple[Ints, Ints, Ints, Floats]
 """Where each row begins and ends (parts, rows), columns and entries (entries, 4), as in ``Part``, of all parts one after the other."""
 
+Along = tuple[Ints, Floats, NDArray[np.bool_]]
+"""Windows of z in which parts have matrices along z, those matrices, and which parts slope; as ``Operator._windows`` says."""
+
 LANES = 8
 GUARD = 8
 """Zeros before and behind a window of z, so that bands can reach beyond it."""
@@ -156,6 +159,21 @@ def graded_axis(stops: Floats, sizes: Floats, ends: tuple[float, float], coarse:
     z = np.empty(2 * len(element) - 1)
     z[::2], z[1::2] = element, 0.5 * (element[1:] + element[:-1])
     return z
+
+
+def between(z: Floats, at: Floats) -> csr_array:
+    """(p, nz) matrix of the quadratic elements of an axis: from values at its nodes to those at heights, at its ends beyond them.
+
+    Args:
+        z: (nz,) nodes, element ends and middles in turn, m.
+        at: (p,) heights, m.
+    """
+    ends = z[::2]
+    element = np.clip(np.searchsorted(ends, at, side="right") - 1, 0, len(ends) - 2)
+    t = np.clip((at - ends[element]) / (ends[element + 1] - ends[element]), 0.0, 1.0)
+    shapes = np.stack([(1 - t) * (1 - 2 * t), 4 * t * (1 - t), t * (2 * t - 1)], axis=1)
+    rows, columns = np.repeat(np.arange(len(at)), 3), (2 * element[:, None] + np.arange(3)).ravel()
+    return csr_array((shapes.ravel(), (rows, columns)), shape=(len(at), len(z)))
 
 
 class Way:
@@ -335,22 +353,27 @@ def banded(z: Floats, weight: Floats) -> Floats:
     Args:
         weight: (elements, 2) weight at both ends of every element, linear between.
     """
+    h = z[2::2] - z[:-2:2]
+    local = (weight @ _ON_ELEMENT).reshape(len(h), 3, 3, 3)  # (elements, kind, a, b)
+    local *= np.stack([0.5 * h, 2.0 / h, np.ones(len(h))], axis=1)[:, :, None, None]
+    out = np.zeros((3, len(z), 5))
+    for a in range(3):
+        for b in range(3):
+            out[:, a : a + 2 * len(h) : 2, b - a + 2] += local[:, :, a, b].T
+    return out
+
+
+def _on_element() -> Floats:
+    """(2, 27) mass, stiffness and slope matrices (3, 3) of the element from -1 to 1, with a weight that falls, and with one that rises."""
     t, w = np.polynomial.legendre.leggauss(4)
     shape = np.stack([t * (t - 1) / 2, 1 - t * t, t * (t + 1) / 2])
     slope = np.stack([t - 0.5, -2 * t, t + 0.5])
-    share = 0.5 * np.stack([1 - t, 1 + t])
-    h = z[2::2] - z[:-2:2]
-    local = weight @ (share * w)  # (elements, points)
-    mass = 0.5 * h[:, None, None] * np.einsum("eq,aq,bq->eab", local, shape, shape)
-    stiffness = (2.0 / h)[:, None, None] * np.einsum("eq,aq,bq->eab", local, slope, slope)
-    mixed = np.einsum("eq,aq,bq->eab", local, shape, slope)
-    out = np.zeros((3, len(z), 5))
-    first = 2 * np.arange(len(h))
-    for which, matrix in enumerate((mass, stiffness, mixed)):
-        for a in range(3):
-            for b in range(3):
-                np.add.at(out[which], (first + a, np.full(len(h), b - a + 2)), matrix[:, a, b])
-    return out
+    weights = 0.5 * np.stack([1 - t, 1 + t]) * w
+    return np.stack([np.einsum("eq,aq,bq->eab", weights, one, other) for one, other in ((shape, shape), (slope, slope), (shape, slope))],
+                    axis=1).reshape(2, 27)
+
+
+_ON_ELEMENT = _on_element()
 
 
 def dense(band: Floats) -> Floats:
@@ -412,9 +435,10 @@ class Operator:
     Args:
         z: (nz,) nodes of a quadratic axis; stations and edges within it must be ends of elements.
         parts: if they are known already.
+        along: their bands along z, in the same case.
     """
 
-    def __init__(self, spine: Spine, layout: Layout, z: Floats, parts: list[Part] | None = None):
+    def __init__(self, spine: Spine, layout: Layout, z: Floats, parts: list[Part] | None = None, along: Along | None = None):
         self.spine, self.layout, self.z = spine, layout, z
         self.padded = _padded(len(z))
         ends = z[::2]
@@ -428,7 +452,7 @@ class Operator:
         # parts keep views of what is packed, no copies
         bounds = np.cumsum([0, *(len(part.columns) for part in self.parts)])
         self.parts = [replace(part, columns=columns[a:b], entries=entries[a:b]) for part, (a, b) in zip(self.parts, pairwise(bounds), strict=True)]
-        self.along = (*self._windows(), np.array([part.sloped for part in self.parts]))
+        self.along: Along = (*self._windows(), np.array([part.sloped for part in self.parts])) if along is None else along
 
     def _parts(self, hats: list[tuple[int, Floats]]) -> list[Part]:
         spine, wanted = self.spine, []
