@@ -26,10 +26,10 @@ from epidura.canal import ACCURACY, FAR, touching
 from epidura.errors import BadGeometry, BadInput, Failed
 from epidura.numerics import device as devices
 from epidura.numerics.iteration import NotConverged, Touch, Watch, solve_touches
+from epidura.numerics.ldlt import threads
 from epidura.numerics.locate import SpineSampler, spline_along
 from epidura.numerics.multigrid import solve_multigrid
 from epidura.numerics.section import Section
-from epidura.numerics.ldlt import threads
 from epidura.numerics.spine import Spine, Way, between, graded_axis
 from epidura.numerics.sweep import solve_contacts, spline_coefficients
 from epidura.product import Canal, Contact, FieldError, Floats, LeadField, Shaft

@@ -22,6 +22,20 @@ SLACK = 3e-6
 """What the gap may be short of between the points and heights where it was taken, m."""
 
 
+def test_distances_to_an_outline() -> None:
+    """Of a rectangle with a notch, by hand: to sides, to corners, within the notch, a corner that stands twice."""
+    notched = np.array([[0, 0], [4, 0], [4, 3], [3, 3], [3, 1], [2, 1], [2, 3], [2, 3], [0, 3]], float)
+    found = {(1, 1.5): 1.0, (2.5, 2): -0.5, (2.5, 0.5): 0.5, (5, 4): -np.sqrt(2), (-1, 1): -1.0, (3.5, 2.9): 0.1, (2.5, 5): -np.hypot(0.5, 2)}
+    for point, want in found.items():
+        assert inside(notched, *point) == pytest.approx(want)
+        assert inside(notched[::-1], *point) == pytest.approx(want)
+    np.testing.assert_allclose(inside(notched, np.array([1.0, 2.5]), 1.5), [1.0, -0.5])
+    turn = np.linspace(0, 2 * np.pi, 20000)[:-1]
+    circle = 2.0 * np.column_stack([np.cos(turn), np.sin(turn)])
+    x, y = np.random.default_rng(1).uniform(-3, 3, (2, 200))
+    np.testing.assert_allclose(inside(circle, x, y), 2.0 - np.hypot(x, y), atol=1e-6)
+
+
 def level(vertebra: str = "T9", **more: Any) -> Level:
     return anatomy.family.read({"kind": "parametric", "vertebra": vertebra, **more}).level()
 

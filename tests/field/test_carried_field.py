@@ -58,14 +58,40 @@ def test_it_is_the_field_in_fewer_steps(shift: str, tmp_path: Path) -> None:
     got = solve_field(canal, tmp_path, near=before())
     assert got.notes["carried"] == 1.0
     assert full.notes["carried"] == 0.0
-    assert got.notes["iterations"] < full.notes["iterations"]
+    assert got.notes["iterations"] <= 2
     potential, second = apart(full, got)
-    assert potential < 3e-4
-    assert second < 2e-3
-    assert apart(full, before())[0] > 1e-2  # the bounds see where the lead was
-    np.testing.assert_allclose(got.impedance, full.impedance, rtol=1e-5)
+    assert potential < 4e-3
+    assert second < 1.2e-2
+    assert apart(full, before())[0] > 5e-2  # the bounds see where the lead was
+    np.testing.assert_allclose(got.impedance, full.impedance, rtol=1e-3)
     np.testing.assert_allclose(got.impedance, got.impedance.T, rtol=1e-12)
     assert not list(tmp_path.rglob("*.npy"))  # it depends on where the lead was: not kept
+
+
+def test_the_end_of_the_corrections_decides_how_near_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    canal = at("3 mm", before().canal)
+    full = solve_field(canal)
+    found = []
+    for end in (5e-2, 1e-3):
+        monkeypatch.setitem(fields.NEARBY, "fast", end)
+        found.append(apart(full, solve_field(canal, near=before())))
+    for rough, fine in zip(*found, strict=True):
+        assert fine < 0.2 * rough
+    assert found[1][0] < 3e-4
+    assert found[1][1] < 1e-3
+
+
+def test_what_is_carried_is_what_its_elements_have() -> None:
+    """The same nodes and heights relative to the lead: the values that were solved for, also beside the edges of contacts."""
+    near = before()
+    z = fields.axis_of(near.canal)
+    same = fields._carried(near.canal, near, z)
+    moved = fields._carried(at("3 mm", near.canal), near, z + 3e-3)
+    np.testing.assert_allclose(moved, same, atol=1e-9 * np.abs(same).max())
+    halves = 0.5 * (z[1:] + z[:-1])
+    between = fields._carried(near.canal, near, halves)
+    ends = np.maximum(np.abs(same[:, 1:]), np.abs(same[:, :-1])).max(axis=0)
+    assert (np.abs(between).max(axis=0) <= 1.13 * ends + 1e-12).all()  # a quadratic through three values overshoots by an eighth at most
 
 
 def test_a_mesh_of_its_own_is_solved_from_nothing_and_kept(tmp_path: Path) -> None:
@@ -78,7 +104,7 @@ def test_a_mesh_of_its_own_is_solved_from_nothing_and_kept(tmp_path: Path) -> No
     same = replace(got, canal=fresh)
     again = solve_field(fresh, tmp_path, near=same)
     assert again.notes["cached"] == 0.0
-    assert again.notes["iterations"] == 0.0
+    assert again.notes["iterations"] == 1.0
     np.testing.assert_allclose(again.impedance, got.impedance, rtol=1e-6)
 
 

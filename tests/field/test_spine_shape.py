@@ -15,7 +15,7 @@ from epidura.numerics import follower
 from epidura.numerics import spine as module
 from epidura.numerics.follower import Follower, shrinkage
 from epidura.numerics.section import Cut, Loop, Section, circle, mesh_section
-from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, graded_axis, hats, plane_matrices
+from epidura.numerics.spine import Layout, Operator, Spine, Way, banded, between, graded_axis, hats, plane_matrices
 
 Floats = NDArray[np.float64]
 MM = models.MM
@@ -341,6 +341,21 @@ def test_what_does_not_conduct_must_not_be_turned_over() -> None:
 
 
 STOPS, SIZES = np.array([5.0, -3.0, 0.0, 0.7]) * MM, np.array([0.5, 0.3, 0.2, 0.2]) * MM
+
+
+def test_elements_give_what_is_between_their_nodes() -> None:
+    """Quadratics on each element exactly, kinks at its ends too; the end's value beyond the axis."""
+    z = np.array([0.0, 0.5, 1.0, 1.25, 1.5, 2.75, 4.0])
+    at = np.array([-1.0, 0.0, 0.3, 1.0, 1.2, 1.5, 3.9, 4.0, 9.0])
+
+    def kinked(x: Floats) -> Floats:
+        return np.where(x < 1.0, 1 + x - 2 * x**2, np.where(x < 1.5, (x - 1) ** 2, 0.25 + 3 * (x - 1.5)))
+
+    want = kinked(np.clip(at, 0.0, 4.0))
+    got = between(z, at) @ kinked(z)
+    # the value at 1.0 belongs to both elements, and these two do not meet there
+    np.testing.assert_allclose(got[[0, 1, 4, 5, 6, 7, 8]], want[[0, 1, 4, 5, 6, 7, 8]], atol=1e-14)
+    np.testing.assert_allclose(between(z, z).toarray(), np.eye(len(z)), atol=1e-14)
 
 
 def test_axis_has_its_stops_and_sizes() -> None:

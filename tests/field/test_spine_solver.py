@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -90,6 +91,43 @@ def test_bounds_above_see_a_fault(kinds: tuple[str, ...]) -> None:
         change = {"slopes": 0.99 * m.spine.slopes}
     other = solve_touches(replace(m.spine, **change), m.z, m.touches, TIGHT)
     assert np.abs(other.impedance / x.impedance - 1).max() > 1e-6
+
+
+@pytest.mark.parametrize("kinds", [("tip",), EVERYTHING])
+def test_a_guess_is_corrected_to_the_solution(kinds: tuple[str, ...]) -> None:
+    """Whatever the guess, the corrections get smaller, and a small one leaves a small error; the solution itself is left alone."""
+    m, x = model(*kinds), solved(*kinds)
+    rng = np.random.default_rng(2)
+    nodes = x.at_nodes()
+    there = np.zeros(len(nodes), dtype=bool)
+    there[x.operator.layout.node[conducting(x.operator)]] = True
+
+    def off(got: Solved) -> float:
+        return float(np.abs(got.at_nodes() - nodes)[there].max() / np.abs(nodes).max())
+
+    sizes: list[float] = []
+    rough = nodes * (1.0 + 0.3 * rng.normal(size=(1, len(m.z), 1)))
+    got = solve_touches(m.spine, m.z, m.touches, 1e-9, start=lambda: rough, watch=lambda words, _: sizes.append(_size(words)))
+    sizes = [size for size in sizes if size > 0]
+    assert len(sizes) == got.iterations
+    assert all(b < 0.7 * a for a, b in pairwise(sizes))
+    assert off(got) < 1e-7
+    np.testing.assert_allclose(got.impedance, x.impedance, rtol=1e-10)
+    quick = solve_touches(m.spine, m.z, m.touches, 5e-2, start=lambda: rough)
+    assert quick.residual < 5e-2
+    assert 1e-6 < off(quick) < 5e-2
+    at_once = solve_touches(m.spine, m.z, m.touches, 1e-6, start=lambda: nodes)
+    assert at_once.iterations == 1
+    assert off(at_once) < 1e-9
+    with pytest.raises(iteration.NotConverged, match=r"corrections reached .* in 2 steps") as stopped:
+        solve_touches(m.spine, m.z, m.touches, 1e-9, limit=2, start=lambda: rough)
+    assert stopped.value.steps == 2
+    assert stopped.value.residual == pytest.approx(sizes[1], rel=0.5)  # words round to one digit
+
+
+def _size(words: str) -> float:
+    """Of a correction, where the words are about one."""
+    return float(words.split("correction ")[1].split()[0]) if "correction" in words else 0.0
 
 
 # ---------------------------------------------------------------- laws
