@@ -286,8 +286,8 @@ def _corrected(
     """A guess, corrected on the second level by the best mixture of all contacts' cycles there and smoothed on the first, in turns, the
     correction last: solutions, steps, size of the last correction.
 
-    Both lower the energy whatever the guess. A step costs less than half of one of conjugate gradients and has no use for their first half of
-    the smoothing: what a moved lead changes is smooth but for the nodes beside it.
+    Both lower the energy whatever the guess. A step costs two thirds of one of conjugate gradients: it has no use for the first half of their
+    smoothing, because what a moved lead changes is smooth but at borders of the wall.
 
     Args:
         known: (rows, contacts, nz) the guess; constant on contacts.
@@ -301,7 +301,8 @@ def _corrected(
         loads.merge(r)
         size = levels.correct(x, r)[:used]
         steps += 1
-        left = float(np.sqrt(np.maximum(size, 0.0) / loads.levels(x, some)).max())
+        # the energy of a solution is the potential of its contact; of a bad guess that may be nothing yet
+        left = float(np.sqrt(np.maximum(size, 0.0) / np.maximum(loads.levels(x, some), np.finfo(float).tiny)).max())
         if step_done is not None:
             step_done(steps, left)
         if left < tolerance:
