@@ -63,7 +63,7 @@ def test_it_is_the_field_in_fewer_steps(shift: str, tmp_path: Path) -> None:
     assert potential < 4e-3
     assert second < 1.2e-2
     assert apart(full, before())[0] > 5e-2  # the bounds see where the lead was
-    np.testing.assert_allclose(got.impedance, full.impedance, rtol=1e-3)
+    np.testing.assert_allclose(got.impedance, full.impedance, atol=1e-3 * full.impedance.max())
     np.testing.assert_allclose(got.impedance, got.impedance.T, rtol=1e-12)
     assert not list(tmp_path.rglob("*.npy"))  # it depends on where the lead was: not kept
 
