@@ -270,7 +270,7 @@ def test_what_is_not_squeezed_stays() -> None:
 
 
 def test_room_is_made_by_little_strain() -> None:
-    """No other places of the free nodes have much less energy: as a general method of optimisation finds it."""
+    """It is a minimum: the slope of the energy by every free node is next to nothing of what it was, and along the way there it is the least."""
     section, follows, moved = pushed(0.7)
     alone = moved.copy()
     follows._carry(alone)
@@ -285,12 +285,16 @@ def test_room_is_made_by_little_strain() -> None:
     at_start, here = of(np.zeros(2 * int(free.sum()))), energy(section, free, start, found)
     assert here < 0.5 * at_start
     x = ((found - start)[free] / MM).reshape(-1)
-    rng = np.random.default_rng(3)
-    # along any direction the energy rises on both sides, or hardly falls
-    for _ in range(40):
-        step = rng.normal(size=x.shape) * 2e-4
-        assert min(of(x + step), of(x - step)) > here - 2e-3 * at_start
-    # and it is the least along the way there
+
+    def slopes(at: Floats) -> Floats:
+        h, out = 1e-6, np.empty(len(at))
+        for i in range(len(at)):
+            step = np.zeros(len(at))
+            step[i] = h
+            out[i] = (of(at + step) - of(at - step)) / (2 * h)
+        return out
+
+    assert np.linalg.norm(slopes(x)) < 0.05 * np.linalg.norm(slopes(0 * x))
     shares = [of(k * x) for k in (0.0, 0.5, 0.9, 1.0, 1.1, 1.5)]
     assert np.argmin(shares) == 3
 

@@ -81,7 +81,6 @@ class Levels:
             self.linear.smooth(x, load, backward=True)
         return x
 
-
     def correct(self, x: Floats, left: Floats) -> Floats:
         """Add to x the best mixture of one cycle for each right-hand side from the second level on, for what is ``left`` of the loads; by how much
         that lowers the energy of each, (k,)."""

@@ -63,7 +63,7 @@ QUADRATURE, WEIGHTS = np.array(_POINTS), np.array(_WEIGHTS)
 
 _A, _B, _C = QUADRATURE.T
 SLOPES = (np.column_stack([1 - 4 * _A, 4 * _B - 1, 0 * _A, 4 * (_A - _B), 4 * _C, -4 * _C]),
-           np.column_stack([1 - 4 * _A, 0 * _A, 4 * _C - 1, -4 * _B, 4 * _B, 4 * (_A - _C)]))  # of the shape functions by b and c
+          np.column_stack([1 - 4 * _A, 0 * _A, 4 * _C - 1, -4 * _B, 4 * _B, 4 * (_A - _C)]))  # of the shape functions by b and c
 
 
 @dataclass(frozen=True)
