@@ -1,6 +1,6 @@
 """Clinical plausibility: runs the chain, compares with data/validation.csv and writes the tables of docs/validation.md.
 
-    python -m benchmarks.validation [plausibility] [field] [types] [gate]
+    python -m benchmarks.validation [plausibility] [people] [field] [types] [gate]
 
 Nothing here is tuned: a line that fails stays in the table as a failure.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
 import epidura as ep
-from benchmarks import validation_gate
+from benchmarks import validation_gate, validation_people
 from epidura import axon
 from epidura.canal import build_canal
 from epidura.delivery import Electronics, deliver
@@ -29,7 +29,7 @@ from epidura.field import solve_field
 from epidura.firing import fire
 from epidura.generator import generator
 from epidura.product import LeadField, Tissue
-from epidura.recruitment import PULSE_WIDTHS, recruit
+from epidura.recruitment import PULSE_WIDTHS, fit_weiss, recruit
 from epidura.result import Result
 from epidura.tables import table
 from epidura.waveform import Course
@@ -504,7 +504,14 @@ def of_gate() -> str:
     return "\n".join(parts)
 
 
-PARTS = {"plausibility": plausibility, "field": of_field, "types": of_types, "gate": of_gate}
+def of_people() -> str:
+    """The table of programmed people."""
+    lines = [Line(*each) for each in validation_people.lines({"Weiss": fit_weiss, "Lapicque": lapicque})]
+    return (f"Written by `python -m benchmarks.validation people` ({platform.machine()}, Epidura {_version()}, accuracy `fast`): "
+            f"{sum(bool(line.good) for line in lines)} of {len(lines)} pass.\n\n{_rows(lines)}")
+
+
+PARTS = {"plausibility": plausibility, "people": of_people, "field": of_field, "types": of_types, "gate": of_gate}
 
 
 def main() -> None:

@@ -13,9 +13,10 @@ import yaml
 
 from epidura import anatomy, lead
 from epidura.anatomy.parametric import area, ellipse
-from epidura.canal import RING, build_canal, graded, place_leads
+from epidura.canal import FINER, RING, build_canal, graded, place_leads
 from epidura.errors import BadGeometry
 from epidura.fibre.dorsal_column import in_polygon
+from epidura.numerics import section as meshing
 from epidura.placement import inside as _inside
 from epidura.product import Canal, Shaft
 
@@ -244,3 +245,40 @@ def test_resampling_keeps_the_area_of_a_thin_ring() -> None:
     length = np.hypot(*(np.roll(a, -1, axis=0) - a).T)
     dorsal = (a[:, 1] < -1e-3) & (np.roll(a[:, 1], -1) < -1e-3)
     assert length[dorsal] == pytest.approx(0.2e-3, rel=0.05)
+
+
+THIN_GAPS = [  # people in whom Netgen fails between dura and lead with the edges that are wanted
+    ({"dorsal_csf": "3.356 mm", "dura": "317 um", "cord_width": "7.935 mm", "cord_depth": "6.646 mm", "canal_depth": "18.504 mm"},
+     {"tip_offset": "4.695 mm", "lateral": "2.466 mm", "angle": "-0.042272 rad"}),
+    ({"dorsal_csf": "5.771 mm", "dura": "193 um", "cord_width": "7.566 mm", "cord_depth": "6.947 mm", "canal_depth": "16.654 mm"},
+     {"tip_offset": "-2.87 mm", "lateral": "494 um", "angle": "-0.063444 rad"}),
+    ({"dorsal_csf": "4.978 mm", "dura": "294 um", "cord_width": "8.134 mm", "cord_depth": "6.799 mm", "canal_depth": "17.029 mm",
+      "posture": "standing"},
+     {"tip_offset": "3.964 mm", "lateral": "1.664 mm", "angle": "-0.029297 rad"}),
+]
+
+
+@pytest.mark.parametrize(("sizes", "lies"), THIN_GAPS)
+def test_a_thin_gap_beside_the_lead_is_meshed(sizes: dict[str, str], lies: dict[str, str]) -> None:
+    canal = build_canal(parametric(extent="spine", **sizes), [octrode(**lies)], accuracy="fast")
+    assert set(np.unique(canal.section.labels)) >= set(range(len(canal.tissues) - 1))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("failures", [0, 2, len(FINER)])
+def test_edges_become_shorter_until_the_mesher_succeeds(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, own = list[float](), meshing.mesh_section
+
+    def mesher(loops: Any, sizes: Any, **more: Any) -> Any:
+        tried.append(sizes[0])
+        if len(tried) <= failures:
+            raise ValueError(f"failure {len(tried)}")
+        return own(loops, sizes, **more)
+
+    monkeypatch.setattr(meshing, "mesh_section", mesher)
+    if failures < len(FINER):
+        canal = build_canal(parametric(), [octrode()])
+        assert len(canal.section.triangles) > 1000  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(BadGeometry, match=r"anatomy: the canal cannot be meshed: failure 1; change the lengths that were given"):
+            build_canal(parametric(), [octrode()])
+    assert np.array(tried) / tried[0] == pytest.approx(FINER[: failures + 1])
