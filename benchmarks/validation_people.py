@@ -1,11 +1,11 @@
 """Strength and duration of virtual patients beside those of patients.
 
 What was measured are medians and quartiles of 19 patients with back and leg pain, implanted for months, whose pulse width alone was changed in
-the program that they came with (Yearwood 2010); one average canal is one patient. So here are three times as many people drawn around the demo
-case (failed back surgery, octrode with its tip at T8, ``virtual.person``), in a canal that varies along the spine. Each is programmed by a session, by
-the rules of data/programming_rules.csv, and then the pulse width is changed. Their posture, leads and contacts are not told, nor which law was
-fitted; so people lie and stand, and a line passes where the median by one of the two laws is within the quartiles of the patients, as for the
-average canal.
+the program that they came with (Yearwood 2010); one average canal is one patient. So here are three times as many people drawn around the
+demo case (failed back surgery, octrode with its tip at T8, ``virtual.person``), in a canal that varies along the spine. Each is programmed by a
+session, by the rules of data/programming_rules.csv, and then the pulse width is changed. Their posture, leads and contacts are not told, nor which
+law was fitted; so people lie and stand, and a line passes where the median by one of the two laws is within the quartiles of the patients, as for
+the average canal.
 
 This was written down and committed before the first run of it.
 """
