@@ -884,11 +884,11 @@ def quantiles(found: Sequence[Sequence[Reach]]) -> list[dict[str, str]]:
 
 
 def reference_nodes(share: float = 1.0) -> tuple[Nodes, Nodes]:
-    """The nodes of data/reach_reference.csv: tonic and burst of the demo case, and 10 kHz, whose thresholds cost most and which is below
-    perception at any of them, with fewer. ``share`` of the fibres are simulated; half of them cost coverage (docs/virtual-patients.md)."""
+    """The nodes of data/reach_reference.csv: tonic and burst of the demo case, and 10 kHz. ``share`` of the fibres are simulated; half of them cost
+    coverage (docs/virtual-patients.md)."""
     case = read((files("epidura") / "data" / "demo.yaml").read_text(encoding="utf-8"))
     third = {"name": "10 kHz", "waveform": {"kind": "high-frequency", "frequency": "10 kHz", "pulse_width": "30 us"}, "contacts": {4: -1, 5: 1}}
-    return plan(case, share=share), plan(case.but(programs=[third]), csf=3, lateral=(-1.0, 0.0, 1.0), share=share, minor=())
+    return plan(case, share=share), plan(case.but(programs=[third]), share=share)
 
 
 def main(arguments: Sequence[str] | None = None, reach: Callable[[Surrogate, Person], Iterable[Reach]] = Surrogate.reach) -> None:

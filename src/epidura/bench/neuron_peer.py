@@ -168,13 +168,19 @@ class NeuronFibre:
         numbers: quantities of data/mrg_membrane.csv by name, as ``membrane_numbers`` gives them; another model with the
             same gates changes some.
         nodes: number of nodes N.
+        more: further mechanisms by name as NEURON's text, to be put into ``sections``.
+
+    Attributes:
+        sections: the compartments from end to end, node first, then ten of an internode.
 
     Raises:
         Failed: NEURON cannot be used here, its text did not compile, or another fibre is still open.
     """
 
-    def __init__(self, morphology: Morphology, numbers: Mapping[str, float], nodes: int):
+    def __init__(self, morphology: Morphology, numbers: Mapping[str, float], nodes: int, more: Mapping[str, str] | None = None):
         self._h = h = _neuron()
+        if more:
+            _load(tuple(more.items()))
         if any(True for _ in h.allsec()):
             raise Failed("NEURON already holds a fibre in this process, and all its sections share one clock; close it first")
         # One layer would be nearly twice as fast, but then NEURON leaves out the current that a change of the outside
@@ -182,13 +188,13 @@ class NeuronFibre:
         h.nlayer_extracellular(2)
         self._rest_mv = numbers["resting potential"]
         h.celsius = numbers["temperature"]
-        self._sections = _sections(h, morphology, numbers, nodes)
-        self._nodes = self._sections[::PERIOD]
+        self.sections = _sections(h, morphology, numbers, nodes)
+        self._nodes = self.sections[::PERIOD]
         self.detect = int(0.9 * (nodes - 1))
 
     def close(self) -> None:
         """Take the fibre out of NEURON."""
-        self._nodes = self._sections = []
+        self._nodes = self.sections = []
 
     def run(self, outside: Floats, samples: Floats, dt: float, amplitude: float, duration: float, nodes: Sequence[int]) -> Floats:
         """Voltage across the membrane of some nodes after each step.
@@ -263,7 +269,7 @@ class NeuronFibre:
 
     def _stimulate(self, outside: Floats, samples: Floats, dt: float, amplitude: float) -> tuple[Any, Any]:
         """Let the course drive the field; lasts as long as what is returned."""
-        for section, value in zip(self._sections, 1e3 * np.asarray(outside), strict=True):
+        for section, value in zip(self.sections, 1e3 * np.asarray(outside), strict=True):
             section(0.5).mrg_field.per_ampere = value
         h, ms = self._h, dt * 1e3
         # NEURON takes the value at the middle of a step, which is where the samples are put: nothing is interpolated.
@@ -345,6 +351,12 @@ def _neuron() -> Any:
 
     h.nrn_load_dll(str(library(_MODS)))
     return h
+
+
+@cache
+def _load(mods: tuple[tuple[str, str], ...]) -> None:
+    """Further mechanisms, once a process."""
+    _neuron().nrn_load_dll(str(library(dict(mods))))
 
 
 def library(mods: Mapping[str, str]) -> Path:
