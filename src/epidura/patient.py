@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from epidura.errors import BadCase, nearest
 from epidura.recipe import Recipe
@@ -12,10 +12,26 @@ from epidura.tables import Number, table
 
 SIDES = ("left", "right")
 
-Indication = Literal[
-    "failed-back-surgery", "failed-neck-surgery", "amputation", "plexus-injury", "crps",
-    "postherpetic-neuralgia", "limb-ischaemia", "angina", "headache", "pelvic-pain",
-]
+
+def indications() -> tuple[str, ...]:
+    """What data/indications.csv grades: all that a person can be treated for here."""
+    return tuple(table("indications").column("indication"))
+
+
+def indication_words(indication: str) -> str:
+    """What people call an indication: ``failed back surgery``."""
+    return table("indications").row(indication=indication)["name"]
+
+
+def _indication(value: str) -> str:
+    if value not in indications():
+        raise BadCase("", "there is no such choice", got=value[:80], allowed=", ".join(indications()), hint=nearest(value, indications()))
+    return value
+
+
+# the table is read when a value or a schema is asked for, not at import
+Indication = Annotated[str, AfterValidator(_indication), Field(json_schema_extra=lambda schema: schema.update(enum=list(indications())))]
+
 
 
 def split_side(area: str) -> tuple[tuple[str, ...], str]:
@@ -71,7 +87,7 @@ class Patient(Recipe):
 
     Attributes:
         age: years.
-        indication: why stimulation is considered.
+        indication: why stimulation is considered, of data/indications.csv.
         pain: where and how much.
     """
 

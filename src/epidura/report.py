@@ -14,6 +14,7 @@ from epidura.bodymap import body_map
 from epidura.canal import build_canal
 from epidura.firing import REACH
 from epidura.generator import phase_of
+from epidura.patient import indication_words
 from epidura.result import CASE_WORDS, used_numbers
 from epidura.tables import Number
 
@@ -93,7 +94,7 @@ def _head(result: Result) -> str:
     sentences = []
     if case.patient:
         who = f"A person of {case.patient.age}" if case.patient.age is not None else "A person"
-        why = f" with {case.patient.indication.replace('-', ' ')}" if case.patient.indication else ""
+        why = f" with {indication_words(case.patient.indication)}" if case.patient.indication else ""
         areas = ", ".join(area.replace("-", " ") for area in case.patient.pain.areas)
         sentences.append(f"{who}{why}; pain in {areas}, {case.patient.pain.nrs:g} of 10.")
     for shaft in canal.shafts:
