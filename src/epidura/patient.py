@@ -42,6 +42,18 @@ def split_side(area: str) -> tuple[tuple[str, ...], str]:
     return SIDES, area
 
 
+def check_area(area: str, where: str) -> None:
+    """Whether it is an id of data/pain_areas.csv, with ``left-`` or ``right-`` in front or nothing.
+
+    Raises:
+        BadCase: it is none.
+    """
+    known = table("pain_areas").column("id")
+    if not isinstance(area, str) or split_side(area)[1] not in known:
+        raise BadCase(where, "unknown pain area", got=area, allowed=", ".join(known) + " with left- or right- in front for one side",
+                      hint=nearest(str(area), [*known, *(f"{side}-{k}" for side in SIDES for k in known)]))
+
+
 class Pain(Recipe):
     """Where it hurts and how much.
 
@@ -56,13 +68,8 @@ class Pain(Recipe):
     @field_validator("areas")
     @classmethod
     def _known(cls, areas: tuple[str, ...]) -> tuple[str, ...]:
-        known = table("pain_areas").column("id")
         for i, area in enumerate(areas):
-            if split_side(area)[1] not in known:
-                sided = [*known, *(f"{side}-{k}" for side in SIDES for k in known)]
-                raise BadCase(f"[{i}]", "unknown pain area", got=area,
-                              allowed=", ".join(known) + " with left- or right- in front for one side",
-                              hint=nearest(area, sided))
+            check_area(area, f"[{i}]")
         return areas
 
     def dermatomes(self) -> dict[tuple[str, str], tuple[str, ...]]:

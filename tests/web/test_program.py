@@ -71,6 +71,9 @@ def test_coverage_is_what_a_run_says_at_every_amplitude(desk: Desk, room: Page) 
         seen.add(hit)
     assert len(seen) > 2
     expect(room.locator(".marker.discomfort")).to_contain_text(f"{discomfort:.3g}")
+    # hatched is where it hurts, and not the dermatomes that it stands for: those of the low back reach down both legs
+    hatched = card(room, "Amplitude and coverage").locator("[data-view] .pain.on")
+    assert {one.get_attribute("data-area") for one in hatched.all()} == {"left-low-back", "right-low-back", "left-leg"}
     accessible(room)
     shot(room, "program-desktop")
     assert not desk.complaints

@@ -115,7 +115,7 @@ export default async function program(main, bench) {
     if (document.activeElement !== name.input) name.value = one().name;
     trainTabs.hidden = trains().length < 2;
     fill(trainTabs, trains().length > 1 && trains().map((each, k) => tab(`train ${k + 1}`, k === state.train, () => room.turn(k))));
-    map.pain = [];
+    map.pain = draft.case.patient?.pain.areas;
     parts.leads.draw();
     parts.kind.draw();
     parts.files.draw();
@@ -229,11 +229,10 @@ export default async function program(main, bench) {
     if (level !== null) { if (document.activeElement !== exactly) exactly.value = level.toFixed(2); if (document.activeElement !== range || !state.dragging) range.value = level; }
     range.setAttribute("aria-valuetext", level === null ? "not known" : `${steady(level)} milliampere, ${where(own, level)}`);
     fill(about, where(own, level), own.perception_mA && level !== null ? ` · ${Math.round((100 * level) / own.perception_mA)} % of perception` : "");
-    map.pain = state.pain ?? [];
     map.felt = now;
     const pain = (state.pain ?? []).map(([dermatome, side]) => `${dermatome} ${side}`), hit = pain.filter((key) => now[key]), spill = Object.keys(now).filter((key) => !pain.includes(key));
     const range_ = own.perception_mA !== null && own.discomfort_mA !== null ? own.discomfort_mA / own.perception_mA : null;
-    fill(coverage, pain.length ? el("span", {}, el("strong", {}, `${Math.round((100 * hit.length) / pain.length)} %`), ` of the painful dermatomes felt (${hit.length} of ${pain.length})`) : el("span", {}, "No pain is drawn in Plan, so there is nothing to cover."),
+    fill(coverage, pain.length ? el("span", {}, el("strong", {}, `${Math.round((100 * hit.length) / pain.length)} %`), ` of the dermatomes of the pain felt (${hit.length} of ${pain.length})`) : el("span", {}, "No pain is drawn in Plan, so there is nothing to cover."),
       el("span", {}, el("strong", {}, spill.length), " felt elsewhere"), range_ !== null && el("span", {}, "usage range ", el("strong", {}, `${num(range_, "", 1, 3)} ×`), " perception"));
     parts.slice.paint(state.answer, state.levels);
   }
