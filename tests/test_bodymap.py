@@ -129,20 +129,55 @@ def test_felt_changes_the_colour_of_one_side_only():
     assert paths["front", "L5", "left"].attrib["fill"] not in (FELT, UNFELT)
 
 
+def hatched(svg: str) -> dict[tuple[str, str], ET.Element]:
+    """(view, side and area) to what is hatched."""
+    return {(view.attrib["data-view"], path.attrib["data-pain"]): path for view in ET.fromstring(svg).iter(f"{SVG}g") if "data-view" in view.attrib
+            for path in view.iter(f"{SVG}path") if "data-pain" in path.attrib}
+
+
 def test_pain_is_marked_and_said():
-    svg = body_map({("L4", "left"): 1.0}, {("L4", "left"), ("L5", "left")})
-    marks = [p.attrib["data-pain"] for p in ET.fromstring(svg).iter(f"{SVG}path") if "data-pain" in p.attrib]
-    assert set(marks) == {"left L4", "left L5"}
+    svg = body_map({("L4", "left"): 1.0}, ["left-knee"])  # L3 L4
+    assert set(hatched(svg)) == {("front", "left knee")}
+    assert all(x >= 0 for x, _ in points(hatched(svg)["front", "left knee"]))
     titles = {key[1:]: path.find(f"{SVG}title").text for key, path in drawn(svg).items()}
-    assert titles["L4", "left"] == "left L4: felt 100%, painful"
-    assert titles["L5", "left"] == "left L5: not felt, painful"
+    assert titles["L4", "left"] == "left L4: felt 100%, of the pain"
+    assert titles["L3", "left"] == "left L3: not felt, of the pain"
     assert titles["L4", "right"] == "right L4: not felt"
-    assert "1 of 2 painful dermatomes felt" in ET.fromstring(svg).attrib["aria-label"]
+    said = ET.fromstring(svg).attrib["aria-label"]
+    assert "painful: left knee, anterior. 1 of the 2 dermatomes of the pain felt" in said
     assert "data-pain" not in body_map({("L4", "left"): 1.0})
 
 
+def test_pain_that_is_deep_or_referred_is_drawn_where_it_is_felt():
+    svg = body_map({}, ["low-back", "left-precordium", "pelvis"])
+    for (view, name), path in hatched(svg).items():
+        x, y = zip(*points(path), strict=True)
+        if "low-back" in name:  # L1 to S1, and no leg hurts
+            assert view == "back"
+            assert (min(y), max(y)) == (pytest.approx(186, abs=2), pytest.approx(246, abs=2))
+        elif "precordium" in name:  # C8 to T5, and neither hand nor arm hurts
+            assert (view, name) == ("front", "left precordium")
+            assert 0 <= min(x) <= max(x) < 50
+        else:  # S2 runs down the leg
+            assert max(y) <= 290
+    assert len(hatched(svg)) == 2 + 1 + 4
+    assert "painful: low back, axial; left precordium (angina); pelvis" in ET.fromstring(svg).attrib["aria-label"]
+    assert hatched(body_map({}, ["low-back", "left-low-back"])).keys() == hatched(body_map({}, ["low-back"])).keys()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_area_lies_within_the_silhouette(view):
+    assert {name for one in VIEWS for name in views()[one]["areas"]} == set(table("pain_areas").column("id"))
+    half = views()[view]
+    for name, polygons in half["areas"].items():
+        for polygon in polygons:
+            assert abs(area(polygon)) > 100, name
+            own = [(x + 0.5, y + 0.5) for x in range(0, 130, 2) for y in range(0, 530, 2) if inside(x + 0.5, y + 0.5, polygon)]
+            assert sum(inside(x, y, half["silhouette"]) for x, y in own) > 0.98 * len(own), name
+
+
 def test_is_one_self_contained_image():
-    svg = body_map({("T9", "right"): 0.2}, [("T9", "right")], width=300, title='Back & leg <"left">')
+    svg = body_map({("T9", "right"): 0.2}, ["right-abdomen"], width=300, title='Back & leg <"left">')
     root = ET.fromstring(svg)
     assert root.tag == f"{SVG}svg"
     assert root.attrib["role"] == "img"
@@ -157,7 +192,9 @@ def test_is_one_self_contained_image():
 
 @pytest.mark.parametrize(("felt", "pain", "says"), [
     ({("L6", "left"): 1.0}, (), "unknown dermatome; got 'L6'; .*did you mean 'L5'"),
-    ({}, [("l4", "left")], "did you mean 'L4'"),
+    ({("l4", "left"): 1.0}, (), "did you mean 'L4'"),
+    ({}, ["left-calv"], r"pain\[0\]: unknown pain area; got 'left-calv'; .*did you mean 'left-calf'"),
+    ({}, [("L4", "left")], r"pain\[0\]: unknown pain area"),
     ({("L4", "lefft"): 1.0}, (), "unknown side; got 'lefft'; allowed: left, right; did you mean 'left'"),
     ({("L4", "left"): 1.2}, (), "not a share; got 1.2; allowed: 0 to 1"),
     ({("L4", "left"): float("nan")}, (), "not a share"),
@@ -196,7 +233,8 @@ def test_axial_and_skin_low_back_differ():
 
 
 def test_pain_of_a_patient_can_be_drawn():
-    pain = Pain(areas=("low-back", "left-leg"), nrs=8).dermatomes()
-    svg = body_map({}, pain.keys())
-    assert {tuple(reversed(p.attrib["data-pain"].split())) for p in ET.fromstring(svg).iter(f"{SVG}path")
-            if "data-pain" in p.attrib} == set(pain)
+    pain = Pain(areas=("low-back", "left-leg"), nrs=8)
+    svg = body_map(dict.fromkeys(pain.dermatomes(), 1.0), pain.areas)
+    assert set(hatched(svg)) == {("back", "left low-back"), ("back", "right low-back"), ("front", "left leg"), ("back", "left leg")}
+    count = len(pain.dermatomes())
+    assert f"{count} of the {count} dermatomes of the pain felt" in ET.fromstring(svg).attrib["aria-label"]

@@ -20,10 +20,10 @@ from epidura.case import Case, json_schema, read, to_text, write
 from epidura.errors import BadCase, BadGeometry, BadInput, BadUnit
 from epidura.interface import Interface
 from epidura.lead.percutaneous import models
-from epidura.patient import Indication
+from epidura.patient import indications
 from epidura.tables import table
 
-INDICATIONS = Indication.__args__
+INDICATIONS = indications()
 VERTEBRAE = table("vertebrae").column("vertebra")
 AREAS = [side + area for area in table("pain_areas").column("id") for side in ("", "left-", "right-")]
 
@@ -204,6 +204,15 @@ def test_contacts_are_numbered_on_from_lead_to_lead():
     assert case.contact_count == 8
     assert case.programs[0].contacts == {8: -1.0, 0: 1.0}
     assert read(to_text(case)) == case
+
+
+def test_a_case_knows_every_indication_that_is_graded():
+    assert table("indications").column("indication") == list(INDICATIONS)
+    for name in INDICATIONS:
+        assert read(tiny("patient", value={"indication": name, "pain": {"areas": ["left-foot"], "nrs": 7}})).patient.indication == name
+    schema = json.loads(json.dumps(json_schema()))["$defs"]["Patient"]["properties"]["indication"]
+    assert schema["anyOf"][0] == {"type": "string", "enum": list(INDICATIONS)}
+    assert (schema["anyOf"][1], schema["default"]) == ({"type": "null"}, None)
 
 
 def test_the_schema_names_every_kind_of_every_family():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +16,7 @@ from tiny_case import SHORT_GATE, TINY
 import epidura as ep
 from epidura.delivery import deliver
 from epidura.interface import at_contacts, verdict
-from epidura.report import DISCLAIMER, interface_lines, references, render
+from epidura.report import DISCLAIMER, _head, interface_lines, references, render
 from epidura.result import used_numbers
 from epidura.study import versions
 
@@ -297,6 +298,12 @@ def test_every_program_has_its_body_map(html, page):
 
 def test_pain_and_patient_are_told(page):
     assert "A person of 50 with failed back surgery; pain in low back, left leg, 5 of 10." in page.words
+
+
+def test_an_indication_is_told_as_people_call_it(result):
+    person = {**result.case.model_dump(mode="json")["patient"], "indication": "non-surgical-back"}
+    told = _head(replace(result, case=result.case.but(patient=person)))
+    assert "A person of 50 with chronic back pain without surgery; pain in low back" in told
 
 
 def test_a_program_that_reaches_nothing_is_reported_and_not_hidden(result):

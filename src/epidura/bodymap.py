@@ -1,7 +1,9 @@
 """What is felt and what hurts, drawn on a human figure.
 
 ``body_map`` returns inline SVG: a front and a back view cut into the dermatomes C2 to S5, coloured by how much of
-each is felt and hatched where it hurts. The figure is ``data/bodymap.json``, one half per view, our own drawing;
+each is felt, and the areas that hurt, hatched. An area is drawn where people point when they name it and not as the
+dermatomes that it stands for: those of deep and referred pain are no skin of it, and one that is may reach far beyond
+(axial pain of the low back is in segments L1 to S1, and no leg hurts). The figure is ``data/bodymap.json``, one half per view, our own drawing;
 which dermatome lies where follows data/dermatomes.csv, the course of each boundary is judgement. Neighbouring
 dermatomes overlap and people differ, so a sharp border is drawing and no finding. Dermatomes are cord segments.
 The face is trigeminal and stays empty.
@@ -12,20 +14,21 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TypedDict
 from xml.sax.saxutils import escape, quoteattr
 
 from epidura.errors import BadInput, nearest
+from epidura.patient import SIDES, Pain, check_area, split_side
+from epidura.tables import table
 
 Outline = list[list[float]]
 """Points (x, y) of a closed polygon or an open line, drawing units, x from the midline, y down from the crown."""
 
 DERMATOMES = (*(f"C{i}" for i in range(2, 9)), *(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)),
               *(f"S{i}" for i in range(1, 6)))
-SIDES = ("left", "right")
 VIEWS = ("front", "back")
 
 UNFELT, FELT, PAIN, SKIN, LINE, INK = "#dfe5e8", "#0f766e", "#b45309", "#f5f6f7", "#8b98a3", "#1f2937"
@@ -36,12 +39,14 @@ CENTRES = {"front": 132, "back": 388}
 class View(TypedDict):
     """One half of the figure, seen from one direction: x is positive and mirrored for the other half.
 
-    Keys: silhouette, the outline; details, faint lines; regions, dermatome to its polygons; labels, dermatome to
-    where its name stands and, if that is outside, where its leader ends (both signed, not mirrored).
+    Keys: silhouette, the outline; details, faint lines; areas, id of data/pain_areas.csv to its polygons; regions,
+    dermatome to its polygons; labels, dermatome to where its name stands and, if that is outside, where its leader ends
+    (both signed, not mirrored).
     """
 
     silhouette: Outline
     details: list[Outline]
+    areas: dict[str, list[Outline]]
     regions: dict[str, list[Outline]]
     labels: dict[str, Outline]
 
@@ -64,13 +69,13 @@ def colour(share: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(*ends, strict=True))
 
 
-def body_map(felt: Mapping[tuple[str, str], float], pain: Collection[tuple[str, str]] = (), width: int = 520,
+def body_map(felt: Mapping[tuple[str, str], float], pain: Sequence[str] = (), width: int = 520,
              title: str = "") -> str:
-    """The body with felt and painful dermatomes as inline SVG.
+    """The body with felt dermatomes and painful areas as inline SVG.
 
     Args:
         felt: felt share, 0 to 1, by (dermatome, side), such as ``{("L4", "left"): 0.8}``; others count as 0.
-        pain: (dermatome, side) that hurt.
+        pain: areas that hurt, as in ``Pain.areas``, such as ``["low-back", "left-leg"]``.
         width: of the drawing, px; the height follows.
         title: heading, plain text.
 
@@ -78,65 +83,75 @@ def body_map(felt: Mapping[tuple[str, str], float], pain: Collection[tuple[str, 
         One ``<svg>`` element without outside references; several may stand in one page.
 
     Raises:
-        BadInput: an unknown dermatome or side, a share outside 0 to 1, a width that is not positive.
+        BadInput: an unknown dermatome, side or area, a share outside 0 to 1, a width that is not positive.
     """
     for key in felt:
-        _check("felt", key)
+        _check(key)
         if not 0 <= felt[key] <= 1:
             raise BadInput(f"felt[{key[0]}, {key[1]}]", "not a share", got=felt[key], allowed="0 to 1")
-    for key in pain:
-        _check("pain", key)
+    for i, area in enumerate(pain):
+        check_area(area, f"pain[{i}]")
     if width <= 0:
         raise BadInput("width", "a drawing without width", got=width, allowed="above 0")
-    hurts = set(pain)
-    hatch = f"epidura-pain-{zlib.crc32(repr((sorted(felt.items()), sorted(hurts), width, title)).encode()):08x}"
-    body = "".join(_figure(view, felt, hurts, hatch) for view in VIEWS)
+    hatch = f"epidura-pain-{zlib.crc32(repr((sorted(felt.items()), sorted(pain), width, title)).encode()):08x}"
+    body = "".join(_figure(view, felt, pain, hatch) for view in VIEWS)
     heading = _text(WIDE / 2, 15, title, 13, weight=600) if title else ""
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {TALL}" width="{width}" '
-            f'height="{round(width * TALL / WIDE)}" role="img" aria-label={quoteattr(_summary(felt, hurts, title))} '
+            f'height="{round(width * TALL / WIDE)}" role="img" aria-label={quoteattr(_summary(felt, pain, title))} '
             f'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif">'
             f'{_defs(hatch)}{heading}{body}{_legend(hatch)}</svg>')
 
 
-def _check(where: str, key: tuple[str, str]) -> None:
+def _check(key: tuple[str, str]) -> None:
     dermatome, side = key
     if dermatome not in DERMATOMES:
         near = [d for d in DERMATOMES if d[0] == dermatome[:1].upper()] or DERMATOMES
-        raise BadInput(f"{where}[{dermatome}, {side}]", "unknown dermatome", got=dermatome, allowed="C2 to C8, T1 to T12, "
+        raise BadInput(f"felt[{dermatome}, {side}]", "unknown dermatome", got=dermatome, allowed="C2 to C8, T1 to T12, "
                        "L1 to L5, S1 to S5", hint=nearest(dermatome.upper(), near))
     if side not in SIDES:
-        raise BadInput(f"{where}[{dermatome}, {side}]", "unknown side", got=side, allowed=", ".join(SIDES),
+        raise BadInput(f"felt[{dermatome}, {side}]", "unknown side", got=side, allowed=", ".join(SIDES),
                        hint=nearest(side.lower(), SIDES))
 
 
-def _summary(felt: Mapping[tuple[str, str], float], hurts: set[tuple[str, str]], title: str) -> str:
+def _segments(pain: Sequence[str]) -> set[tuple[str, str]]:
+    """(dermatome, side) that the areas stand for."""
+    return set(Pain.model_construct(areas=tuple(pain), nrs=0.0).dermatomes())
+
+
+def _words(area: str) -> str:
+    """An area as people call it: ``left whole leg``."""
+    sides, name = split_side(area)
+    return " ".join([*(sides if len(sides) == 1 else ()), table("pain_areas").row(id=name)["name"]])
+
+
+def _summary(felt: Mapping[tuple[str, str], float], pain: Sequence[str], title: str) -> str:
     """What the drawing shows, in one sentence, for those who cannot see it."""
     some = [f"{side} {dermatome}" for dermatome in DERMATOMES for side in SIDES if felt.get((dermatome, side), 0) > 0]
-    sore = [f"{side} {dermatome}" for dermatome in DERMATOMES for side in SIDES if (dermatome, side) in hurts]
-    covered = sum(name in some for name in sore)
+    sore = _segments(pain)
+    covered = sum(felt.get(key, 0) > 0 for key in sore)
     said = [title or "Body map of dermatomes, front and back view", f"felt: {', '.join(some) or 'none'}",
-            f"painful: {', '.join(sore) or 'none'}"]
-    return ". ".join([*said, *([f"{covered} of {len(sore)} painful dermatomes felt"] if sore else [])])
+            f"painful: {'; '.join(map(_words, pain)) or 'nothing'}"]
+    return ". ".join([*said, *([f"{covered} of the {len(sore)} dermatomes of the pain felt"] if sore else [])])
 
 
-def _figure(view: str, felt: Mapping[tuple[str, str], float], hurts: set[tuple[str, str]], hatch: str) -> str:
+def _figure(view: str, felt: Mapping[tuple[str, str], float], pain: Sequence[str], hatch: str) -> str:
     """One view: silhouette, regions, pain, faint lines, names."""
     half, centre = views()[view], CENTRES[view]
     out = [f'<g transform="translate({centre} {TOP})" data-view="{view}" stroke-linejoin="round">']
     both = "".join(_path([half["silhouette"]], sign) for sign in (1, -1))
     out.append(f'<path d="{both}" fill="{LINE}" stroke="{LINE}" stroke-width="1.8"/>'
                f'<path d="{both}" fill="{SKIN}" stroke="{SKIN}" stroke-width=".4"/>')
-    marks = []
+    segments = _segments(pain)
     for side in SIDES:
         for dermatome, polygons in half["regions"].items():
             key = (dermatome, side)
             share, path = felt.get(key, 0.0), _path(polygons, hand(view, side))
-            says = f"{side} {dermatome}: " + (f"felt {share:.0%}" if share > 0 else "not felt") + ", painful" * (key in hurts)
+            says = f"{side} {dermatome}: " + (f"felt {share:.0%}" if share > 0 else "not felt") + ", of the pain" * (key in segments)
             out.append(f'<path d="{path}" fill="{colour(share)}" stroke="#fff" stroke-width=".7" data-dermatome="{dermatome}" '
                        f'data-side="{side}"><title>{says}</title></path>')
-            if key in hurts:
-                marks.append(f'<path d="{path}" fill="url(#{hatch})" stroke="{PAIN}" stroke-width="1.1" '
-                             f'data-pain="{side} {dermatome}"/>')
+    hurts = dict.fromkeys((side, name) for sides, name in map(split_side, pain) for side in sides if name in half["areas"])
+    marks = [f'<path d="{_path(half["areas"][name], hand(view, side))}" fill="url(#{hatch})" stroke="{PAIN}" stroke-width="1.1" '
+             f'data-pain="{side} {name}"/>' for side, name in hurts]
     out.append(f'<g pointer-events="none">{"".join(marks)}<g fill="none" stroke="{INK}" stroke-opacity=".28" '
                'stroke-width=".8" stroke-linecap="round">')
     out += [f'<path d="{_path([line], sign, close=False)}"/>' for line in half["details"]

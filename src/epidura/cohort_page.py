@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from epidura.figures import ANODE, CATHODE, FELT, HURTS, IDLE, plain, style
+from epidura.patient import indication_words
 from epidura.report import DISCLAIMER, _figure, _table
 
 COLOURS = (FELT, CATHODE, ANODE, HURTS, "#7c3aed", "#0891b2")
@@ -48,7 +49,7 @@ def _head(found: Mapping[str, Any]) -> str:
     arms = "; ".join(f"{arm['name']} ({arm['therapy'].replace('-', ' ')})" for arm in found["arms"])
     notes = "".join(f'<p class="note">{escape(words)}</p>' for words in found["notes"])
     return (f'<header><p class="brand">Epidura cohort</p><h1>{escape(found["title"])}</h1>'
-            f"<p>{found['patients']:,} virtual patients with {escape(found['indication'].replace('-', ' '))}, the same people in every arm: "
+            f"<p>{found['patients']:,} virtual patients with {escape(indication_words(found['indication']))}, the same people in every arm: "
             f"{escape(arms)}. Visits {months} months after the verdict of the trial stage. Everything happens in {found['replicates']} replicates, "
             f"each with one draw of the fitted outcome model that all patients share.</p>"
             f"<p>Intervals are 50 and 90 % over replicates and over drawings of the patients with replacement: what the model is unsure of, and what "

@@ -132,7 +132,7 @@ def summarise(study: Study, columns: Mapping[str, Any]) -> dict[str, Any]:
     patients = columns["passed"].shape[1]
     graded = grade(study.population.indication)
     return {"title": study.title, "patients": patients, "replicates": study.replicates, "seed": study.seed, "months": list(study.months),
-            "indication": study.population.indication, "evidence": {"grade": graded["grade"], "words": graded["words"]}, "country": study.country,
+            "indication": study.population.indication, "evidence": {key: graded[key] for key in ("name", "grade", "words")}, "country": study.country,
             "draws": [replicate(study, r).draw for r in range(study.replicates)], "notes": _notes(study, patients, graded),
             "arms": [_arm(study, a, {name: values[a] for name, values in columns.items()}) for a in range(len(study.arms))],
             "trial_value": _trial_value(study, columns), "trial_value_published": published_value(),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, get_args
+from typing import Any
 
 from epidura import study
 from epidura.case import Case, read, to_text
@@ -24,7 +24,7 @@ from epidura.clinic.procedure import CaseLink
 from epidura.clinic.record import Committed, Record
 from epidura.errors import BadInput, nearest
 from epidura.lead.base import KIND_OF_TYPE
-from epidura.patient import Indication, Pain
+from epidura.patient import Pain, indications
 from epidura.program_file import FORMAT, ProgramFile
 from epidura.quality_of_life import relief
 from epidura.result import Result
@@ -154,7 +154,7 @@ def _person(record: Record, patient: str, state: State, known: list[str], assume
         return None
     found: dict[str, Any] = {"pain": {"areas": list(areas), "nrs": nrs}}
     known.append(f"pain {nrs:g} of 10 in {', '.join(areas)}")
-    if state.get("indication") in get_args(Indication):
+    if state.get("indication") in indications():
         found["indication"] = state["indication"]
         known.append(f"indication {state['indication']}")
     elif state.get("indication"):

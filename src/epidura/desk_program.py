@@ -82,6 +82,7 @@ def _mm(loop: Floats) -> list[list[float]]:
 
 def felt_of(case: Case, laid: Laid, program: Program, thresholds: Floats) -> dict[str, Any]:
     """What the thresholds of a train mean: perception, discomfort, amplitude, and from where on each dermatome is felt; mA, None: not reached.
+    ``ohm`` is V per A of amplitude, ``held_ohm`` the same where one source holds the voltage of all contacts of a sign.
 
     Args:
         program: of one train.
@@ -92,12 +93,14 @@ def felt_of(case: Case, laid: Laid, program: Program, thresholds: Floats) -> dic
     perception = float(felt.min(initial=np.inf))
     discomfort = discomfort_of(laid.fibres, thresholds, perception, case.rules)
     ohm = volts_per_ampere(program, laid.lead_field, electronics_of(case))
+    held = volts_per_ampere(program.model_copy(update={"sources": "single"}), laid.lead_field, electronics_of(case))
     amplitude = resolve_amplitude(program, perception, discomfort, ohm)
     return {
         "name": program.name, "thresholds_mA": _milli(thresholds), "perception_mA": _one(perception), "discomfort_mA": _one(discomfort),
         "top_mA": _top(perception, discomfort, amplitude) * 1e3,
-        "amplitude_mA": _one(amplitude), "ohm": round(ohm, 3), "felt_mA": {f"{name} {side}": _one(float(felt[i, j])) for i, name in enumerate(names)
-                                                                         for j, side in enumerate(DERMATOME_SIDES)},
+        "amplitude_mA": _one(amplitude), "ohm": round(ohm, 3), "held_ohm": round(held, 6),
+        "felt_mA": {f"{name} {side}": _one(float(felt[i, j])) for i, name in enumerate(names)
+                    for j, side in enumerate(DERMATOME_SIDES)},
         "paraesthesia": bool(program.waveform.paraesthesia), "usual": float(program.waveform.usual_amplitude),
     }
 

@@ -36,6 +36,7 @@ from epidura.cohort import need_arrow
 from epidura.cohort_page import REASONS, WORDS
 from epidura.cohort_study import Study, read_study
 from epidura.errors import BadInput
+from epidura.patient import indication_words
 from epidura.recipe import load
 
 MINE, ALL, KEPT = 1, 2, 100
@@ -121,7 +122,7 @@ def read(text: str, case: Case | None = None, seed: int | None = None) -> Study:
 def about(study: Study) -> dict[str, Any]:
     """What a study will do, for a page."""
     return {"title": study.title, "arms": [{"name": arm.name, "program": arm.program} for arm in study.arms], "months": list(study.months),
-            "indication": study.population.indication.replace("-", " "), "replicates": study.replicates, "seed": study.seed,
+            "indication": indication_words(study.population.indication), "replicates": study.replicates, "seed": study.seed,
             "programming": study.programming, "by": study.surrogate.by,
             "runs": len(dict(study.nodes.tasks)) + study.surrogate.compared if study.surrogate.by == "surrogate" else None}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from pydantic import Field
 from epidura.circuit import Wiring
 from epidura.errors import BadInput, BadTable, nearest
 from epidura.numerics.network import Connections
-from epidura.patient import Indication
+from epidura.patient import indications
 from epidura.recipe import Recipe, read_recipe
 from epidura.tables import EVIDENCE, Number, Table, table
 from epidura.units import Frequency
@@ -227,8 +227,8 @@ def preset(name: str) -> Preset:
                   row["assumed"], row["evidence"], row["source"], row["doi_or_url"])
 
 
-def of_indication(indication: Indication | None) -> Preset:
+def of_indication(indication: str | None) -> Preset:
     """The preset of an indication; healthy tissue with painful input where none is given."""
-    if indication is not None and indication not in get_args(Indication):
-        raise BadInput("patient.indication", "there is no such indication", got=indication, allowed=", ".join(get_args(Indication)))
+    if indication is not None and indication not in indications():
+        raise BadInput("patient.indication", "there is no such indication", got=indication, allowed=", ".join(indications()))
     return preset(indication or "nociception")

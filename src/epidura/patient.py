@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from epidura.errors import BadCase, nearest
 from epidura.recipe import Recipe
@@ -12,10 +12,26 @@ from epidura.tables import Number, table
 
 SIDES = ("left", "right")
 
-Indication = Literal[
-    "failed-back-surgery", "failed-neck-surgery", "amputation", "plexus-injury", "crps",
-    "postherpetic-neuralgia", "limb-ischaemia", "angina", "headache", "pelvic-pain",
-]
+
+def indications() -> tuple[str, ...]:
+    """What data/indications.csv grades: all that a person can be treated for here."""
+    return tuple(table("indications").column("indication"))
+
+
+def indication_words(indication: str) -> str:
+    """What people call an indication: ``failed back surgery``."""
+    return table("indications").row(indication=indication)["name"]
+
+
+def _indication(value: str) -> str:
+    if value not in indications():
+        raise BadCase("", "there is no such choice", got=value[:80], allowed=", ".join(indications()), hint=nearest(value, indications()))
+    return value
+
+
+# the table is read when a value or a schema is asked for, not at import
+Indication = Annotated[str, AfterValidator(_indication), Field(json_schema_extra=lambda schema: schema.update(enum=list(indications())))]
+
 
 
 def split_side(area: str) -> tuple[tuple[str, ...], str]:
@@ -24,6 +40,18 @@ def split_side(area: str) -> tuple[tuple[str, ...], str]:
         if area.startswith(f"{side}-"):
             return (side,), area.removeprefix(f"{side}-")
     return SIDES, area
+
+
+def check_area(area: str, where: str) -> None:
+    """Whether it is an id of data/pain_areas.csv, with ``left-`` or ``right-`` in front or nothing.
+
+    Raises:
+        BadCase: it is none.
+    """
+    known = table("pain_areas").column("id")
+    if not isinstance(area, str) or split_side(area)[1] not in known:
+        raise BadCase(where, "unknown pain area", got=area, allowed=", ".join(known) + " with left- or right- in front for one side",
+                      hint=nearest(str(area), [*known, *(f"{side}-{k}" for side in SIDES for k in known)]))
 
 
 class Pain(Recipe):
@@ -40,13 +68,8 @@ class Pain(Recipe):
     @field_validator("areas")
     @classmethod
     def _known(cls, areas: tuple[str, ...]) -> tuple[str, ...]:
-        known = table("pain_areas").column("id")
         for i, area in enumerate(areas):
-            if split_side(area)[1] not in known:
-                sided = [*known, *(f"{side}-{k}" for side in SIDES for k in known)]
-                raise BadCase(f"[{i}]", "unknown pain area", got=area,
-                              allowed=", ".join(known) + " with left- or right- in front for one side",
-                              hint=nearest(area, sided))
+            check_area(area, f"[{i}]")
         return areas
 
     def dermatomes(self) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -71,7 +94,7 @@ class Patient(Recipe):
 
     Attributes:
         age: years.
-        indication: why stimulation is considered.
+        indication: why stimulation is considered, of data/indications.csv.
         pain: where and how much.
     """
 

@@ -14,6 +14,7 @@ from epidura.bodymap import body_map
 from epidura.canal import build_canal
 from epidura.firing import REACH
 from epidura.generator import phase_of
+from epidura.patient import indication_words
 from epidura.result import CASE_WORDS, used_numbers
 from epidura.tables import Number
 
@@ -93,7 +94,7 @@ def _head(result: Result) -> str:
     sentences = []
     if case.patient:
         who = f"A person of {case.patient.age}" if case.patient.age is not None else "A person"
-        why = f" with {case.patient.indication.replace('-', ' ')}" if case.patient.indication else ""
+        why = f" with {indication_words(case.patient.indication)}" if case.patient.indication else ""
         areas = ", ".join(area.replace("-", " ") for area in case.patient.pain.areas)
         sentences.append(f"{who}{why}; pain in {areas}, {case.patient.pain.nrs:g} of 10.")
     for shaft in canal.shafts:
@@ -155,7 +156,7 @@ def _program(result: Result, i: int) -> str:
     meant = "" if program.waveform.paraesthesia else " This waveform is meant to stay below perception."
     words = (f"{escape(program.words())}; {_micro(program.waveform.words())}; shown at {_mA(amplitude)}.{meant} "
              f"{_deepest(result, i)}")
-    drawing = body_map(dict.fromkeys(felt, 1.0), pain.keys(), title=f"Felt at {_mA(amplitude)}")
+    drawing = body_map(dict.fromkeys(felt, 1.0), result.case.patient.pain.areas if result.case.patient else (), title=f"Felt at {_mA(amplitude)}")
     three_d = _figure(figures.canal_3d(result, i), f"canal-{i}") if i < MOST_3D else ""
     return (f'<section id="program-{i}"><h2>{escape(program.name)}</h2><p>{words}</p>'
             f'<div class="pair">{three_d}{_figure(figures.axial(result, i), f"axial-{i}")}</div>'
@@ -186,8 +187,10 @@ def _dermatomes(result: Result, i: int, felt: set[tuple[str, str]], pain: dict[t
             marks = (" felt" if (name, side) in felt else "") + (" pain" if (name, side) in pain else "")
             cells.append(f'<span class="mark{marks}">{text}</span>')
         rows.append(cells)
+    note = ('<p class="small">Hatched in the figure is where it hurts. Coverage counts the dermatomes that these areas stand for '
+            "(data/pain_areas.csv): of deep or referred pain they are its segments of the cord and not the skin that hurts.</p>" if pain else "")
     return (_table(("dermatome", "left, felt from", "right, felt from"), rows, "dermatomes")
-            + '<p class="small"><span class="mark felt">felt</span> <span class="mark pain">painful</span></p>')
+            + f'<p class="small"><span class="mark felt">felt</span> <span class="mark pain">dermatome of the pain</span></p>{note}')
 
 
 def _strength(result: Result) -> str:

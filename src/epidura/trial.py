@@ -21,6 +21,7 @@ from epidura.errors import BadCase, BadInput, nearest
 from epidura.evidence.model import POINTS, UNSTIMULATED, Arm, Course, Seen, beta_of, therapies
 from epidura.evidence.posterior import Posterior, posterior
 from epidura.outlook import valued
+from epidura.patient import indications
 from epidura.recipe import Recipe, load, read_recipe
 from epidura.tables import table
 
@@ -37,10 +38,6 @@ SHARES = (0.5, 0.9)
 def known_therapies() -> tuple[str, ...]:
     """What an arm may be treated with."""
     return (*therapies(), *UNFITTED, *UNSTIMULATED)
-
-
-def known_indications() -> tuple[str, ...]:
-    return tuple(table("indications").column("indication"))
 
 
 class Population(Recipe):
@@ -61,9 +58,9 @@ class Population(Recipe):
     @field_validator("indication")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in known_indications():
-            raise BadCase("", "there is no such indication", got=value, allowed=", ".join(known_indications()),
-                          hint=nearest(value, known_indications()))
+        if value not in indications():
+            raise BadCase("", "there is no such indication", got=value, allowed=", ".join(indications()),
+                          hint=nearest(value, indications()))
         return value
 
     @model_validator(mode="after")

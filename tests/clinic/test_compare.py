@@ -56,8 +56,17 @@ def test_what_the_caller_knows_better_is_taken(clinic, patient):
     assert "anatomy: given by the caller" in draft.known
 
 
-def test_an_indication_that_cases_do_not_know_is_said(clinic):
+@pytest.mark.parametrize("indication", ["diabetic-neuropathy", "non-surgical-back"])
+def test_what_people_are_treated_for_goes_into_the_case(clinic, indication):
+    patient = next(one for one, state in clinic.states() if state.get("indication") == indication and state.get("programs"))
+    draft = compare.case_of(clinic, patient, "A")
+    assert draft.case.patient.indication == indication
+    assert f"indication {indication}" in draft.known
+
+
+def test_an_indication_that_cases_do_not_know_is_said(clinic, monkeypatch):
     patient = next(one for one, state in clinic.states() if state.get("indication") == "diabetic-neuropathy" and state.get("programs"))
+    monkeypatch.setattr(compare, "indications", lambda: ("crps",))  # as with a record of a newer table
     draft = compare.case_of(clinic, patient, "A")
     assert draft.case.patient.indication is None
     assert any("diabetic-neuropathy" in words for words in draft.assumed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 from gate_models import small_wiring
@@ -11,12 +9,12 @@ from gate_models import small_wiring
 from epidura.errors import BadInput
 from epidura.numerics.network import Connections
 from epidura.pain_state import INHIBITION, PainState, fibre_class, inhibition, of_indication, opened, preset, presets
-from epidura.patient import Indication
+from epidura.patient import indications
 from epidura.recipe import read_recipe
 from epidura.tables import EVIDENCE, table
 
 
-@pytest.mark.parametrize("indication", get_args(Indication))
+@pytest.mark.parametrize("indication", indications())
 def test_every_indication_has_a_preset_that_says_what_is_known_and_assumed(indication):
     found = of_indication(indication)
     assert found.name == indication
@@ -31,7 +29,7 @@ def test_every_indication_has_a_preset_that_says_what_is_known_and_assumed(indic
 
 
 def test_presets_are_the_indications_and_the_recipes():
-    assert {one.name for one in presets(True)} == set(get_args(Indication))
+    assert {one.name for one in presets(True)} == set(indications())
     assert {one.name for one in presets(False)} == {"nociception", "neuropathic", "gaba-off", "glycine-off", "spontaneous", "allodynia",
                                                     "silence", "touch"}
     assert len(presets()) == len(table("pain_states").column("name"))

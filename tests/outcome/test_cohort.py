@@ -244,6 +244,12 @@ def test_the_report_is_whole_and_holds_the_figures(made, summary):
     assert page == cohort_page.render(summary)
 
 
+def test_an_indication_is_told_as_people_call_it(summary):
+    assert summary["evidence"]["name"] == "failed back surgery"
+    page = cohort_page.render({**summary, "indication": "non-surgical-back"})
+    assert "virtual patients with chronic back pain without surgery" in page
+
+
 def test_words_of_a_person_are_not_markup(summary):
     page = cohort_page.render({**summary, "title": "<b>x</b>", "arms": [{**summary["arms"][0], "name": "<i>y</i>"}, summary["arms"][1]]})
     assert "<b>x</b>" not in page

@@ -17,6 +17,7 @@ from epidura.program import Program
 from epidura.reach import Reach, reference
 from epidura.recipe import read_recipe
 from epidura.report import _figure, _table
+from epidura.tables import table
 
 PERSON = {"age": 54, "indication": "failed-back-surgery", "pain": {"areas": ["low-back"], "nrs": 8}}
 FEW = Outlook(samples=4000)
@@ -127,6 +128,16 @@ def test_thin_evidence_is_wider_and_nothing_known_is_nothing_said() -> None:
     assert none.sizes["program"] == 0
     assert "not epidural" in none.attrs["notes"][0]
     assert "not epidural" in outcome_page.section(none, _table, _figure)
+
+
+@pytest.mark.parametrize("name", ["diabetic-neuropathy", "non-surgical-back"])
+def test_what_no_fitted_trial_was_of_is_predicted_with_its_grade_and_wider(name: str) -> None:
+    row = table("indications").row(indication=name)
+    found = predict_outcome(person(indication=name), [program()], [reach()], FEW)
+    assert found.sizes["program"] == 1
+    assert found.attrs["grade"] == row["grade"]
+    assert any(row["words"] in note and "drawn wider" in note for note in found.attrs["notes"])
+    assert f"spread of the neural effect in {name} (log)" in [one.name for one in FEW.numbers(person(indication=name))]
 
 
 def test_an_unknown_amplitude_predicts_nothing() -> None:

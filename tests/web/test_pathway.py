@@ -85,6 +85,33 @@ def test_two_people_on_one_record_and_a_correction(desk: Desk, browser: Browser,
     other.context.close()
 
 
+def test_pain_is_drawn_where_it_is_and_not_where_its_segments_reach(page: Page) -> None:
+    login(page, "nurse", "pathway")
+    headers = {"X-CSRF-Token": page.request.get("/api/v1/me").json()["csrf"], "Idempotency-Key": "somebody-with-a-back"}
+    answer = page.request.post("/api/v1/patients", headers=headers, data={"events": [
+        {"kind": "patient.registered", "on": hands.ago(2), "birth_year": 1961,
+         "identity": {"family_name": "Backache", "given_name": "Bea", "birth_date": "1961-02-03"}},
+        {"kind": "referral.received", "on": hands.ago(1), "indication": "non-surgical-back", "pain_areas": ["low-back"]}]})
+    assert answer.ok, answer.text()
+    page.goto(f"/#/pathway/{answer.headers['location'].rsplit('/', 1)[1]}")
+    where = page.get_by_role("region", name="Patient", exact=True).locator("body-map")
+    expect(where.get_by_role("img", name=re.compile("Painful: left low back, axial; right low back, axial"))).to_be_visible()
+    for view, count in (("front", 0), ("back", 2)):  # its dermatomes are L1 to S1, and no leg hurts
+        hatched = where.locator(f'[data-view="{view}"] .pain.on')
+        expect(hatched).to_have_count(count)
+        assert all(one.get_attribute("data-area") in ("left-low-back", "right-low-back") for one in hatched.all())
+    expect(where).to_contain_text("where it hurts")
+    # the form marks areas the same way
+    timeline = page.get_by_role("region", name="Timeline")
+    timeline.get_by_role("link", name=re.compile("Correct Referral")).click()
+    marks = page.get_by_role("group", name="Where it hurts")
+    marks.get_by_text("or point at it on the body").click()
+    marks.get_by_role("checkbox", name=re.compile("^left S1")).first.press("Enter")
+    marks.get_by_role("button", name="left foot").click()
+    marked = {one.get_attribute("data-area") for one in marks.locator("[data-view] .picked.on").all()}
+    assert marked == {"left-low-back", "right-low-back", "left-foot"}
+
+
 def test_drugs_on_clotting_are_locked_until_a_clinician_signs(desk: Desk, page: Page) -> None:
     login(page, "physician", "pathway")
     page.get_by_role("link", name="Twohands, Otto").click()

@@ -352,6 +352,7 @@ def test_examples_of_the_package_are_those_of_the_project_and_open(physician: Br
         assert (folder / "examples" / f"{one['name']}.yaml").read_bytes() == (folder / "src/epidura/data/cases" / f"{one['name']}.yaml").read_bytes()
         header, _ = read(physician.post("/plan/scene", {"case": found}))
         assert header["trouble"] is None
+    assert start["indications"] == [{"id": row["indication"], "name": row["name"]} for row in table("indications")]
     assert {"percutaneous", "paddle", "drg"} == {one["kind"] for one in start["leads"]}
     assert all("source" in one and isinstance(one["unverified"], bool) for one in start["leads"])
     assert physician.get("/plan/examples/nothing_here").status_code == 404

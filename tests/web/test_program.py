@@ -6,6 +6,7 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from desk import Desk, accessible, login, shot
@@ -71,6 +72,9 @@ def test_coverage_is_what_a_run_says_at_every_amplitude(desk: Desk, room: Page) 
         seen.add(hit)
     assert len(seen) > 2
     expect(room.locator(".marker.discomfort")).to_contain_text(f"{discomfort:.3g}")
+    # hatched is where it hurts, and not the dermatomes that it stands for: those of the low back reach down both legs
+    hatched = card(room, "Amplitude and coverage").locator("[data-view] .pain.on")
+    assert {one.get_attribute("data-area") for one in hatched.all()} == {"left-low-back", "right-low-back", "left-leg"}
     accessible(room)
     shot(room, "program-desktop")
     assert not desk.complaints
@@ -92,6 +96,94 @@ def test_slider_by_keyboard_and_back(room: Page) -> None:
     expect(slider).to_have_value(f"{most - 0.01:.2f}")
     room.get_by_label("Set as").select_option("usual")
     expect(card(room, "Amplitude and coverage")).to_contain_text("felt")
+
+
+def written(room: Page) -> dict[str, Any]:
+    """The program, as a file has it."""
+    with room.expect_download() as download:
+        room.get_by_role("button", name="Save as file").click()
+    found: dict[str, Any] = json.loads(Path(download.value.path()).read_text("utf-8"))["programs"][0]
+    return found
+
+
+def test_a_voltage_is_set_shown_and_written_as_one(room: Page) -> None:
+    own = card(room, "Amplitude and coverage")
+    amplitude(room, 2)
+    exact(room)
+    assert written(room)["amplitude"] == "2 mA"
+    room.get_by_label("Set as").select_option("voltage")
+    field = room.get_by_label("amplitude in V")
+    expect(own).to_contain_text("One source holds this voltage")
+    expect(own).to_contain_text("2.00 mA as a pulse begins")
+    expect(room.get_by_label("amplitude in mA")).to_have_count(0)
+    exact(room)
+    kept = written(room)
+    assert (kept["amplitude"], kept["sources"]) == (f"{float(field.input_value()):g} V", "single")
+    volts = float(field.input_value())
+    assert 0.3 < volts < 4  # some hundred ohm
+    field.fill("1.234")
+    room.keyboard.press("Enter")
+    exact(room)
+    assert written(room)["amplitude"] == "1.234 V"
+    expect(own.locator(".big")).to_have_text("1.234\u00a0V")
+    expect(own).to_contain_text(f"{2 * 1.234 / volts:.2f} mA as a pulse begins")
+    expect(own.locator(".marker.discomfort")).to_contain_text(re.compile(r"\d\sV"))
+    # the slider goes on in volts
+    slider = room.get_by_role("slider", name="amplitude")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^1\.2\d+ volt, "))
+    exact(room)
+    assert written(room)["amplitude"].endswith(" V")
+    now = field.input_value()
+    # what cannot be is said, and nothing is lost
+    field.fill("0")
+    room.keyboard.press("Enter")
+    expect(room.get_by_text("An amplitude is above 0 V; polarity comes from the signs of the contacts.")).to_be_visible()
+    expect(field).to_have_value(now)
+    room.get_by_text("Trains, sources, turns, ramp, limits").click()
+    sources = card(room, "Type of stimulation").get_by_label("Sources")
+    sources.select_option("independent")
+    expect(card(room, "Type of stimulation").get_by_role("alert").filter(has_text="a voltage needs one source for all contacts")).to_be_visible()
+    expect(sources).to_have_value("single")
+    room.get_by_text("Trains, sources, turns, ramp, limits").click()
+    accessible(room)
+    shot(room, "program-voltage")
+    room.get_by_label("Set as").select_option("current")
+    expect(room.get_by_label("amplitude in mA")).to_have_value(f"{2 * float(now) / volts:.2f}")
+    exact(room)
+    assert written(room)["amplitude"].endswith(" mA")
+    for _ in range(4):
+        room.get_by_role("button", name="Undo").click()
+    expect(room.get_by_label("amplitude in mA")).to_have_value("2.00")
+    exact(room)
+    assert {"amplitude": "2 mA", "sources": "independent"}.items() <= written(room).items()
+    room.get_by_label("Set as").select_option("usual")
+    exact(room)
+
+
+def test_a_voltage_before_anything_is_known_is_the_number_that_is_entered(desk: Desk, browser: Browser) -> None:
+    context = desk.context(browser)
+    page = context.new_page()
+    page.route(re.compile("/program/recruit"), lambda route: route.abort())
+    login(page, "nurse", "program")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    page.get_by_label("Set as").select_option("voltage")
+    field = page.get_by_label("amplitude in V")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    assert written(page)["amplitude"] == "auto"
+    expect(page.get_by_label("amplitude in mA")).to_be_visible()  # left without a number: it stays as it was
+    page.get_by_label("Set as").select_option("voltage")
+    field.fill("2.5")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Undo").and_(page.locator(":enabled")).wait_for()
+    expect(field).to_have_value("2.5")
+    assert {"amplitude": "2.5 V", "sources": "single"}.items() <= written(page).items()
+    page.get_by_label("Set as").select_option("share")
+    expect(page.get_by_text("No perception threshold is known")).to_be_visible()
+    assert written(page)["amplitude"] == "2.5 V"
+    expect(page.get_by_label("Set as")).to_have_value("voltage")
+    context.close()
 
 
 def test_contacts_click_through_and_balance(room: Page) -> None:

@@ -56,6 +56,13 @@ def test_field_first_then_answers_at_once(physician: Browser) -> None:
     figures = physician.post("/program/figures", {**asked, "amplitudes": [2.0]}).json()["figures"]
     assert figures["charge_per_phase_uC"] == pytest.approx(0.6)
     assert wrong(physician.post("/program/recruit", {**asked, "program": 7}), 422)["where"] == "program"
+    uneven = {**CASE["programs"][0], "contacts": {"3": 0.8, "4": -1, "5": 0.2}}
+    three, one = (physician.post("/program/recruit", {**asked, "case": {**CASE, "programs": [{**uneven, **more}]}}).json()["trains"][0]
+                  for more in ({}, {"sources": "single", "amplitude": "3 V"}))
+    # what a voltage would have to overcome is known before the sources are changed
+    assert three["ohm"] > 1.05 * three["held_ohm"]
+    assert three["held_ohm"] == one["held_ohm"] == pytest.approx(one["ohm"], abs=1e-3)
+    assert one["amplitude_mA"] == pytest.approx(3e3 / one["held_ohm"])
     broken = {**CASE, "programs": [{**CASE["programs"][0], "contacts": {"4": -1}}]}
     assert "balance" in wrong(physician.post("/program/recruit", {**asked, "case": broken}), 422)["problem"]
 

@@ -35,7 +35,7 @@ from epidura.field import solver_warnings
 from epidura.lead import Lead
 from epidura.lead.base import KIND_OF_TYPE
 from epidura.level_advice import advise, at_level, nearest_vertebra, tip_for
-from epidura.patient import Patient
+from epidura.patient import indication_words, indications
 from epidura.product import Contact, LeadField, Shaft, Span
 from epidura.tables import UNVERIFIED, Number, table
 
@@ -135,10 +135,8 @@ def routes(service: Service) -> APIRouter:
         """What the room offers: leads, vertebrae, indications, sizes of the canal, examples, tissues of maps."""
         parametric = anatomies.family.members["parametric"].model_json_schema()["properties"]
         lists = {name: parametric[name]["enum"] for name in ("extent", "posture", "curve", "tissues")}
-        known = {row["indication"]: row for row in table("indications")}
-        allowed = Patient.model_json_schema()["properties"]["indication"]["anyOf"][0]["enum"]
         return {"leads": [_catalogue(row) for row in table("leads") if row["id"]], "vertebrae": table("vertebrae").column("vertebra"),
-                "indications": [{"id": name, "name": known[name]["name"] if name in known else name} for name in allowed],
+                "indications": [{"id": name, "name": indication_words(name)} for name in indications()],
                 "choices": lists, "sizes": [{"name": name, "low": low * 1e3, "high": high * 1e3} for name, (low, high) in RANGES.items()],
                 "examples": [{"name": name, "title": found.title, "about": found.about} for name, found in _examples().items()],
                 "tissues": list(KEYS), "largest": maps.LARGEST}

@@ -22,7 +22,7 @@ from epidura.clinic.selection import Findings, Member
 from epidura.clinic.verdict import Step
 from epidura.errors import BadCase, nearest
 from epidura.generator import phase_of
-from epidura.patient import SIDES
+from epidura.patient import SIDES, indications
 from epidura.program import CASE
 from epidura.program_file import ProgramFile
 from epidura.recipe import Recipe, kind_of, read_recipe
@@ -44,7 +44,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=20_000), SEALED]
 Scale = Annotated[float, Field(ge=0, le=10)]
 Area = Annotated[str, AfterValidator(lambda value: known("", value, areas()))]
-Indication = Annotated[str, AfterValidator(lambda value: known("", value, _indications()))]
+Indication = Annotated[str, AfterValidator(lambda value: known("", value, indications()))]
 Rule = Annotated[str, AfterValidator(lambda value: known("", value, _rules()))]
 
 Site = Literal["upper-buttock", "abdomen", "flank", "chest"]
@@ -627,11 +627,6 @@ def areas() -> tuple[str, ...]:
     """Names of the areas of the body that pain, tingling and coverage are drawn in, each also with ``left-`` or ``right-`` for one side."""
     whole = tuple(dict.fromkeys(row["id"] for row in table("pain_areas")))
     return (*whole, *(f"{side}-{area}" for side in SIDES for area in whole))
-
-
-@cache
-def _indications() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(row["indication"] for row in table("indications")))
 
 
 @cache

@@ -8,7 +8,7 @@ import { mark } from "../lib/marks.js";
 import { diaryChart, trend, wide } from "./pathway-charts.js";
 import { missing, pending } from "./pathway-forms.js";
 import { KINDS, lack, SECTIONS, USUAL } from "./pathway-kinds.js";
-import { areaName, dermatomesOf } from "./pathway-widgets.js";
+import { areaName } from "./pathway-widgets.js";
 
 const percent = (value) => num(value, "%", 100, 3);
 const facts = (...pairs) => el("dl", { class: "facts" }, pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== "" && pair[1] !== "–").map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
@@ -65,7 +65,7 @@ function overview(bench, shared, view) {
 function person(bench, shared, view) {
   const { state, identity } = view, map = document.createElement("body-map");
   map.drawing = shared.drawing;
-  map.pain = dermatomesOf(shared.drawing, state.pain_areas ?? []);
+  map.pain = state.pain_areas;
   return el("section", { class: "card", "aria-labelledby": "who" }, el("h2", { id: "who" }, "Patient"),
     identity ? facts(["Born", day(identity.birth_date)], ["Sex", state.sex], ["Language", state.language], ["Phone", identity.phone], ["E-mail", identity.email], ["Address", identity.address], ["To call", identity.contact], ...Object.entries(identity.identifiers ?? {})) : el("p", { class: "help" }, "The identity was erased on request."),
     el("h3", {}, "Where it hurts"), (state.pain_areas ?? []).length ? [el("p", {}, state.pain_areas.map((id) => areaName(shared.drawing, id)).join(", "), state.referral_nrs !== null && state.referral_nrs !== undefined ? ` · ${state.referral_nrs} of 10 at referral` : ""), el("div", { class: "small-map" }, map)] : el("p", { class: "help" }, "not recorded"));

@@ -17,17 +17,6 @@ export function areaName(drawing, id) {
   return `${drawing.areas.some((one) => one.id === id) ? "" : side ? `${side} ` : ""}${found?.name ?? pretty(bare)}`;
 }
 
-/** [[dermatome, side], …] of areas. */
-export function dermatomesOf(drawing, ids) {
-  const found = [];
-  for (const id of ids) {
-    const [, side = "", bare = id] = /^(?:(left|right)-)?(.*)$/.exec(id);
-    const one = drawing.areas.find((each) => each.id === bare);
-    for (const dermatome of one?.dermatomes ?? []) for (const hand of side ? [side] : ["left", "right"]) found.push([dermatome, hand]);
-  }
-  return found;
-}
-
 function areas({ label, value, hint, form }) {
   const { drawing } = form.options, chosen = new Set(value ?? []);
   const chips = el("div", { class: "chips", "aria-label": label }), near = el("div", { class: "near", "aria-live": "polite" }), problem = shown();
@@ -39,7 +28,8 @@ function areas({ label, value, hint, form }) {
     fill(chips, [...chosen].map((id) => el("span", { class: "chip", role: "listitem" }, areaName(drawing, id), el("button", { type: "button", class: "quiet", "aria-label": `remove ${areaName(drawing, id)}`, onclick: () => toggle(id) }, "×"))),
       !chosen.size && el("span", { class: "help" }, "nothing marked yet"));
     chips.setAttribute("role", chosen.size ? "list" : "group");
-    map.marked = dermatomesOf(drawing, chosen);
+    map.chosen = chosen;
+    map.marked = []; // a dermatome is pointed at to ask for its areas, and does not hurt as a whole
     for (const one of near.querySelectorAll("button")) one.setAttribute("aria-pressed", String(chosen.has(one.dataset.area)));
   };
   map.addEventListener("pick", ({ detail: { dermatome, side: hand } }) => {

@@ -57,7 +57,7 @@ export function pain({ bench, draft, start, drawing, on, wrongs, fileSays }) {
 
   function showPatient() {
     const now = patient();
-    map.pain = drawing.areas.flatMap((one) => SIDES.filter((side) => hurts(one.id, side)).flatMap((side) => one.dermatomes.map((dermatome) => [dermatome, side])));
+    map.pain = now.pain.areas;
     map.marked = picked ? [picked] : [];
     if (picked) {
       const [dermatome, side] = picked, found = drawing.areas.filter((one) => one.dermatomes.includes(dermatome)).sort((a, b) => a.dermatomes.length - b.dermatomes.length);

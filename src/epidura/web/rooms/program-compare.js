@@ -30,7 +30,7 @@ const ROWS = [
 export function comparison(room) {
   const chosen = el("div", { class: "row" }), body = el("div", {}), problem = el("div", {}), actions = el("div", { class: "row" });
   const node = el("section", { class: "card", "aria-labelledby": "compare" }, el("h2", { id: "compare" }, "Compare programs"), chosen, actions, problem, body);
-  let which = null, found = null, asked = "", running = null;
+  let which = null, found = null, asked = "", areas = null, running = null;
 
   const key = () => JSON.stringify([room.draft.case, picked()]);
   const picked = () => { const count = room.draft.case.programs.length; return (which ?? [0, 1, 2, 3]).filter((i) => i < count).slice(0, MOST); };
@@ -49,12 +49,13 @@ export function comparison(room) {
 
   async function run() {
     const bar = el("progress", { max: 1, style: { "max-width": "20rem" } }), words = el("span", {}, "…"), mine = running = new AbortController();
-    const now = key();
+    const now = key(), hurts = room.draft.case.patient?.pain.areas;
     fill(problem);
     fill(actions, words, bar, button("Cancel", () => mine.abort()));
     try {
       found = (await work("/program/compare", { case: room.draft.case, programs: picked() }, { signal: mine.signal, progress: (said, share) => { fill(words, said); if (share > 0) bar.value = share; } })).programs;
       asked = now;
+      areas = hurts;
       show();
     } catch (failure) { if (failure.name !== "AbortError") complain(problem, failure); } finally { running = null; draw(); }
   }
@@ -63,7 +64,7 @@ export function comparison(room) {
     fill(body, el("div", { class: "cards" }, found.map((each) => {
       const map = document.createElement("body-map");
       map.drawing = room.drawing;
-      map.pain = each.pain.map((key_) => key_.split(" "));
+      map.pain = areas;
       map.felt = Object.fromEntries(each.felt.map((key_) => [key_, 1]));
       return el("div", { class: "card" }, el("h3", {}, each.name, mark(each.evidence)), map, el("dl", { class: "facts" }, ROWS.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value(each))])),
         !each.paraesthesia && el("p", { class: "help" }, "Not meant to be felt: coverage says nothing about what it does."), each.warnings.map((line) => el("div", { class: "notice warn" }, line)), button("Open", () => { room.open(each.program); scrollTo({ top: 0 }); }));

@@ -31,7 +31,7 @@ const steady = (level) => (level === null || level === undefined ? "–" : level
 
 export default async function program(main, bench) {
   const { draft } = bench, { types, generators, drawing } = await known();
-  const state = { index: 0, train: 0, answer: null, fibres: null, key: "", levels: [], dragging: false, moves: 0 };
+  const state = { index: 0, train: 0, answer: null, fibres: null, key: "", levels: [], dragging: false, moves: 0, entering: "" };
   const asking = new Latest(), shown = new Latest();
 
   // the draft, seen from this room
@@ -60,8 +60,8 @@ export default async function program(main, bench) {
       }
     },
     /** Another train of this program. */
-    turn: (k) => { state.train = k; draw(); marks(); paint(); },
-    open: (index) => { state.index = index; state.train = 0; state.answer = null; draw(); recompute(); },
+    turn: (k) => { state.entering = ""; state.train = k; draw(); marks(); paint(); },
+    open: (index) => { state.entering = ""; state.index = index; state.train = 0; state.answer = null; draw(); recompute(); },
   };
 
   // what stands still: cards
@@ -75,8 +75,10 @@ export default async function program(main, bench) {
   const range = el("input", { type: "range", min: 0, max: 10, step: 0.01, "aria-label": "amplitude", oninput: () => slide(range.valueAsNumber), onchange: () => settle() });
   // the slider itself stays where it is when its marks change: a hand or a key that is on it must not lose it
   const pins = el("div", {}), ends = el("div", { class: "ends" }), track = el("div", { class: "track" }, pins, range, ends);
-  const exactly = el("input", { type: "number", min: 0, step: 0.05, "aria-label": "amplitude in mA", style: { width: "6.5rem" }, onchange: () => { if (exactly.valueAsNumber > 0) { slide(exactly.valueAsNumber); settle(); } } });
-  const way = select("Set as", [{ value: "current", label: "a current, mA" }, { value: "share", label: "a share of perception" }, { value: "usual", label: "usual for this type" }], { onchange: () => settle(way.value) });
+  const exactly = el("input", { type: "number", min: 0, step: 0.05, "aria-label": "amplitude in mA", style: { width: "6.5rem" }, onchange: () => entered(),
+    onblur: () => { if (state.entering) { state.entering = ""; ways(); } } }), unit = el("span", { class: "unit" }, "mA");
+  const way = select("Set as", [{ value: "current", label: "a current, mA" }, { value: "voltage", label: "a voltage, V" }, { value: "share", label: "a share of perception" }, { value: "usual", label: "usual for this type" }], { onchange: () => settle(way.value) });
+  const held = el("p", { class: "help", hidden: true }, "One source holds this voltage between all cathodes and all anodes. The tissue decides how much current flows and how contacts of one sign share it; their percentages do not count.");
   const map = document.createElement("body-map");
   map.drawing = drawing;
   const coverage = el("div", { class: "coverage" });
@@ -85,7 +87,7 @@ export default async function program(main, bench) {
   const parts = { leads: leads(room), kind: kind(room), slice: slice(room), electrodes: electrodes(room), gate: gate(room), compare: comparison(room), files: files(room) };
   const middle = el("section", { class: "card", "aria-labelledby": "amplitude" },
     el("div", { class: "spread" }, el("h2", { id: "amplitude" }, "Amplitude and coverage"), trainTabs), status,
-    el("div", { class: "amount" }, big, about), track, el("div", { class: "row" }, way, el("div", { class: "field" }, el("span", { class: "control" }, exactly, el("span", { class: "unit" }, "mA"))), inside),
+    el("div", { class: "amount" }, big, about), track, el("div", { class: "row" }, way, el("div", { class: "field" }, el("span", { class: "control" }, exactly, unit)), inside), held,
     coverage, map);
   fill(main, el("h1", { class: "sr" }, "Program"), el("div", { class: "spread" }, el("div", { class: "row" }, tabs, hands), tools), problem,
     el("div", { class: "board" },
@@ -115,7 +117,8 @@ export default async function program(main, bench) {
     if (document.activeElement !== name.input) name.value = one().name;
     trainTabs.hidden = trains().length < 2;
     fill(trainTabs, trains().length > 1 && trains().map((each, k) => tab(`train ${k + 1}`, k === state.train, () => room.turn(k))));
-    map.pain = [];
+    map.pain = draft.case.patient?.pain.areas;
+    ways();
     parts.leads.draw();
     parts.kind.draw();
     parts.files.draw();
@@ -191,11 +194,52 @@ export default async function program(main, bench) {
     range.value = level;
     const at = (value) => `calc(9px + (100% - 18px) * ${(value / Number(range.max)).toFixed(4)})`;
     const near = own.perception_mA !== null && own.discomfort_mA !== null && Math.abs(own.discomfort_mA - own.perception_mA) / Number(range.max) < 0.34;
-    const marker = (value, words, side, more = "") => value !== null && value <= Number(range.max) * 1.0001 && el("div", { class: `marker ${more} ${near ? side : ""}`, style: { left: at(value) } }, el("span", {}, words), el("br"), num(value, "mA"));
+    const said = (value) => (volts() ? num((value * own.held_ohm) / 1e3, "V") : num(value, "mA"));
+    const marker = (value, words, side, more = "") => value !== null && value <= Number(range.max) * 1.0001 && el("div", { class: `marker ${more} ${near ? side : ""}`, style: { left: at(value) } }, el("span", {}, words), el("br"), said(value));
+    ways();
     fill(pins, marker(own.perception_mA, "perception", (own.discomfort_mA ?? 1e9) >= (own.perception_mA ?? 0) ? "left" : "right"), marker(own.discomfort_mA, "discomfort", (own.discomfort_mA ?? 0) >= (own.perception_mA ?? 1e9) ? "right" : "left", "discomfort"));
-    fill(ends, el("span", {}, "0 mA"), el("span", {}, `${range.max} mA`));
+    fill(ends, el("span", {}, volts() ? "0 V" : "0 mA"), el("span", {}, volts() ? said(Number(range.max)) : `${range.max} mA`));
+  }
+
+  // the field, its unit and what is written say the same; the slider itself counts in mA
+  const volts = () => unit.textContent === "V";
+  const fine = (value) => value.toFixed(3).replace(/0$/, "");
+  const answered = () => state.answer?.trains[state.train];
+  const field = (level) => (volts() ? fine((level * answered().held_ohm) / 1e3) : level.toFixed(2));
+
+  /** How the amplitude is set, as the draft has it; what a person has just chosen and gives no number for yet stays. */
+  function ways() {
     const written = String(room.train().amplitude ?? "auto");
-    way.value = written === "auto" ? "usual" : written.includes("perception") ? "share" : "current";
+    way.value = state.entering || (written === "auto" ? "usual" : written.includes("perception") ? "share" : written.endsWith("V") ? "voltage" : "current");
+    const before = volts(), level = state.levels[state.train] ?? null;
+    fill(unit, way.value === "voltage" ? "V" : "mA");
+    exactly.setAttribute("aria-label", `amplitude in ${unit.textContent}`);
+    held.hidden = !volts();
+    if (before !== volts() && answered()) { marks(); paint(); if (level !== null && !state.entering) exactly.value = field(level); }
+    if (!answered() && !state.entering) exactly.value = /^[\d.e+-]+ m?[AV]$/.test(written) ? Number.parseFloat(written) : "";
+  }
+
+  function entered() {
+    const value = Number(exactly.valueAsNumber.toFixed(3)), level = state.levels[state.train] ?? null;
+    if (!(value > 0)) {
+      bench.say(`An amplitude is above 0 ${volts() ? "V" : "mA"}; polarity comes from the signs of the contacts.`, "warn");
+      exactly.value = answered() && level !== null && !state.entering ? field(level) : "";
+    } else if (volts()) {
+      if (answered()) slide((value / answered().held_ohm) * 1e3);
+      write(`${value} V`);
+    } else { slide(value); settle(); }
+  }
+
+  function write(words) {
+    state.dragging = false;
+    state.entering = "";
+    if (!words.endsWith("V") || one().sources === "single") { room.change((train) => { train.amplitude = words; }, "amplitude"); return; }
+    room.attempt((train, own) => { train.amplitude = words; own.sources = "single"; }, "a voltage, from one source", problem).then((taken) => {
+      if (taken) return;
+      state.levels = state.answer?.trains.map((each) => each.amplitude_mA) ?? [];
+      marks();
+      paint();
+    });
   }
 
   function slide(level) {
@@ -207,12 +251,20 @@ export default async function program(main, bench) {
   const soon = perFrame(() => { paint(); figures(); });
 
   /** The amplitude goes into the draft when the hand lets go. */
-  function settle(how = way.value === "usual" ? "current" : way.value) {
+  function settle(asked = "") {
+    const how = asked || (way.value === "usual" ? "current" : way.value);
     state.dragging = false;
     const level = state.levels[state.train], own = state.answer?.trains[state.train];
     const share = own?.perception_mA ? Math.max(1, Math.round((100 * level) / own.perception_mA)) : null;
-    const words = how === "usual" ? "auto" : how === "share" && share !== null ? `${share} % of perception` : level > 0 ? `${Number(level.toFixed(3))} mA` : null;
-    if (words !== null) room.change((train) => { train.amplitude = words; }, "amplitude");
+    const size = Number(how === "voltage" ? ((level * own?.held_ohm) / 1e3).toFixed(3) : level?.toFixed(3));
+    const words = how === "usual" ? "auto" : how === "share" ? share !== null && `${share} % of perception` : size > 0 && `${size} ${how === "voltage" ? "V" : "mA"}`;
+    if (words) { write(words); return; }
+    if (!asked) return; // a slider at 0 is no amplitude
+    state.entering = how === "share" ? "" : how;
+    ways();
+    if (how === "share") { bench.say("No perception threshold is known that the amplitude could be a share of.", "warn"); return; }
+    exactly.value = ""; // there is nothing to convert: the next number is the first
+    exactly.focus();
   }
 
   const felt = () => {
@@ -225,15 +277,14 @@ export default async function program(main, bench) {
     const own = state.answer?.trains[state.train], level = state.levels[state.train];
     if (!own) return;
     const now = felt();
-    fill(big, level === null ? "not known" : `${steady(level)}\u00a0mA`);
-    if (level !== null) { if (document.activeElement !== exactly) exactly.value = level.toFixed(2); if (document.activeElement !== range || !state.dragging) range.value = level; }
-    range.setAttribute("aria-valuetext", level === null ? "not known" : `${steady(level)} milliampere, ${where(own, level)}`);
-    fill(about, where(own, level), own.perception_mA && level !== null ? ` · ${Math.round((100 * level) / own.perception_mA)} % of perception` : "");
-    map.pain = state.pain ?? [];
+    fill(big, level === null ? "not known" : volts() ? `${field(level)}\u00a0V` : `${steady(level)}\u00a0mA`);
+    if (level !== null) { if (document.activeElement !== exactly) exactly.value = field(level); if (document.activeElement !== range || !state.dragging) range.value = level; }
+    range.setAttribute("aria-valuetext", level === null ? "not known" : `${volts() ? `${field(level)} volt` : `${steady(level)} milliampere`}, ${where(own, level)}`);
+    fill(about, where(own, level), own.perception_mA && level !== null ? ` · ${Math.round((100 * level) / own.perception_mA)} % of perception` : "", volts() && level !== null ? ` · ${steady(level)} mA as a pulse begins (${num(own.held_ohm, "Ω", 1, 3)})` : "");
     map.felt = now;
     const pain = (state.pain ?? []).map(([dermatome, side]) => `${dermatome} ${side}`), hit = pain.filter((key) => now[key]), spill = Object.keys(now).filter((key) => !pain.includes(key));
     const range_ = own.perception_mA !== null && own.discomfort_mA !== null ? own.discomfort_mA / own.perception_mA : null;
-    fill(coverage, pain.length ? el("span", {}, el("strong", {}, `${Math.round((100 * hit.length) / pain.length)} %`), ` of the painful dermatomes felt (${hit.length} of ${pain.length})`) : el("span", {}, "No pain is drawn in Plan, so there is nothing to cover."),
+    fill(coverage, pain.length ? el("span", {}, el("strong", {}, `${Math.round((100 * hit.length) / pain.length)} %`), ` of the dermatomes of the pain felt (${hit.length} of ${pain.length})`) : el("span", {}, "No pain is drawn in Plan, so there is nothing to cover."),
       el("span", {}, el("strong", {}, spill.length), " felt elsewhere"), range_ !== null && el("span", {}, "usage range ", el("strong", {}, `${num(range_, "", 1, 3)} ×`), " perception"));
     parts.slice.paint(state.answer, state.levels);
   }
