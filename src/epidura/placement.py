@@ -48,6 +48,7 @@ class Placed:
         layers: the encapsulation of each lead.
         numbers: every number of leads and rules that was used.
         warnings: what a reader should know.
+        beside: which leads lie beside the dural sac; none where it is not said.
     """
 
     stretch: Stretch
@@ -55,6 +56,7 @@ class Placed:
     layers: tuple[Layer, ...]
     numbers: tuple[Number, ...]
     warnings: tuple[str, ...]
+    beside: tuple[int, ...] = ()
 
 
 def span(anatomy: Anatomy, leads: Sequence[Lead]) -> tuple[float, float]:
@@ -101,7 +103,8 @@ def place(stretch: Stretch, leads: Sequence[Lead]) -> Placed:
         paddle = " (a laminotomy)" if any(shaft.half_width is not None for shaft in shafts) else ""
         warnings.append(f"the dorsal epidural space{at} was widened by {widening * 1e3:.2f} mm to make room for the leads{paddle}")
         stretch = replace(stretch, levels=tuple(level.widened(widening) for level in stretch.levels))
-    return Placed(stretch, tuple(shafts), tuple(layers), tuple(numbers), tuple(warnings))
+    beside = tuple(i for i, lead in enumerate(leads) if lead.beside)
+    return Placed(stretch, tuple(shafts), tuple(layers), tuple(numbers), tuple(warnings), beside)
 
 
 class _Limits:

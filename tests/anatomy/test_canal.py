@@ -13,7 +13,7 @@ import yaml
 
 from epidura import anatomy, lead
 from epidura.anatomy.parametric import area, ellipse
-from epidura.canal import FINER, RING, build_canal, graded, place_leads
+from epidura.canal import RING, TRIES, build_canal, graded, place_leads
 from epidura.errors import BadGeometry
 from epidura.fibre.dorsal_column import in_polygon
 from epidura.numerics import section as meshing
@@ -264,7 +264,7 @@ def test_a_thin_gap_beside_the_lead_is_meshed(sizes: dict[str, str], lies: dict[
     assert set(np.unique(canal.section.labels)) >= set(range(len(canal.tissues) - 1))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("failures", [0, 2, len(FINER)])
+@pytest.mark.parametrize("failures", [0, 2, len(TRIES)])
 def test_edges_become_shorter_until_the_mesher_succeeds(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tried, own = list[float](), meshing.mesh_section
 
@@ -275,10 +275,33 @@ def test_edges_become_shorter_until_the_mesher_succeeds(failures: int, monkeypat
         return own(loops, sizes, **more)
 
     monkeypatch.setattr(meshing, "mesh_section", mesher)
-    if failures < len(FINER):
+    if failures < len(TRIES):
         canal = build_canal(parametric(), [octrode()])
         assert len(canal.section.triangles) > 1000  # type: ignore[attr-defined]
     else:
         with pytest.raises(BadGeometry, match=r"anatomy: the canal cannot be meshed: failure 1; change the lengths that were given"):
             build_canal(parametric(), [octrode()])
-    assert np.array(tried) / tried[0] == pytest.approx(FINER[: failures + 1])
+    assert np.array(tried) / tried[0] == pytest.approx([finer for finer, _ in TRIES[: failures + 1]])
+
+
+NARROW = {  # canals that are too narrow for a lead beyond its ends, where there is none
+    "paddle": ({"dorsal_csf": "2.764 mm", "dura": "396 um", "cord_width": "7.631 mm", "cord_depth": "6.13 mm", "canal_depth": "17.23 mm"},
+               {"kind": "paddle", "model": "specify-5-6-5", "tip_vertebra": "T8", "tip_offset": "11.737 mm", "lateral": "-2.22 mm",
+                "angle": "0.013904 rad"}),
+    "beside the sac": ({"vertebra": "T12", "dorsal_csf": "2.743 mm", "dura": "313 um", "cord_width": "10.071 mm", "cord_depth": "6.866 mm",
+                        "canal_depth": "18.428 mm"},
+                       {"kind": "drg", "model": "slimtip-drg", "side": "right", "tip_vertebra": "T12", "tip_offset": "3.37 mm"}),
+}
+
+
+@pytest.mark.parametrize("which", NARROW)
+def test_a_lead_gives_way_beyond_its_ends_only(which: str) -> None:
+    sizes, lies = NARROW[which]
+    canal = build_canal(parametric(extent="spine", **sizes), [lead.family.read(lies)], accuracy="fast")
+    shaft, way = canal.shafts[0], canal.way
+    ring = canal.section.rings[0]  # type: ignore[attr-defined]
+    heights = np.array([shaft.z_tip - 5e-3, shaft.z_tip - 1e-4, shaft.z_tip + 26e-3])
+    rim = way.at(heights)[0][:, ring]  # type: ignore[attr-defined]
+    wide = np.linalg.norm(rim - rim.mean(axis=1, keepdims=True), axis=2).mean(axis=1)
+    assert wide[1] == pytest.approx(wide[0], rel=2e-3)
+    assert wide[2] == pytest.approx(0.5 * wide[0], rel=0.02)
