@@ -43,6 +43,11 @@ FUNCTION linoid(x) { : x / (1 - exp(-x)), 1 at 0
     if (fabs(x) < 1e-5) { linoid = 1 + x / 2 } else { linoid = x / (1 - exp(-x)) }
 }
 """
+_HEATED = """
+    warm_m = 2.2 ^ ((celsius - 20) / 10)
+    warm_h = 2.9 ^ ((celsius - 20) / 10)
+    warm_s = 3.0 ^ ((celsius - 36) / 10)
+"""
 _POTASSIUM = """
     open_s = warm_s * 0.3 / (1 + exp(-(u + 53) / 5))
     shut_s = warm_s * 0.03 / (1 + exp(-(u + 90)))
@@ -54,6 +59,14 @@ _HELD = """
     if (u < -150) { u = -150 }
     if (u > 150) { u = 150 }
 """
+
+
+def _gates(names: str) -> str:
+    """Start and course of gates with the rates open_ and shut_."""
+    start = "".join(f"    {x} = open_{x} / (open_{x} + shut_{x})\n" for x in names)
+    course = "".join(f"    {x}' = open_{x} * (1 - {x}) - shut_{x} * {x}\n" for x in names)
+    return f"INITIAL {{{_HEATED}    rates(v)\n{start}}}\nDERIVATIVE gates {{\n    rates(v)\n{course}}}"
+
 
 MECHANISMS = {
     NODE: f"""
@@ -68,25 +81,7 @@ BREAKPOINT {{
     SOLVE gates METHOD cnexp
     i = (3.0 * m * m * m * h + 0.01 * p * p * p) * (v - 50) + (0.04106 * s + 0.02737 * n * n * n * n + 0.006005) * (v + 90)
 }}
-INITIAL {{
-    warm_m = 2.2 ^ ((celsius - 20) / 10)
-    warm_h = 2.9 ^ ((celsius - 20) / 10)
-    warm_s = 3.0 ^ ((celsius - 36) / 10)
-    rates(v)
-    m = open_m / (open_m + shut_m)
-    p = open_p / (open_p + shut_p)
-    h = open_h / (open_h + shut_h)
-    s = open_s / (open_s + shut_s)
-    n = open_n / (open_n + shut_n)
-}}
-DERIVATIVE gates {{
-    rates(v)
-    m' = open_m * (1 - m) - shut_m * m
-    p' = open_p * (1 - p) - shut_p * p
-    h' = open_h * (1 - h) - shut_h * h
-    s' = open_s * (1 - s) - shut_s * s
-    n' = open_n * (1 - n) - shut_n * n
-}}
+{_gates("mphsn")}
 PROCEDURE rates(at) {{ LOCAL u {_HELD}
     open_m = warm_m * 1.77753 * 10.3 * linoid((u + 20.1795) / 10.3)
     shut_m = warm_m * 0.0823 * 9.16 * linoid(-(u + 25.4746) / 9.16)
@@ -100,25 +95,13 @@ PROCEDURE rates(at) {{ LOCAL u {_HELD}
 TITLE axolemma under the myelin, Gaines et al. (2018): slow and fast potassium, slow inward current, leak
 NEURON {{ SUFFIX {UNDER} NONSPECIFIC_CURRENT i RANGE g_s, g_n, g_q, g_l, e_l THREADSAFE }}
 PARAMETER {{ g_s (S/cm2) g_n (S/cm2) g_q (S/cm2) g_l (S/cm2) e_l (mV) }}
-ASSIGNED {{ v (mV) celsius (degC) i (mA/cm2) warm_s open_s shut_s open_n shut_n open_q shut_q }}
+ASSIGNED {{ v (mV) celsius (degC) i (mA/cm2) warm_m warm_h warm_s open_s shut_s open_n shut_n open_q shut_q }}
 STATE {{ s n q }}
 BREAKPOINT {{
     SOLVE gates METHOD cnexp
     i = (g_s * s + g_n * n * n * n * n) * (v + 90) + g_q * q * (v + 54.9) + g_l * (v - e_l)
 }}
-INITIAL {{
-    warm_s = 3.0 ^ ((celsius - 36) / 10)
-    rates(v)
-    s = open_s / (open_s + shut_s)
-    n = open_n / (open_n + shut_n)
-    q = open_q / (open_q + shut_q)
-}}
-DERIVATIVE gates {{
-    rates(v)
-    s' = open_s * (1 - s) - shut_s * s
-    n' = open_n * (1 - n) - shut_n * n
-    q' = open_q * (1 - q) - shut_q * q
-}}
+{_gates("snq")}
 PROCEDURE rates(at) {{ LOCAL u {_HELD} {_POTASSIUM}
     open_q = warm_s * 0.00522 * exp(-(u + 94.2) / 12.2)
     shut_q = warm_s * 0.00522 * exp((u + 94.2) / 12.2)
