@@ -216,7 +216,8 @@ export default async function program(main, bench) {
     exactly.setAttribute("aria-label", `amplitude in ${unit.textContent}`);
     held.hidden = !volts();
     if (before !== volts() && answered()) { marks(); paint(); if (level !== null && !state.entering) exactly.value = field(level); }
-    if (!answered() && !state.entering) exactly.value = /^[\d.e+-]+ m?[AV]$/.test(written) ? Number.parseFloat(written) : "";
+    const given = /^([\d.e+-]+) ([mu]?)([AV])$/.exec(written);
+    if (!answered() && !state.entering) exactly.value = given ? Number((given[1] * { m: 1e-3, u: 1e-6, "": 1 }[given[2]] * (given[3] === "A" ? 1e3 : 1)).toPrecision(6)) : "";
   }
 
   function entered() {
