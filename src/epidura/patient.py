@@ -33,7 +33,6 @@ def _indication(value: str) -> str:
 Indication = Annotated[str, AfterValidator(_indication), Field(json_schema_extra=lambda schema: schema.update(enum=list(indications())))]
 
 
-
 def split_side(area: str) -> tuple[tuple[str, ...], str]:
     """``left-leg`` is the left side of ``leg``; ``low-back`` is both sides of it."""
     for side in SIDES:

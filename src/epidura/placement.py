@@ -48,7 +48,7 @@ class Placed:
         layers: the encapsulation of each lead.
         numbers: every number of leads and rules that was used.
         warnings: what a reader should know.
-        beside: which leads lie beside the dural sac; none where it is not said.
+        beside: numbers, from 0, of the leads that lie beside the dural sac.
     """
 
     stretch: Stretch
