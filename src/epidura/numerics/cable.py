@@ -57,9 +57,9 @@ LOWEST = 1e-12  # A, where a search ends
 CAREFUL, SPREADS = 1.25, 1.5  # first steps of a search: ratio while nothing is known, then in standard deviations of the guess
 NOTED = 12  # runs of a search from which margins are learnt
 UNDRIVEN, PAST = 0.01, 5  # share of the largest second difference, and nodes to go on, from which an action potential runs alone
-WAIT_QUIET, WAIT_MOST = 0.25, {Mrg: 8.0, kinetics.Sundt: 40.0}  # ms after the last edge
+WAIT_QUIET, WAIT_MOST = 0.25, {Mrg: 8.0, kinetics.Sundt: 40.0, kinetics.Sensory: 8.0}  # ms after the last edge
 FIRES = -30.0  # mV
-LOW, QUIET = -12.0, {Mrg: 10.0, kinetics.Sundt: 5.0}  # mV from rest, between which nothing will fire any more
+LOW, QUIET = -12.0, {Mrg: 10.0, kinetics.Sundt: 5.0, kinetics.Sensory: 10.0}  # mV from rest, between which nothing will fire any more
 # A mode that forgets within a step needs no memory of its own: what it forgets slower than this is lost.
 FORGOTTEN = {"float32": 12.0, "float64": 24.0}  # decay times step, second order: e^-12 = 6e-6 of 3 % of the current
 SMALL = {"float32": 1e-5, "float64": 1e-8}  # share of the node's current that a mode remembers, backward Euler
@@ -85,6 +85,13 @@ class Cable:
     g_periaxonal: Floats
     c_node: Floats
     membrane: Mrg
+
+
+@dataclass(frozen=True)
+class ActiveCable(Cable):
+    """The same with channels under the myelin, as the membrane has them; ``g_axolemma`` is what they conduct at rest."""
+
+    membrane: kinetics.Sensory  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -305,6 +312,14 @@ class _Internodes:
 
         ``which`` (f,) of the cables each fibre is; ``onwards`` as in ``Engine``.
         """
+        node, force = self.forces(nodes, outside, which, onwards)
+        places = (slice(0, 1), slice(1, nodes - 2), slice(nodes - 2, nodes - 1))
+        shapes = [kind.shape * (kind.beta / self.cable.c_node[:, None])[:, None, :] for kind in self.kinds]
+        return node, np.concatenate([force[:, place] @ shape[which] for place, shape in zip(places, shapes, strict=True)], axis=1)
+
+    def forces(self, nodes: int, outside: Floats, which: NDArray[np.intp], onwards: bool = False) -> tuple[Floats, Floats]:
+        """Drive of each node (f, nodes) in mV/ms and current into each compartment (f, nodes - 1, 20) in nA, the ten intracellular ones first,
+        per unit of ``outside`` as in ``drives``."""
         cable, n, f = self.cable, PER_INTERNODE, len(outside)
         differences = np.diff(outside, axis=1).reshape(f, nodes - 1, n + 1)
         flow_axial, flow_outer = differences * cable.g_axial[which, None, :], differences * cable.g_periaxonal[which, None, :]
@@ -317,10 +332,7 @@ class _Internodes:
         node /= cable.c_node[which, None]
         if not self.sealed:
             node[:, [0, -1]] = 0.0
-        places = (slice(0, 1), slice(1, nodes - 2), slice(nodes - 2, nodes - 1))
-        shapes = [kind.shape * (kind.beta / cable.c_node[:, None])[:, None, :] for kind in self.kinds]
-        return node, np.concatenate([force[:, place] @ shape[which] for place, shape in zip(places, shapes, strict=True)], axis=1)
-
+        return node, force
 
     def _through(self, outside: Floats, which: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """(f,) axial current that the potential drives through the first and the last internode where the fibre goes on: what it falls by over all
@@ -406,7 +418,7 @@ class Engine:
         self.quiet_from = busy + int(np.ceil(WAIT_QUIET / self.dt))
         # the bound of a calm recharge is known of this membrane only
         calm = courses.calm_from(samples, self.fixed, together) + int(np.ceil(WAIT_QUIET / self.dt))
-        self.calm_from = calm if isinstance(cable, Cable) else None
+        self.calm_from = calm if isinstance(cable.membrane, Mrg) else None
         self.steps = busy + int(np.ceil(WAIT_MOST[type(cable.membrane)] / self.dt))
         self.detect = int(0.9 * (nodes - 1))  # the node that must fire
         self.kernel = kernel
@@ -427,9 +439,15 @@ class Engine:
     def membrane(self, plan: courses.Course, precision: str) -> Any:
         """The membrane with the steps that its gates make; as tables where the processor is good at them."""
         own = self.cable.membrane._replace(steps=plan.gate_steps)
-        if isinstance(own, Mrg) and TABLES and simd.permutes() and plan.gate_steps.max() <= kinetics.LONGEST:
-            return kinetics.mrg_tables(own, precision)
-        return own
+        return kinetics.tabled(own, precision) if TABLES and simd.permutes() else own
+
+    def batch(self, members: NDArray[np.intp], plan: courses.Course, every_mode: bool = False) -> _Batch:
+        """Some of the fibres made ready together; ``every_mode`` where currents are wanted."""
+        if isinstance(self.cable, ActiveCable):
+            from epidura.numerics.active import ActiveBatch
+
+            return ActiveBatch(self, members, plan, every_mode)
+        return _Batch(self, members, plan, every_mode)
 
     def net(self, kept: NDArray[np.int64], theta: float, lengths: Floats, plan: courses.Course,
             passive_kept: NDArray[np.int64] | None = None) -> Any:
@@ -443,7 +461,7 @@ class Engine:
         return kernel.Net(nodes, first, last, kind, place, kept, np.empty((0, KINDS), np.int64) if passive_kept is None else passive_kept,
                           int(kept.max()), lengths, theta, plan.by, plan.lag,
                           len(GATES[type(membrane)]), kernel.leak_at_rest(membrane),
-                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, 1.0)
+                          FIRES - membrane.rest, LOW, QUIET[type(membrane)], self.detect, 1.0, nodes, 1, np.empty(0))
 
     def _lots(self, order: NDArray[np.intp], plan: courses.Course, threads: int, work: Callable[[_Batch, NDArray[np.intp], Any], None],
               every_mode: bool = False) -> None:
@@ -451,7 +469,7 @@ class Engine:
         size = min(max(-(-order.size // (BATCHES * max(1, threads))), FEWEST), MOST)
 
         def batch(first: int) -> None:
-            made = _Batch(self, order[first : first + size], plan, every_mode)
+            made = self.batch(order[first : first + size], plan, every_mode)
             for members, lanes in made.lots():
                 work(made, members, lanes)
 
@@ -500,7 +518,7 @@ class Engine:
 
         # a small lot first: what it finds guesses the others
         for several in np.split(np.arange(found.shape[1]), range(FIRST_ON_DEVICE, found.shape[1], ON_DEVICE)):
-            for fibres in cable_cuda.chunks(_Batch(self, several, plan), device, far[several]):
+            for fibres in cable_cuda.chunks(self.batch(several, plan), device, far[several]):
                 own = several[fibres.members]
                 features = np.column_stack([fibres.peaks, self.cable.c_node[own]])
                 start, _, careful, stride = guessed(features)
@@ -541,7 +559,13 @@ class Engine:
         return self.kernel.Watch(
             np.array(nodes, np.int64), room(rows * len(nodes) * width), np.array(spiking, np.int64), room(len(spiking)), room(len(spiking)),
             np.full((lanes, len(spiking), most), np.nan), np.zeros((lanes, len(spiking)), np.int64),
-            room(whole * (self.nodes + (self.nodes - 1) * MODES)))
+            room(whole * self._whole))
+
+    @property
+    def _whole(self) -> int:
+        """Numbers in a row of everything there is of a fibre."""
+        active = isinstance(self.cable, ActiveCable)
+        return self.per_node * (self.nodes - 1) + 1 if active else self.nodes + (self.nodes - 1) * MODES
 
     def traces(self, amplitude: Floats, duration: float, rows: Sequence[int]) -> Floats:
         """(f, steps, rows, 1 + gates) V in mV and the gates after each step, for ``duration`` s.
@@ -725,20 +749,28 @@ class _Batch:
         self.of_fibre = {"drive": _last([part for drive in drives for part in drive]), "fixed_drive": _last(fixed)}
         self.has_fixed = engine.injection is not None
 
+    def _sizes(self) -> dict[str, int]:
+        """Groups of every array that is worked in."""
+        nodes = self.net.nodes
+        return {"state": self.of_cable["rest"].shape[0], "work": nodes, "response": 2 * nodes + (nodes - 1) * MODES,
+                "fine": self.plan.fine * nodes,
+                "given": len(self.plan.divisors) * self.engine.potentials.shape[1] * (nodes - 1) * 4,
+                "fixed_given": self.has_fixed * len(self.plan.divisors) * (nodes - 1) * 4,
+                "kept": self.every_mode * self.plan.longest * (nodes + (nodes - 1) * MODES)}
+
+    def _lanes(self, arrays: dict[str, Any]) -> Any:
+        """The arrays of one group of fibres."""
+        return self.engine.kernel.Lanes(**arrays)
+
     def lots(self) -> Iterator[tuple[NDArray[np.intp], Any]]:
         """Members (up to lanes) of each group, and their arrays; empty lanes repeat the last fibre."""
-        lanes, nodes, dtype = self.engine.lanes, self.net.nodes, self.engine.dtype
-        sizes = {"state": self.of_cable["rest"].shape[0], "work": nodes, "response": 2 * nodes + (nodes - 1) * MODES,
-                 "fine": self.plan.fine * nodes,
-                 "given": len(self.plan.divisors) * self.engine.potentials.shape[1] * (nodes - 1) * 4,
-                 "fixed_given": self.has_fixed * len(self.plan.divisors) * (nodes - 1) * 4,
-                 "kept": self.every_mode * self.plan.longest * (nodes + (nodes - 1) * MODES)}
+        lanes, width, dtype, sizes = self.engine.lanes, self.net.width, self.engine.dtype, self._sizes()
         sizes |= {f"fixed_{name}": self.has_fixed * sizes[name] for name in ("response", "kept")}
         # the responses of all parts stay where they fit: a train has the same ones over and over
         parts, rows = len(self.plan.parts.carries), np.diff(self.plan.parts.at[:, 3]) - 1
-        each = sum(sizes[name] for name in PER_PART) * parts + (1 + self.has_fixed) * rows.sum() * nodes
+        each = sum(sizes[name] for name in PER_PART) * parts + (1 + self.has_fixed) * rows.sum() * width
         slots = parts if each * lanes * dtype.itemsize <= ROOM else 1
-        rows_at = nodes * np.concatenate([[0], np.cumsum(rows) if slots == parts else [rows.max()]])
+        rows_at = width * np.concatenate([[0], np.cumsum(rows) if slots == parts else [rows.max()]])
         sizes |= {"rows": int(rows_at[-1]), "fixed_rows": int(self.has_fixed * rows_at[-1])}
         room = {name: simd.zeros((slots if name in PER_PART else 1) * size * lanes, dtype) for name, size in sizes.items()}
         slot = np.arange(parts) % slots
@@ -750,8 +782,8 @@ class _Batch:
                 for name, values in of.items():
                     np.take(values, which, axis=1, out=own[name].reshape(-1, lanes), mode="clip")
             nothing_yet = {"ready": np.zeros(1, np.int64), "resident": np.full(slots, -1), "strongest": np.full(lanes, np.inf, dtype)}
-            yield self.members[first : first + lanes], self.engine.kernel.Lanes(**own, **room, **nothing_yet, slot=slot, rows_at=rows_at,
-                                                                          marks=simd.zeros(3 * lanes, dtype))
+            yield self.members[first : first + lanes], self._lanes({**own, **room, **nothing_yet, "slot": slot, "rows_at": rows_at,
+                                                                    "marks": simd.zeros(3 * lanes, dtype)})
 
     def axolemma(self, place: int, fibre: int, state: Floats, amplitude: float) -> Floats:
         """(steps, C) A out through the axolemma of one of the fibres, from (steps, nodes + modes) of ``Watch.whole``."""
@@ -766,9 +798,7 @@ class _Batch:
         """The same of the current that arrives along the axon."""
         engine, nodes, internodes, which = self.engine, self.net.nodes, self.internodes, int(self.which[place])
         voltage, modes = state[:, :nodes], state[:, nodes:].reshape(len(state), nodes - 1, MODES)
-        samples = np.zeros((len(engine.samples), len(state)))
-        samples[:, : engine.samples.shape[1]] = engine.samples[:, : len(state)]
-        outside = 1e3 * amplitude * samples.T @ engine.potentials[fibre]
+        outside = self._outside(fibre, len(state), amplitude)
         if isinstance(internodes, _Axial):
             flow = -np.diff(voltage + outside, axis=1) * internodes.flow[which] * engine.cable.c_node[fibre]
             return -np.diff(flow, axis=1, prepend=0.0, append=0.0) * 1e-9
@@ -779,7 +809,19 @@ class _Batch:
                 per_current = np.where(own.beta[which] == 0.0, 0.0, internodes.cable.c_node[which] / own.beta[which])
             inside[:, of, 1:-1] = modes[:, of] @ (own.shape[which, :PER_INTERNODE] * per_current).T
         inside[:, :, 0], inside[:, :, -1] = voltage[:, :-1], voltage[:, 1:]
-        along = outside[:, :-1].reshape(len(state), nodes - 1, PER_INTERNODE + 1)
+        return self._arriving(inside, outside, which)
+
+    def _outside(self, fibre: int, steps: int, amplitude: float) -> Floats:
+        """(steps, C) mV outside of one of the fibres."""
+        engine = self.engine
+        samples = np.zeros((len(engine.samples), steps))
+        samples[:, : engine.samples.shape[1]] = engine.samples[:, :steps]
+        return np.asarray(1e3 * amplitude * samples.T @ engine.potentials[fibre])
+
+    def _arriving(self, inside: Floats, outside: Floats, which: int) -> Floats:
+        """(steps, C) A that arrives along the axon, from (steps, internodes, 12) mV inside relative to (steps, C) outside."""
+        engine, internodes, nodes = self.engine, self.internodes, self.net.nodes
+        along = outside[:, :-1].reshape(len(outside), nodes - 1, PER_INTERNODE + 1)
         inside[:, :, :-1] += along
         inside[:, :, -1] += outside[:, PER_INTERNODE + 1 :: PER_INTERNODE + 1]
         flow = -np.diff(inside, axis=2) * internodes.cable.g_axial[which]
@@ -788,7 +830,7 @@ class _Batch:
             flow[:, 0, 0], flow[:, -1, -1] = -first, -last
         elif not engine.sealed:
             flow[:, 0, 0] = flow[:, -1, -1] = 0.0
-        flow = flow.reshape(len(state), -1)
+        flow = flow.reshape(len(outside), -1)
         return -np.diff(flow, axis=1, prepend=0.0, append=0.0) * 1e-9
 
     def _rest(self, internodes: _Internodes, first_step: Sequence[Floats], level: int) -> Floats:

@@ -4,6 +4,7 @@ The voltage of a fibre is split into V = W + A U: U is its linear response to th
 channels held as they are at rest, found once by ``passive``; W is what the channels add, stepped by ``run`` for every
 amplitude A. So only ``passive`` sees the edges of the stimulus. Per step of W: four gates per node, a scalar tridiagonal
 system over the nodes (the internodes are eliminated), and a recursion per internode for every mode that has a memory.
+Fibres with channels under the myelin have ``Lanes`` of their own, and with them their own ways through a block, see ``active_kernel``.
 
 Units: mV, ms, 1/ms; voltages are relative to rest and to the local outside potential. All arrays are flat; the
 ``k``-th group of lanes is ``load(array, k)``. Who computes the coefficients, and why they are what they are: ``cable.py``.
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
+from numba.extending import overload
 
-from epidura.numerics.kinetics import advance, conductance, settled
+from epidura.numerics.kinetics import advance, conductance, gate_count, settled
 from epidura.numerics.simd import fill, lanes_at_least, larger, load, rearranged, smaller, store
 
 MODES, HALF = 20, 10  # per internode: 10 even, then 10 odd
@@ -38,6 +40,7 @@ AHEAD = 0.5  # standard deviations by which a search goes past a guess, to have 
 FAINT = 0.05  # mV, under which one depolarisation is as good as another
 MARGIN, MARGIN_TERMS = 7, 14  # what ``_margin`` goes by: four of the fibre, the linear response and two of the run; and its terms
 SUMS = 18  # per table: 5 per kind of internode, then 1 per kind of node
+_INSIDE: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
 
 
 class Net(NamedTuple):
@@ -60,6 +63,9 @@ class Net(NamedTuple):
         low, quiet: mV relative to rest, between which at every node nothing will fire any more.
         detect: node that must fire.
         left: share of what drove a fibre before that drives it at most where a run may stop while it is driven.
+        width: groups of a row of U.
+        apart: groups from one node to the next, in rows of U and in the state, which begins with W.
+        rest_under: (2,) 1/ms, the same as ``rest_leak`` under the myelin, in a MYSA and elsewhere; empty where nothing is active there.
     """
 
     nodes: int
@@ -81,6 +87,9 @@ class Net(NamedTuple):
     quiet: float
     detect: int
     left: float
+    width: int
+    apart: int
+    rest_under: Any
 
 
 class Part(NamedTuple):
@@ -282,14 +291,14 @@ def passive(net, state, work, modes, sums, static, given, drive, table, push_row
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def blend(nodes, start, index, weight, fine, rows):
+def blend(width, start, index, weight, fine, rows):
     """Rows of U as weighted sums of its fine points."""
     for r in range(start.size - 1):
-        for i in range(nodes):
-            total = load(fine, index[start[r]] * nodes + i) * weight[start[r]]
+        for i in range(width):
+            total = load(fine, index[start[r]] * width + i) * weight[start[r]]
             for k in range(start[r] + 1, start[r + 1]):
-                total = total + load(fine, index[k] * nodes + i) * weight[k]
-            store(rows, r * nodes + i, total)
+                total = total + load(fine, index[k] * width + i) * weight[k]
+            store(rows, r * width + i, total)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -360,6 +369,92 @@ def _switch(net, level, to, state, change, full, static):
         store(state, give + i + 1, carried + turned)
         carried = total
     store(state, give, carried)
+
+
+def gates_of(membrane, state, at, stride, i):
+    """The gates of a node: its first stands in group ``at`` + i of the state, each further one ``stride`` groups on."""
+    raise NotImplementedError
+
+
+def put_gates(membrane, state, at, stride, i, gates):
+    """Write them there."""
+    raise NotImplementedError
+
+
+@overload(gates_of, jit_options=_INSIDE)
+def _gates_of(membrane, state, at, stride, i):
+    if gate_count(membrane) == 5:
+        return lambda membrane, state, at, stride, i: (
+            load(state, at + i), load(state, at + stride + i), load(state, at + 2 * stride + i), load(state, at + 3 * stride + i),
+            load(state, at + 4 * stride + i))
+    return lambda membrane, state, at, stride, i: (
+        load(state, at + i), load(state, at + stride + i), load(state, at + 2 * stride + i), load(state, at + 3 * stride + i))
+
+
+@overload(put_gates, jit_options=_INSIDE)
+def _put_gates(membrane, state, at, stride, i, gates):
+    def four(membrane, state, at, stride, i, gates):
+        store(state, at + i, gates[0])
+        store(state, at + stride + i, gates[1])
+        store(state, at + 2 * stride + i, gates[2])
+        store(state, at + 3 * stride + i, gates[3])
+
+    def five(membrane, state, at, stride, i, gates):
+        store(state, at + i, gates[0])
+        store(state, at + stride + i, gates[1])
+        store(state, at + 2 * stride + i, gates[2])
+        store(state, at + 3 * stride + i, gates[3])
+        store(state, at + 4 * stride + i, gates[4])
+
+    return five if gate_count(membrane) == 5 else four
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def voltage_after(net, state, i, step, part, driven, rows, fixed, amp):
+    """V of a node after a step."""
+    v = load(state, i * net.apart)
+    if driven:
+        at = part.end[step] * net.width + i * net.apart
+        v = v + amp * load(rows, at)
+        if fixed.size > 0:
+            v = v + load(fixed, at)
+    return v
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def written_down(net, membrane, state, gates_at, part, driven, rows, fixed, amp, fired, may_fire, marks, watch, step, steps, first_row, every, by,
+                 time, dt):
+    """Write down what is watched after a step; ``gates_at`` in the state, ``by`` as ``at_once`` of ``run``. Bit mask of the lanes that have fired."""
+    count = 64 // state.itemsize
+    seen = voltage_after(net, state, net.detect, step, part, driven, rows, fixed, amp)
+    if may_fire[0] <= step * dt < may_fire[1]:
+        new = lanes_at_least(seen, net.fires) & ~fired
+        fired |= new
+        for lane in range(count if new != 0 else 0):
+            if (new >> lane) & 1:
+                marks[2 * count + lane] = time + (step + 1) * dt
+    for k in range(watch.nodes.size if (step + 1) % every == 0 else 0):
+        i = watch.nodes[k]
+        v = voltage_after(net, state, i, step, part, driven, rows, fixed, amp)
+        gates = gates_of(membrane, state, gates_at, net.nodes, i)
+        if step + 1 == steps:
+            gates = advance(membrane, gates, v, by)
+        at = ((first_row + step // every) * watch.nodes.size + k) * (1 + net.gates)
+        store(watch.record, at, v)
+        put_gates(membrane, watch.record, at + 1, 1, 0, gates)
+    for k in range(watch.spiking.size):
+        v = voltage_after(net, state, watch.spiking[k], step, part, driven, rows, fixed, amp)
+        crossed = lanes_at_least(v, net.fires) & ~lanes_at_least(load(watch.before, k), net.fires)
+        store(watch.now, k, v)
+        if crossed != 0:
+            for lane in range(count):
+                if (crossed >> lane) & 1:
+                    was, seen_now = watch.before[k * count + lane], watch.now[k * count + lane]
+                    if watch.counts[lane, k] < watch.times.shape[2]:
+                        watch.times[lane, k, watch.counts[lane, k]] = time + (step + (net.fires - was) / (seen_now - was)) * dt
+                    watch.counts[lane, k] += 1
+        store(watch.before, k, v)
+    return fired
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -500,34 +595,9 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
         if step < 0:
             continue
         store(state, give, carried)
-        seen = load(state, net.detect)
-        if driven:
-            seen = seen + amp * load(rows, part.end[step] * nodes + net.detect)
-            if has_fixed:
-                seen = seen + load(fixed, part.end[step] * nodes + net.detect)
         store(marks, side, larger(load(marks, side), highest))
-        if may_fire[0] <= step * dt < may_fire[1]:
-            new = lanes_at_least(seen, net.fires) & ~fired
-            fired |= new
-            for lane in range(count if new != 0 else 0):
-                if (new >> lane) & 1:
-                    marks[2 * count + lane] = time + (step + 1) * dt
-        for k in range(watch.nodes.size if (step + 1) % every == 0 else 0):
-            i = watch.nodes[k]
-            v = load(state, i)
-            if driven:
-                v = v + amp * load(rows, part.end[step] * nodes + i)
-                if has_fixed:
-                    v = v + load(fixed, part.end[step] * nodes + i)
-            gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
-            if not onwards:
-                gates = advance(membrane, gates, v, at_once)
-            at = ((first_row + step // every) * watch.nodes.size + k) * (1 + net.gates)
-            store(watch.record, at, v)
-            store(watch.record, at + 1, gates[0])
-            store(watch.record, at + 2, gates[1])
-            store(watch.record, at + 3, gates[2])
-            store(watch.record, at + 4, gates[3])
+        fired = written_down(net, membrane, state, nodes, part, driven, rows, fixed, amp, fired, may_fire, marks, watch, step, steps, first_row,
+                             every, at_once, time, dt)
         if watch.whole.size > 0 and (step + 1) % every == 0:
             per_row = nodes + (nodes - 1) * MODES
             at = (first_row + step // every) * per_row
@@ -550,22 +620,6 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
                         if has_fixed:
                             a = a + load(fixed_kept, step * per_row + nodes + i * MODES + j)
                     store(watch.whole, at + nodes + i * MODES + j, a)
-        for k in range(watch.spiking.size):
-            v = load(state, watch.spiking[k])
-            if driven:
-                v = v + amp * load(rows, part.end[step] * nodes + watch.spiking[k])
-                if has_fixed:
-                    v = v + load(fixed, part.end[step] * nodes + watch.spiking[k])
-            crossed = lanes_at_least(v, net.fires) & ~lanes_at_least(load(watch.before, k), net.fires)
-            store(watch.now, k, v)
-            if crossed != 0:
-                for lane in range(count):
-                    if (crossed >> lane) & 1:
-                        was, seen_now = watch.before[k * count + lane], watch.now[k * count + lane]
-                        if watch.counts[lane, k] < watch.times.shape[2]:
-                            watch.times[lane, k, watch.counts[lane, k]] = time + (step + (net.fires - was) / (seen_now - was)) * dt
-                        watch.counts[lane, k] += 1
-            store(watch.before, k, v)
         if stop > 0 and fired == everyone:
             return fired, True
         if stop >= 2 and fired | (calm & lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, quiet)) == everyone:
@@ -646,6 +700,113 @@ class Lanes(NamedTuple):
     marks: Any
 
 
+# What a block of steps, a change of level and a linear response are hangs on what lies between the nodes: the type of ``lanes`` picks it when
+# the kernel is compiled. Those of ``Lanes`` stand here, those of fibres with channels under the myelin in ``active_kernel``.
+
+
+def through(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side,
+            watch, first_row, every, time):
+    """Steps of W of one level; arguments and result as of ``run``."""
+    raise NotImplementedError
+
+
+def switch(net, lanes, level, to):
+    """The state as another level has it."""
+    raise NotImplementedError
+
+
+def fold(net, lanes, level, response, amplitude):
+    """W += amplitude U."""
+    raise NotImplementedError
+
+
+def prepare(net, lanes):
+    """What all linear responses of these lanes have in common, once."""
+    raise NotImplementedError
+
+
+def linear(net, lanes, response, drive, given, table, push_row, push, kept):
+    """Linear response to a stimulus of amplitude 1 into ``lanes.fine``; arguments as of ``passive``."""
+    raise NotImplementedError
+
+
+def carried_along(lanes):
+    """The arrays that belong to the fibre of a lane."""
+    raise NotImplementedError
+
+
+def sources_of(lanes):
+    """Those from which linear responses are found."""
+    raise NotImplementedError
+
+
+def _modal(lanes):
+    return getattr(lanes, "instance_class", None) is Lanes
+
+
+@overload(through, jit_options=_INSIDE)
+def _through(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side,
+             watch, first_row, every, time):
+    def modal(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side,
+              watch, first_row, every, time):
+        return run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, lanes.full, amplitude, steps, level, first_by, part, driven, rows,
+                   fixed, kept, fixed_kept, fired, may_fire, stop, lanes.strongest, lanes.marks, side, watch, first_row, every, time)
+
+    return modal if _modal(lanes) else None
+
+
+@overload(switch, jit_options=_INSIDE)
+def _switched(net, lanes, level, to):
+    def modal(net, lanes, level, to):
+        _switch(net, level, to, lanes.state, lanes.work, lanes.full, lanes.static)
+
+    return modal if _modal(lanes) else None
+
+
+@overload(fold, jit_options=_INSIDE)
+def _folded(net, lanes, level, response, amplitude):
+    def modal(net, lanes, level, response, amplitude):
+        _fold(net, level, lanes.state, response, lanes.full, amplitude)
+
+    return modal if _modal(lanes) else None
+
+
+@overload(prepare, jit_options=_INSIDE)
+def _prepared(net, lanes):
+    def modal(net, lanes):
+        if lanes.ready[0] == 0:
+            give_of_drive(net, lanes.passive_modes, lanes.drive, lanes.given)
+            give_of_drive(net, lanes.passive_modes, lanes.fixed_drive, lanes.fixed_given)
+            lanes.ready[0] = 1
+
+    return modal if _modal(lanes) else None
+
+
+@overload(linear, jit_options=_INSIDE)
+def _linear(net, lanes, response, drive, given, table, push_row, push, kept):
+    def modal(net, lanes, response, drive, given, table, push_row, push, kept):
+        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, lanes.passive_static, given, drive, table, push_row, push,
+                lanes.fine, kept)
+
+    return modal if _modal(lanes) else None
+
+
+@overload(carried_along, jit_options=_INSIDE)
+def _carried_along(lanes):
+    def modal(lanes):
+        return lanes.rest, lanes.modes, lanes.sums, lanes.full, lanes.static, lanes.strongest, lanes.response, lanes.fixed_response
+
+    return modal if _modal(lanes) else None
+
+
+@overload(sources_of, jit_options=_INSIDE)
+def _sources_of(lanes):
+    def modal(lanes):
+        return lanes.passive_modes, lanes.passive_sums, lanes.passive_static, lanes.drive, lanes.fixed_drive
+
+    return modal if _modal(lanes) else None
+
+
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _part_of(parts, k):
     a, b = parts.at[k], parts.at[k + 1]
@@ -674,10 +835,7 @@ def respond(net, lanes, part, k):
     slot, slots = lanes.slot[k], lanes.resident.size
     if lanes.resident[slot] == k:
         return
-    if lanes.ready[0] == 0:
-        give_of_drive(net, lanes.passive_modes, lanes.drive, lanes.given)
-        give_of_drive(net, lanes.passive_modes, lanes.fixed_drive, lanes.fixed_given)
-        lanes.ready[0] = 1
+    prepare(net, lanes)
     for responses, drive, given, push, rows, kept in (
             (lanes.response, lanes.drive, lanes.given, part.push, lanes.rows, lanes.kept),
             (lanes.fixed_response, lanes.fixed_drive, lanes.fixed_given, part.fixed, lanes.fixed_rows, lanes.fixed_kept)):
@@ -688,9 +846,8 @@ def respond(net, lanes, part, k):
             response[:] = 0.0
         elif lanes.slot[k - 1] != slot:
             response[:] = _slot(responses, lanes.slot[k - 1], slots)
-        passive(net, response, lanes.work, lanes.passive_modes, lanes.passive_sums, lanes.passive_static, given, drive, part.table, part.push_row,
-                push, lanes.fine, _slot(kept, slot, slots))
-        blend(net.nodes, part.start, part.index, part.weight, lanes.fine, _rows(lanes, rows, slot))
+        linear(net, lanes, response, drive, given, part.table, part.push_row, push, _slot(kept, slot, slots))
+        blend(net.width, part.start, part.index, part.weight, lanes.fine, _rows(lanes, rows, slot))
     lanes.resident[slot] = k
 
 
@@ -705,7 +862,7 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
     lanes.marks[:] = 0.0
     side, first_way = 0, 0.0
     for k in range(watch.spiking.size):
-        store(watch.before, k, load(lanes.rest, watch.spiking[k]))
+        store(watch.before, k, load(lanes.rest, watch.spiking[k] * net.apart))
     fired, window = np.int64(0), np.empty(2)  # a plain 0 would compile ``run`` twice
     amp, one = load(amplitude, 0), fill(amplitude, 1.0)
     for b in range(blocks.steps.size):
@@ -718,32 +875,27 @@ def simulate(net, membrane, lanes, parts, blocks, amplitude, may_fire, stops, wa
                 side = 0 if part.push[0, 0] * first_way > 0.0 else 1
         slot, slots = lanes.slot[k], lanes.resident.size
         window[0], window[1] = may_fire[0] - blocks.time[b], may_fire[1] - blocks.time[b]
-        fired, over = run(net, membrane, lanes.state, lanes.work, lanes.modes, lanes.sums, lanes.full, amplitude, blocks.steps[b], level,
-                          blocks.first_by[b], part, driven, _rows(lanes, lanes.rows, slot), _rows(lanes, lanes.fixed_rows, slot),
-                          _slot(lanes.kept, slot, slots), _slot(lanes.fixed_kept, slot, slots), fired, window,
-                          blocks.stop[b] if stops else 0, lanes.strongest, lanes.marks, side, watch, blocks.first_row[b], blocks.every[b],
-                          blocks.time[b])
+        fired, over = through(net, membrane, lanes, amplitude, blocks.steps[b], level, blocks.first_by[b], part, driven,
+                              _rows(lanes, lanes.rows, slot), _rows(lanes, lanes.fixed_rows, slot), _slot(lanes.kept, slot, slots),
+                              _slot(lanes.fixed_kept, slot, slots), fired, window, blocks.stop[b] if stops else 0, side, watch,
+                              blocks.first_row[b], blocks.every[b], blocks.time[b])
         if over:
             return fired
         after = blocks.level[min(b + 1, blocks.steps.size - 1)]
         if after != level:
-            _switch(net, level, after, lanes.state, lanes.work, lanes.full, lanes.static)
+            switch(net, lanes, level, after)
         if driven and part.folds:
-            _fold(net, after, lanes.state, _slot(lanes.response, slot, slots), lanes.full, amp)
+            fold(net, lanes, after, _slot(lanes.response, slot, slots), amp)
             if lanes.fixed_rows.size > 0:
-                _fold(net, after, lanes.state, _slot(lanes.fixed_response, slot, slots), lanes.full, one)
+                fold(net, lanes, after, _slot(lanes.fixed_response, slot, slots), one)
     return fired
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def settle_gates(net, membrane, state):
     """Put every gate at its steady value at rest."""
-    gates = settled(membrane, fill(state, 0.0))
     for i in range(net.nodes):
-        store(state, net.nodes + i, gates[0])
-        store(state, 2 * net.nodes + i, gates[1])
-        store(state, 3 * net.nodes + i, gates[2])
-        store(state, 4 * net.nodes + i, gates[3])
+        put_gates(membrane, state, net.nodes, net.nodes, i, settled(membrane, fill(state, 0.0)))
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -751,12 +903,8 @@ def catch_up(net, membrane, state):
     """Bring the gates, which stand behind V, up to it."""
     nodes = net.nodes
     for i in range(nodes):
-        gates = (load(state, nodes + i), load(state, 2 * nodes + i), load(state, 3 * nodes + i), load(state, 4 * nodes + i))
-        gates = advance(membrane, gates, load(state, i), net.lag[0])
-        store(state, nodes + i, gates[0])
-        store(state, 2 * nodes + i, gates[1])
-        store(state, 3 * nodes + i, gates[2])
-        store(state, 4 * nodes + i, gates[3])
+        gates = gates_of(membrane, state, nodes, nodes, i)
+        put_gates(membrane, state, nodes, nodes, i, advance(membrane, gates, load(state, i), net.lag[0]))
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -790,20 +938,20 @@ def peaks(net, lanes, parts, blocks):
             side = 0 if part.push[0, 0] * first_way > 0.0 else 1
         rows = _rows(lanes, lanes.rows, lanes.slot[blocks.part[b]])
         for step in range(part.end.size):
-            row = part.end[step] * net.nodes * count
+            row, apart = part.end[step] * net.width * count, net.apart * count
             for i in range(net.first, net.last + 1):
-                seen = load(rows, part.end[step] * net.nodes + i)
+                seen = load(rows, part.end[step] * net.width + i * net.apart)
                 strongest = larger(strongest, larger(seen, 0.0 - seen))
                 if lanes_at_least(seen - load(best, side), TINY) == 0:
                     continue
                 for k in range(count):
-                    u = rows[row + i * count + k]
+                    u = rows[row + i * apart + k]
                     # what the first way has left behind is none of the other's: under that a node must rise
-                    rises = side == 0 or (step > 0 and u > rows[(part.end[step - 1] * net.nodes + i) * count + k])
+                    rises = side == 0 or (step > 0 and u > rows[part.end[step - 1] * net.width * count + i * apart + k])
                     if u > best[side * count + k] and rises:
                         result[k, 4 * side] = best[side * count + k] = u
                         for away in range(1, 3):
-                            left, right = rows[row + max(i - away, net.first) * count + k], rows[row + min(i + away, net.last) * count + k]
+                            left, right = rows[row + max(i - away, net.first) * apart + k], rows[row + min(i + away, net.last) * apart + k]
                             result[k, 4 * side + away] = 0.5 * (left + right)
                             if away == 1:
                                 result[k, 4 * side + 3] = 0.5 * abs(right - left)
@@ -866,18 +1014,18 @@ def _shuffle(array, whose):
 def _deal(net, lanes, parts, whose):
     """Put the fibre of lane ``whose[k]`` into lane k, for all of them, with everything that the coming runs take."""
     slots = lanes.resident.size
-    for array in (lanes.rest, lanes.modes, lanes.sums, lanes.full, lanes.static, lanes.strongest, lanes.response, lanes.fixed_response):
+    for array in carried_along(lanes):
         _shuffle(array, whose)
     for slot in range(slots):
         if lanes.resident[slot] >= 0:
             at, following = parts.at[lanes.resident[slot]], parts.at[lanes.resident[slot] + 1]
             for rows in (lanes.rows, lanes.fixed_rows):
-                _shuffle(_rows(lanes, rows, slot)[: (following[3] - at[3] - 1) * net.nodes * whose.size], whose)
+                _shuffle(_rows(lanes, rows, slot)[: (following[3] - at[3] - 1) * net.width * whose.size], whose)
     missing = slots < lanes.slot.size
     for slot in range(slots):
         missing = missing or lanes.resident[slot] < 0
     if missing:  # responses will be found again
-        for array in (lanes.passive_modes, lanes.passive_sums, lanes.passive_static, lanes.drive, lanes.fixed_drive):
+        for array in sources_of(lanes):
             _shuffle(array, whose)
         lanes.ready[0] = 0
 

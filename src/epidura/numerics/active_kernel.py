@@ -1,0 +1,517 @@
+"""The inner loops for fibres with channels under the myelin: nothing is eliminated, every compartment is stepped.
+
+As in ``cable_kernel`` the voltage is split into V = W + A U; here V is the voltage across the axolemma of every compartment. The unknowns of a
+compartment are that voltage u and the periaxonal potential y, both relative to what they are at rest and y to the outside beside it; the
+intracellular potential is x = u + y. The two balances are that of the axon and the sum of both, which has no current through the axolemma:
+
+    C_a du/dt = -I(u) + axial(x),        C_m dy/dt = -g_m y + axial(x) + periaxonal(y)
+
+With these, no term of the large axolemma is subtracted from itself, so that float32 will do (docs/fibre.md). A step solves one system along the
+fibre, blocks of two by two, for the change of u and y. The second-order scheme takes two such stages a step (L-stable, one matrix for
+both): after a trapezoidal one the fast modes of node and paranode would swing on, and the sodium gates would answer to it.
+
+Groups of lanes of the state, C = 11 (N - 1) + 1 compartments of N nodes: u of each, y of each (0 at nodes), five gates of each node, three of each
+compartment of each internode, then of each node by how much the first gate leads and by how much it moved last.
+"""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg,var-annotated"
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba as nb
+import numpy as np
+from numba.extending import overload
+
+from epidura.numerics import cable_kernel as shared
+from epidura.numerics.cable_kernel import CALM_MOST, CALM_QUIET, CALM_RISE, LEAD, gates_of, put_gates, written_down
+from epidura.numerics.kinetics import advance, advance_under, conductance, conductance_under, settled, settled_under
+from epidura.numerics.simd import fill, lanes_at_least, larger, load, smaller, store
+
+PER = 10  # compartments between two nodes
+PERIOD, UNDER_GATES = PER + 1, 3
+# Where what a compartment is begins in ``chain``: axial and periaxonal conductances between neighbours, capacitance of the axolemma and of the
+# myelin, conductance of the myelin, capacitance of the node
+AXIAL, PERIAXONAL, AXOLEMMA, MYELIN, LEAK, NODE, CHAIN = 0, 11, 22, 32, 42, 52, 53
+WORK = 6  # groups of each compartment: what ``_pivot`` gives but the first, and the change without its right neighbours
+GAMMA = 1.0 - np.sqrt(0.5)  # share of a step that each of its two stages is implicit over
+ONWARDS = (1.0 - GAMMA) / GAMMA  # of the first stage's change, where the second begins
+_INSIDE: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
+
+
+class ActiveLanes(NamedTuple):
+    """The arrays of one group of fibres; see ``cable_kernel.Lanes``.
+
+    ``chain``: what the compartments of an internode are, uS and nF, (CHAIN). ``spans``: (tables,) ms, length of the linear response's steps.
+    ``drive``: (pattern, 2, compartments) nA into the axon, and the sum of that and of what goes into the periaxonal space.
+    """
+
+    rest: Any
+    state: Any
+    work: Any
+    chain: Any
+    spans: Any
+    drive: Any
+    fixed_drive: Any
+    given: Any
+    fixed_given: Any
+    ready: Any
+    response: Any
+    fixed_response: Any
+    fine: Any
+    rows: Any
+    fixed_rows: Any
+    kept: Any
+    fixed_kept: Any
+    slot: Any
+    rows_at: Any
+    resident: Any
+    strongest: Any
+    marks: Any
+
+
+@nb.njit(**_INSIDE)
+def _pivot(m, left, axial, outer_left, outer, myelin, ixx, ixy, iyy):
+    """Inverse of a compartment's block once those before it are eliminated.
+
+    Args:
+        m: conductance and capacitance per step of the axolemma; ``myelin`` the same of the myelin.
+        left, outer_left: axial and periaxonal conductance to the left; ``axial``, ``outer`` sum of both sides.
+        ixx, ixy, iyy: inverse of the block before, between intracellular (x) and periaxonal (y) changes.
+
+    Returns:
+        uu of the inverse, then ux, uy, xx, xy, yy: x stands for the sum of u and y.
+    """
+    a = axial - left * left * ixx
+    b = 0.0 - left * outer_left * ixy
+    c = outer - outer_left * outer_left * iyy
+    lower = myelin + c
+    share = 1.0 / (m * (lower + a + b + b) + a * lower - b * b)
+    uu, uy, yy = (lower + a + b + b) * share, 0.0 - (a + b) * share, (m + a) * share
+    return uu, (lower + b) * share, uy, (m + lower) * share, (m - b) * share, yy
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _back(net, state, work, chain, i, change_x):
+    """Change of the compartments of the i-th internode in ``work``, from that of the node on its right; that of the first one's x."""
+    change_y = fill(state, 0.0)
+    for k in range(PER - 1, -1, -1):
+        at = (i * PERIOD + 1 + k) * WORK
+        along = change_x * load(chain, AXIAL + k + 1)
+        if k == PER - 1 and i + 1 > net.last:
+            along = fill(state, 0.0)
+        beside = change_y * load(chain, PERIAXONAL + k + 1)
+        change_u = load(work, at + 4) + load(work, at) * along + load(work, at + 1) * beside
+        change_y = load(work, at + 5) + load(work, at + 2) * along + load(work, at + 3) * beside
+        change_x = change_u + change_y
+        store(work, at, change_u)
+        store(work, at + 1, change_y)
+    return change_x
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _increment(net, chain, per_dt, state, work, drive, push, row):
+    """Change of U in an implicit step with 1 / ``per_dt`` ms, channels held as at rest, in the first two groups of each compartment in ``work``."""
+    nodes, patterns = net.nodes, push.shape[1]
+    width = PERIOD * (nodes - 1) + 1
+    zero, one_node = fill(state, 0.0), load(chain, NODE)
+    ixx, ixy, iyy, flow, part_x, part_y = zero, zero, zero, zero, zero, zero
+    for i in range(nodes):
+        at = i * PERIOD
+        left, right = zero, zero
+        if 0 < i and net.first <= i <= net.last:
+            left = load(chain, AXIAL + PER)
+        if i < nodes - 1 and net.first <= i <= net.last:
+            right = load(chain, AXIAL)
+        v = load(state, at)
+        out = zero
+        if i < nodes - 1:
+            out = right * (load(state, at + 1) + load(state, width + at + 1) - v)
+        if net.first <= i <= net.last:
+            rhs = out - flow - v * one_node * net.rest_leak + left * part_x
+            for p in range(patterns):
+                if push[row, p] != 0.0:
+                    rhs = rhs + load(drive, 2 * p * width + at) * push[row, p]
+            share = 1.0 / (one_node * (per_dt + net.rest_leak) + left + right - left * left * ixx)
+            part_x = rhs * share
+            store(work, at * WORK, share)
+            store(work, at * WORK + 1, part_x)
+            ixx = share
+        else:
+            part_x, ixx = zero, zero
+        if i == nodes - 1:
+            break
+        ixy, iyy, part_y, y = zero, zero, zero, zero
+        flow = out
+        for k in range(PER):
+            place = at + 1 + k
+            side = right if k == 0 else load(chain, AXIAL + k)
+            next_side = load(chain, AXIAL + k + 1)
+            if k == PER - 1 and i + 1 > net.last:
+                next_side = zero
+            outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
+            u, y_here = load(state, place), load(state, width + place)
+            x_here = u + y_here
+            if k < PER - 1:
+                next_x, next_y = load(state, place + 1) + load(state, width + place + 1), load(state, width + place + 1)
+            else:
+                next_x, next_y = load(state, place + 1), zero
+            next_flow = next_side * (next_x - x_here)
+            capacity = load(chain, AXOLEMMA + k)
+            frozen = net.rest_under[0 if k == 0 or k == PER - 1 else 1]
+            rhs_u = next_flow - flow
+            rhs_y = rhs_u + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + side * part_x + outer * part_y
+            rhs_u = rhs_u - capacity * frozen * u + side * part_x
+            for p in range(patterns):
+                if push[row, p] != 0.0:
+                    rhs_u = rhs_u + load(drive, 2 * p * width + place) * push[row, p]
+                    rhs_y = rhs_y + load(drive, (2 * p + 1) * width + place) * push[row, p]
+            uu, ux, uy, ixx, ixy, iyy = _pivot(capacity * (per_dt + frozen), side, side + next_side, outer, outer + next_outer,
+                                               load(chain, MYELIN + k) * per_dt + load(chain, LEAK + k), ixx, ixy, iyy)
+            part_u = uu * rhs_u + uy * rhs_y
+            part_y = uy * rhs_u + iyy * rhs_y
+            part_x = part_u + part_y
+            for j, value in enumerate((ux, uy, ixy, iyy, part_u, part_y)):
+                store(work, place * WORK + j, value)
+            flow, y = next_flow, y_here
+    change_x = zero
+    for i in range(nodes - 1, -1, -1):
+        at = i * PERIOD * WORK
+        change = zero
+        if net.first <= i <= net.last:
+            change = load(work, at + 1)
+            if i < nodes - 1:
+                change = change + load(work, at) * load(chain, AXIAL) * change_x
+        store(work, at, change)
+        store(work, at + 1, zero)
+        if i > 0:
+            change_x = _back(net, state, work, chain, i - 1, change)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _go(width, state, work, share):
+    """Add a share of the change in ``work`` to the u and y of every compartment."""
+    for place in range(width):
+        store(state, place, load(state, place) + load(work, place * WORK) * share)
+        store(state, width + place, load(state, width + place) + load(work, place * WORK + 1) * share)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def passive(net, chain, spans, state, work, drive, table, push_row, push, fine, kept):
+    """Linear response to a stimulus of amplitude 1, in fine steps; arguments as of ``cable_kernel.passive``.
+
+    Args:
+        state: U of each compartment across the axolemma, then y of each.
+        spans: (tables,) ms.
+        fine: (fine + 1, compartments) U across the axolemma at all fine points.
+        kept: (steps, compartments) intracellular potential of U after each step, or empty.
+    """
+    width = PERIOD * (net.nodes - 1) + 1
+    for place in range(width):
+        store(fine, place, load(state, place))
+    for step in range(table.size - 1):
+        row, span = push_row[step], spans[table[step]]
+        if net.theta == 1.0:
+            _increment(net, chain, 1.0 / span, state, work, drive, push, row)
+        else:
+            _increment(net, chain, 1.0 / (GAMMA * span), state, work, drive, push, row)
+            _go(width, state, work, ONWARDS)
+            _increment(net, chain, 1.0 / (GAMMA * span), state, work, drive, push, row)
+        _go(width, state, work, 1.0)
+        for place in range(width):
+            store(fine, (step + 1) * width + place, load(state, place))
+        if kept.size > 0 and (step + 2 == table.size or push_row[step + 1] != row):
+            for place in range(width):
+                store(kept, row * width + place, load(state, place) + load(state, width + place))
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows, fixed, step):
+    """Forward pass of a stage of a step of W that takes 1 / ``per_dt`` ms; arguments as of ``run``."""
+    nodes, zero, one_node, has_fixed = net.nodes, fill(state, 0.0), load(chain, NODE), fixed.size > 0
+    width = PERIOD * (nodes - 1) + 1
+    gates_at = 2 * width
+    under_at = gates_at + net.gates * nodes
+    lead = under_at + UNDER_GATES * PER * (nodes - 1)
+    ixx, ixy, iyy, flow, part_x, part_y = zero, zero, zero, zero, zero, zero
+    for i in range(nodes):
+        at = i * PERIOD
+        left, right = zero, zero
+        if 0 < i and net.first <= i <= net.last:
+            left = load(chain, AXIAL + PER)
+        if i < nodes - 1 and net.first <= i <= net.last:
+            right = load(chain, AXIAL)
+        v = load(state, at)
+        out = zero
+        if i < nodes - 1:
+            out = right * (load(state, at + 1) + load(state, width + at + 1) - v)
+        if net.first <= i <= net.last:
+            gates = gates_of(membrane, state, gates_at, nodes, i)
+            if net.theta != 1.0:
+                gates = (gates[0] + load(state, lead + i), gates[1], gates[2], gates[3], gates[4])
+            g, pull = conductance(membrane, gates)
+            rhs = pull - g * v
+            if driven:
+                u = amp * load(rows, part.mean[step] * width + at)
+                if has_fixed:
+                    u = u + load(fixed, part.mean[step] * width + at)
+                rhs = rhs - (g - net.rest_leak) * u
+            rhs = rhs * one_node + out - flow + left * part_x
+            share = 1.0 / (one_node * (g + per_dt) + left + right - left * left * ixx)
+            part_x = rhs * share
+            store(work, at * WORK, share)
+            store(work, at * WORK + 1, part_x)
+            ixx = share
+        else:
+            part_x, ixx = zero, zero
+        if i == nodes - 1:
+            break
+        ixy, iyy, part_y, y = zero, zero, zero, zero
+        flow = out
+        for k in range(PER):
+            place = at + 1 + k
+            mysa = k == 0 or k == PER - 1
+            side = right if k == 0 else load(chain, AXIAL + k)
+            next_side = load(chain, AXIAL + k + 1)
+            if k == PER - 1 and i + 1 > net.last:
+                next_side = zero
+            outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
+            u, y_here = load(state, place), load(state, width + place)
+            x_here = u + y_here
+            if k < PER - 1:
+                next_x, next_y = load(state, place + 1) + load(state, width + place + 1), load(state, width + place + 1)
+            else:
+                next_x, next_y = load(state, place + 1), zero
+            next_flow = next_side * (next_x - x_here)
+            capacity, at_gates = load(chain, AXOLEMMA + k), under_at + UNDER_GATES * (i * PER + k)
+            g, pull = conductance_under(membrane, (load(state, at_gates), load(state, at_gates + 1), load(state, at_gates + 2)), mysa)
+            current = pull - g * u
+            if driven:
+                seen = amp * load(rows, part.mean[step] * width + place)
+                if has_fixed:
+                    seen = seen + load(fixed, part.mean[step] * width + place)
+                current = current - (g - net.rest_under[0 if mysa else 1]) * seen
+            arrives = next_flow - flow + side * part_x
+            rhs_u = arrives + capacity * current
+            rhs_y = arrives + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + outer * part_y
+            uu, ux, uy, ixx, ixy, iyy = _pivot(capacity * (per_dt + g), side, side + next_side, outer, outer + next_outer,
+                                               load(chain, MYELIN + k) * per_dt + load(chain, LEAK + k), ixx, ixy, iyy)
+            part_u = uu * rhs_u + uy * rhs_y
+            part_y = uy * rhs_u + iyy * rhs_y
+            part_x = part_u + part_y
+            store(work, place * WORK, ux)
+            store(work, place * WORK + 1, uy)
+            store(work, place * WORK + 2, ixy)
+            store(work, place * WORK + 3, iyy)
+            store(work, place * WORK + 4, part_u)
+            store(work, place * WORK + 5, part_y)
+            flow, y = next_flow, y_here
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side, watch,
+        first_row, every, time):
+    """Steps of W of one level, all of them driven or none; arguments and result as of ``cable_kernel.run``."""
+    state, work, chain, marks = lanes.state, lanes.work, lanes.chain, lanes.marks
+    nodes, dt, first_order = net.nodes, net.step[level], net.theta == 1.0
+    width = PERIOD * (nodes - 1) + 1
+    gates_at = 2 * width
+    under_at = gates_at + net.gates * nodes
+    lead = under_at + UNDER_GATES * PER * (nodes - 1)
+    moved, per_dt = lead + nodes, 1.0 / dt if first_order else 1.0 / (GAMMA * dt)
+    count = 64 // state.itemsize
+    everyone = (1 << count) - 1
+    amp, zero = load(amplitude, 0), fill(state, 0.0)
+    quiet, calm = net.quiet, everyone
+    if stop == 3:
+        quiet, calm = CALM_QUIET * quiet, everyone & ~lanes_at_least(amp * load(lanes.strongest, 0) * (CALM_RISE * net.left), CALM_MOST)
+    has_fixed = fixed.size > 0
+    at_once = net.by[level]
+    # The gates follow V in the pass that finds it; before the first step they catch up in a pass of their own.
+    for step in range(-1, steps):
+        onwards = step + 1 < steps
+        for stage in range(0 if step < 0 else 1 if first_order else 2):
+            if stage == 1:
+                _go(width, state, work, ONWARDS)
+            _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows, fixed, step)
+            change_x = zero
+            for i in range(nodes - 1, -1, -1):
+                at = i * PERIOD * WORK
+                change = zero
+                if net.first <= i <= net.last:
+                    change = load(work, at + 1)
+                    if i < nodes - 1:
+                        change = change + load(work, at) * load(chain, AXIAL) * change_x
+                store(work, at, change)
+                if i > 0:
+                    change_x = _back(net, state, work, chain, i - 1, change)
+        highest, lowest = fill(state, -1e9), fill(state, 1e9)
+        for i in range(nodes - 1, -1, -1):
+            at = i * PERIOD
+            if net.first <= i <= net.last:
+                v = load(state, at)
+                if step >= 0:
+                    v = v + load(work, at * WORK)
+                    store(state, at, v)
+                    seen = v
+                    if stop == 3:
+                        seen = v + amp * load(rows, part.end[step] * width + at)
+                        if has_fixed:
+                            seen = seen + load(fixed, part.end[step] * width + at)
+                    highest, lowest = larger(highest, seen), smaller(lowest, seen)
+                if onwards:
+                    gates = gates_of(membrane, state, gates_at, nodes, i)
+                    before, by = gates[0], at_once if step >= 0 else first_by
+                    for piece in range(part.gate[step + 1], part.gate[step + 2]) if driven else range(1):
+                        seen = v
+                        if driven:
+                            seen = v + amp * load(rows, part.gate_row[piece] * width + at)
+                            if has_fixed:
+                                seen = seen + load(fixed, part.gate_row[piece] * width + at)
+                            by = part.gate_by[piece] if piece > 0 else first_by
+                        gates = advance(membrane, gates, seen, by)
+                    if not first_order:
+                        moves = gates[0] - before
+                        ahead = moves - load(state, moved + i)
+                        if step < 0 or (driven and part.gate[step + 2] - part.gate[step + 1] > 1):
+                            ahead = zero
+                        store(state, lead + i, ahead * LEAD)
+                        store(state, moved + i, moves)
+                    put_gates(membrane, state, gates_at, nodes, i, gates)
+            if i == 0:
+                break
+            for k in range(PER):
+                place = at - PERIOD + 1 + k
+                u = load(state, place)
+                if step >= 0:
+                    u = u + load(work, place * WORK)
+                    store(state, place, u)
+                    store(state, width + place, load(state, width + place) + load(work, place * WORK + 1))
+                if not onwards:
+                    continue
+                at_gates, by = under_at + UNDER_GATES * ((i - 1) * PER + k), at_once if step >= 0 else first_by
+                under = (load(state, at_gates), load(state, at_gates + 1), load(state, at_gates + 2))
+                for piece in range(part.gate[step + 1], part.gate[step + 2]) if driven else range(1):
+                    seen = u
+                    if driven:
+                        seen = u + amp * load(rows, part.gate_row[piece] * width + place)
+                        if has_fixed:
+                            seen = seen + load(fixed, part.gate_row[piece] * width + place)
+                        by = part.gate_by[piece] if piece > 0 else first_by
+                    under = advance_under(membrane, under, seen, by)
+                store(state, at_gates, under[0])
+                store(state, at_gates + 1, under[1])
+                store(state, at_gates + 2, under[2])
+        if step < 0:
+            continue
+        store(marks, side, larger(load(marks, side), highest))
+        fired = written_down(net, membrane, state, gates_at, part, driven, rows, fixed, amp, fired, may_fire, marks, watch, step, steps, first_row,
+                             every, at_once, time, dt)
+        if watch.whole.size > 0 and (step + 1) % every == 0:
+            row = (first_row + step // every) * width
+            for place in range(width):
+                x = load(state, place) + load(state, width + place)
+                if driven:
+                    x = x + amp * load(kept, step * width + place)
+                    if has_fixed:
+                        x = x + load(fixed_kept, step * width + place)
+                store(watch.whole, row + place, x)
+        if stop > 0 and fired == everyone:
+            return fired, True
+        if stop >= 2 and fired | (calm & lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, quiet)) == everyone:
+            return fired, True
+    return fired, False
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _fold(width, state, response, amplitude):
+    """W += amplitude U, of u and y alike."""
+    for place in range(2 * width):
+        store(state, place, load(state, place) + amplitude * load(response, place))
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def settle_gates(net, membrane, state):
+    """Put every gate at its steady value at rest."""
+    gates_at = 2 * (PERIOD * (net.nodes - 1) + 1)
+    for i in range(net.nodes):
+        put_gates(membrane, state, gates_at, net.nodes, i, settled(membrane, fill(state, 0.0)))
+    at = gates_at + net.gates * net.nodes
+    for place in range(PER * (net.nodes - 1)):
+        under = settled_under(membrane, fill(state, 0.0))
+        for k in range(UNDER_GATES):
+            store(state, at + UNDER_GATES * place + k, under[k])
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def catch_up(net, membrane, state):
+    """Bring the gates, which stand behind V, up to it."""
+    gates_at = 2 * (PERIOD * (net.nodes - 1) + 1)
+    for i in range(net.nodes):
+        gates = gates_of(membrane, state, gates_at, net.nodes, i)
+        put_gates(membrane, state, gates_at, net.nodes, i, advance(membrane, gates, load(state, i * PERIOD), net.lag[0]))
+    under_at = gates_at + net.gates * net.nodes
+    for place in range(PER * (net.nodes - 1)):
+        at = under_at + UNDER_GATES * place
+        seen = load(state, place // PER * PERIOD + 1 + place % PER)
+        under = advance_under(membrane, (load(state, at), load(state, at + 1), load(state, at + 2)), seen, net.lag[0])
+        for k in range(UNDER_GATES):
+            store(state, at + k, under[k])
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def under_at_rest(membrane):
+    """(2,) conductance over capacitance under the myelin at rest, 1/ms: in a MYSA, and elsewhere."""
+    place, value = np.zeros(8), np.zeros(16)
+    under = settled_under(membrane, load(place, 0))
+    store(value, 0, conductance_under(membrane, under, True)[0])
+    store(value, 1, conductance_under(membrane, under, False)[0])
+    return value[::8].copy()
+
+
+def _active(lanes):
+    return getattr(lanes, "instance_class", None) is ActiveLanes
+
+
+@overload(shared.through, jit_options=_INSIDE)
+def _through(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side,
+             watch, first_row, every, time):
+    def active(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side,
+               watch, first_row, every, time):
+        return run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, rows, fixed, kept, fixed_kept, fired, may_fire, stop, side,
+                   watch, first_row, every, time)
+
+    return active if _active(lanes) else None
+
+
+@overload(shared.switch, jit_options=_INSIDE)
+def _switched(net, lanes, level, to):
+    return (lambda net, lanes, level, to: None) if _active(lanes) else None
+
+
+@overload(shared.fold, jit_options=_INSIDE)
+def _folded(net, lanes, level, response, amplitude):
+    return (lambda net, lanes, level, response, amplitude: _fold(net.width, lanes.state, response, amplitude)) if _active(lanes) else None
+
+
+@overload(shared.prepare, jit_options=_INSIDE)
+def _prepared(net, lanes):
+    return (lambda net, lanes: None) if _active(lanes) else None
+
+
+@overload(shared.linear, jit_options=_INSIDE)
+def _linear(net, lanes, response, drive, given, table, push_row, push, kept):
+    def active(net, lanes, response, drive, given, table, push_row, push, kept):
+        passive(net, lanes.chain, lanes.spans, response, lanes.work, drive, table, push_row, push, lanes.fine, kept)
+
+    return active if _active(lanes) else None
+
+
+@overload(shared.carried_along, jit_options=_INSIDE)
+def _carried_along(lanes):
+    return (lambda lanes: (lanes.rest, lanes.chain, lanes.strongest, lanes.response, lanes.fixed_response)) if _active(lanes) else None
+
+
+@overload(shared.sources_of, jit_options=_INSIDE)
+def _sources_of(lanes):
+    return (lambda lanes: (lanes.drive, lanes.fixed_drive)) if _active(lanes) else None
