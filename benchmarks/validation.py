@@ -1,6 +1,6 @@
 """Clinical plausibility: runs the chain, compares with data/validation.csv and writes the tables of docs/validation.md.
 
-    python -m benchmarks.validation [plausibility] [people] [field] [types] [gate]
+    python -m benchmarks.validation [plausibility] [people] [sensory] [field] [types] [gate]
 
 Nothing here is tuned: a line that fails stays in the table as a failure.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,7 @@ from epidura.waveform import Course
 
 DOC = Path(__file__).parent.parent / "docs" / "validation.md"
 SETS = ("high-dura", "low-dura")
+MOTOR, SENSORY = "mrg-interpolated", "gaines-sensory"
 MANY = 3200  # simulated fibres where a comparison asks for the mix of a few hundred real ones
 
 
@@ -51,13 +52,13 @@ class Line:
 
 
 def result(tissues: str, vertebra: str = "T9", tip: str = "T8", width: str = "210 us", lateral: str = "0 mm",
-           waveform: dict[str, Any] | None = None, count: int = 400, **anatomy: str) -> Result:
+           waveform: dict[str, Any] | None = None, count: int = 400, axon: str = MOTOR, **anatomy: str) -> Result:
     """A midline octrode with a bipole at the level of the vertebra; ``count`` dorsal-column fibres, accuracy ``fast``."""
     waveform = waveform or {"kind": "tonic", "frequency": "50 Hz", "pulse_width": width}
     return ep.run(ep.read({
         "title": "validation", "anatomy": {"kind": "parametric", "vertebra": vertebra, "tissues": tissues, **anatomy},
         "leads": [{"model": "octrode", "tip_vertebra": tip, "lateral": lateral}],
-        "fibres": [{"kind": "dorsal-column", "count": count}, {"kind": "dorsal-root"}],
+        "fibres": [{"kind": "dorsal-column", "count": count, "axon": axon}, {"kind": "dorsal-root", "axon": axon}],
         "programs": [{"name": "bipole", "waveform": waveform, "contacts": {4: -1, 5: 1}}], "firing": "off",
     }), accuracy="fast", check_field=False)
 
@@ -100,9 +101,9 @@ def lowest(run: Result, population: str) -> float:
     return float(at.threshold.values[(at.fibre_population == population).values].min()) * 1e3
 
 
-def velocity(diameter: float) -> float:
+def velocity(diameter: float, kind: str = MOTOR) -> float:
     """Conduction velocity of the model in a straight fibre, m/s."""
-    model, nodes = axon.family.read({"kind": "mrg-interpolated"}), 61
+    model, nodes = axon.family.read({"kind": kind}), 61
     d = np.array([diameter])
     along = model.compartments(d, nodes)
     volts = -1.0 / (4 * np.pi * 0.2 * np.hypot(1e-3, along - along[:, 11 * 10 : 11 * 10 + 1]))
@@ -116,11 +117,7 @@ def of_set(tissues: str) -> Iterator[Line]:
     """Comparisons that depend on the tissue set."""
     runs = {v: result(tissues, v, t) for v, t in (("C5", "C4"), ("T5", "T4"), ("T8", "T7"), ("T9", "T8"), ("T10", "T9"), ("T11", "T10"))}
     nine = runs["T9"]
-    low = [perception(runs[v]) for v in ("T8", "T9", "T10")]
-    yield Line("V34", "perception threshold, bipole, 210 us, T8, T9, T10", "2 to 5 mA", _list(low, " mA"), all(2 <= x <= 5 for x in low))
-    ratios = [ratio(runs[v]) for v in ("T8", "T9", "T10")]
-    yield Line("V34", "discomfort over perception, T8, T9, T10", "1.4 to 1.8", _list(ratios), all(1.4 <= x <= 1.8 for x in ratios))
-    yield from strength_duration_lines(nine)
+    yield from thoracic_lines([runs[v] for v in ("T8", "T9", "T10")])
     gaps = ("2 mm", "3 mm", "4 mm", "5 mm", "6 mm")
     by_gap = [result(tissues, dorsal_csf=gap) for gap in gaps]
     grows = [perception(run) for run in by_gap]
@@ -158,6 +155,14 @@ def of_set(tissues: str) -> Iterator[Line]:
     yield Line("-", "perception threshold with 400 and with 1600 simulated fibres", "within 10 %", f"{100 * spread:.1f} %", spread < 0.1)
 
 
+def thoracic_lines(runs: Sequence[Result]) -> Iterator[Line]:
+    """Of bipoles at T8, T9 and T10."""
+    low, ratios = [perception(run) for run in runs], [ratio(run) for run in runs]
+    yield Line("V34", "perception threshold, bipole, 210 us, T8, T9, T10", "2 to 5 mA", _list(low, " mA"), all(2 <= x <= 5 for x in low))
+    yield Line("V34", "discomfort over perception, T8, T9, T10", "1.4 to 1.8", _list(ratios), all(1.4 <= x <= 1.8 for x in ratios))
+    yield from strength_duration_lines(runs[1])
+
+
 def _counts(run: Result) -> list[Any]:
     column = run.case.fibres[0]
     return [column, column.but(count=1600)]
@@ -181,11 +186,16 @@ def strength_duration_lines(run: Result) -> Iterator[Line]:
                any(1.3e-3 <= law[0] <= 3.3e-3 for law in laws))
 
 
-def once() -> Iterator[Line]:
-    """Comparisons that do not."""
-    speeds = [velocity(d) for d in (13.0e-6, 8.3e-6)]
+def velocity_lines(kind: str) -> Iterator[Line]:
+    """Of fibres in human roots."""
+    speeds = [velocity(d, kind) for d in (13.0e-6, 8.3e-6)]
     yield Line("V37", "conduction velocity at 13.0 and 8.3 um", "49 and 20 m/s", _list(speeds, " m/s", 1),
                abs(speeds[0] / 49 - 1) < 0.2 and abs(speeds[1] / 20 - 1) < 0.2)
+
+
+def once() -> Iterator[Line]:
+    """Comparisons that do not."""
+    yield from velocity_lines(MOTOR)
     ranges = {"C5": (1.5, 4), "T5": (4, 8.5), "T11": (2, 6), "T12": (1.5, 4.5)}
     gaps = {v: float(table("vertebrae").row(vertebra=v)["dcsf_mm"]) for v in ranges}
     yield Line("V38", "dorsal CSF at C5, T5, T11, T12", "1.5-4, 4-8.5, 2-6, 1.5-4.5 mm", _list(gaps.values(), " mm"),
@@ -511,7 +521,19 @@ def of_people() -> str:
             f"{sum(bool(line.good) for line in lines)} of {len(lines)} pass.\n\n{_rows(lines)}")
 
 
-PARTS = {"plausibility": plausibility, "people": of_people, "field": of_field, "types": of_types, "gate": of_gate}
+def of_sensory() -> str:
+    """The table of sensory fibres: the average canal with both tissue sets, and people."""
+    lines = []
+    for tissues in SETS:
+        runs = [result(tissues, v, t, axon=SENSORY) for v, t in (("T8", "T7"), ("T9", "T8"), ("T10", "T9"))]
+        lines += [replace(line, what=f"{line.what}, {tissues}") for line in thoracic_lines(runs)]
+    lines += velocity_lines(SENSORY)
+    lines += [Line(*each) for each in validation_people.lines({"Weiss": fit_weiss, "Lapicque": lapicque}, validation_people.FEWER, SENSORY)]
+    return (f"Written by `python -m benchmarks.validation sensory` ({platform.machine()}, Epidura {_version()}, accuracy `fast`): "
+            f"{sum(bool(line.good) for line in lines)} of {len(lines)} pass.\n\n{_rows(lines)}")
+
+
+PARTS = {"plausibility": plausibility, "people": of_people, "sensory": of_sensory, "field": of_field, "types": of_types, "gate": of_gate}
 
 
 def main() -> None:

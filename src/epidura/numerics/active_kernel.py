@@ -33,7 +33,9 @@ PERIOD, UNDER_GATES = PER + 1, 3
 # Where what a compartment is begins in ``chain``: axial and periaxonal conductances between neighbours, capacitance of the axolemma and of the
 # myelin, conductance of the myelin, capacitance of the node
 AXIAL, PERIAXONAL, AXOLEMMA, MYELIN, LEAK, NODE, CHAIN = 0, 11, 22, 32, 42, 52, 53
-WORK = 6  # groups of each compartment: what ``_pivot`` gives but the first, and the change without its right neighbours
+# Groups of each compartment in ``work``: the change of u and of y; of the inverse of its block ux, uy, xy, yy (of a node the inverse first); the
+# change without its right neighbours; current that does not hang on the change, and conductance
+WORK, INVERSE, PART, CURRENT = 10, 2, 6, 8
 GAMMA = 1.0 - np.sqrt(0.5)  # share of a step that each of its two stages is implicit over
 ONWARDS = (1.0 - GAMMA) / GAMMA  # of the first stage's change, where the second begins
 # Share of its second difference by which the first gate leads, as in ``cable_kernel``: with 0.25 the velocity is 0.9 % slow at 5 us, with 0.375 0.4 %,
@@ -94,6 +96,18 @@ def _pivot(m, left, axial, outer_left, outer, myelin, ixx, ixy, iyy):
     return uu, (lower + b) * share, uy, (m + lower) * share, (m - b) * share, yy
 
 
+@nb.njit(**_INSIDE)
+def _kept(work, place, ux, uy, xy, yy, part_u, part_y):
+    """Write down the inverse of a compartment's block and the change without its right neighbours."""
+    at = place * WORK + INVERSE
+    store(work, at, ux)
+    store(work, at + 1, uy)
+    store(work, at + 2, xy)
+    store(work, at + 3, yy)
+    store(work, at + 4, part_u)
+    store(work, at + 5, part_y)
+
+
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _back(net, state, work, chain, i, change_x):
     """Change of the compartments of the i-th internode in ``work``, from that of the node on its right; that of the first one's x."""
@@ -104,8 +118,8 @@ def _back(net, state, work, chain, i, change_x):
         if k == PER - 1 and i + 1 > net.last:
             along = fill(state, 0.0)
         beside = change_y * load(chain, PERIAXONAL + k + 1)
-        change_u = load(work, at + 4) + load(work, at) * along + load(work, at + 1) * beside
-        change_y = load(work, at + 5) + load(work, at + 2) * along + load(work, at + 3) * beside
+        change_u = load(work, at + PART) + load(work, at + INVERSE) * along + load(work, at + INVERSE + 1) * beside
+        change_y = load(work, at + PART + 1) + load(work, at + INVERSE + 2) * along + load(work, at + INVERSE + 3) * beside
         change_x = change_u + change_y
         store(work, at, change_u)
         store(work, at + 1, change_y)
@@ -113,8 +127,71 @@ def _back(net, state, work, chain, i, change_x):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
+def _backwards(net, state, work, chain):
+    """Back substitution: the change of u and y of every compartment, in ``work``."""
+    zero = fill(state, 0.0)
+    change_x = zero
+    for i in range(net.nodes - 1, -1, -1):
+        at, change = i * PERIOD * WORK, zero
+        if net.first <= i <= net.last:
+            change = load(work, at + PART)
+            if i < net.nodes - 1:
+                change = change + load(work, at + INVERSE) * load(chain, AXIAL) * change_x
+        store(work, at, change)
+        store(work, at + 1, zero)
+        if i > 0:
+            change_x = _back(net, state, work, chain, i - 1, change)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _again(net, state, work, chain):
+    """Forward pass of a second stage: the blocks, currents and conductances are those of the first."""
+    nodes, zero = net.nodes, fill(state, 0.0)
+    width = PERIOD * (nodes - 1) + 1
+    flow, part_x = zero, zero
+    for i in range(nodes):
+        at = i * PERIOD
+        live, v, out = net.first <= i <= net.last, load(state, at), zero
+        right = load(chain, AXIAL) if live and i < nodes - 1 else zero
+        if i < nodes - 1:
+            out = right * (load(state, at + 1) + load(state, width + at + 1) - v)
+        if live:
+            rhs = load(work, at * WORK + CURRENT) - load(work, at * WORK + CURRENT + 1) * v + out - flow
+            if i > 0:
+                rhs = rhs + load(chain, AXIAL + PER) * part_x
+            part_x = rhs * load(work, at * WORK + INVERSE)
+            store(work, at * WORK + PART, part_x)
+        else:
+            part_x = zero
+        if i == nodes - 1:
+            break
+        part_y, y, flow = zero, zero, out
+        for k in range(PER):
+            place = at + 1 + k
+            side = right if k == 0 else load(chain, AXIAL + k)
+            next_side = load(chain, AXIAL + k + 1)
+            if k == PER - 1 and i + 1 > net.last:
+                next_side = zero
+            outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
+            u, y_here = load(state, place), load(state, width + place)
+            next_y = load(state, width + place + 1)  # 0 at a node
+            next_flow = next_side * (load(state, place + 1) + next_y - u - y_here)
+            arrives = next_flow - flow + side * part_x
+            w = place * WORK
+            rhs_u = arrives + load(work, w + CURRENT) - load(work, w + CURRENT + 1) * u
+            rhs_y = arrives + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + outer * part_y
+            ux, uy = load(work, w + INVERSE), load(work, w + INVERSE + 1)
+            part_u = (ux - uy) * rhs_u + uy * rhs_y
+            part_y = uy * rhs_u + load(work, w + INVERSE + 3) * rhs_y
+            part_x = part_u + part_y
+            store(work, w + PART, part_u)
+            store(work, w + PART + 1, part_y)
+            flow, y = next_flow, y_here
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
 def _increment(net, chain, per_dt, state, work, drive, push, row):
-    """Change of U in an implicit step with 1 / ``per_dt`` ms, channels held as at rest, in the first two groups of each compartment in ``work``."""
+    """Change of U in an implicit step of 1 / ``per_dt`` ms with the channels held as at rest, in ``work``."""
     nodes, patterns = net.nodes, push.shape[1]
     width = PERIOD * (nodes - 1) + 1
     zero, one_node = fill(state, 0.0), load(chain, NODE)
@@ -137,8 +214,8 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
                     rhs = rhs + load(drive, 2 * p * width + at) * push[row, p]
             share = 1.0 / (one_node * (per_dt + net.rest_leak) + left + right - left * left * ixx)
             part_x = rhs * share
-            store(work, at * WORK, share)
-            store(work, at * WORK + 1, part_x)
+            store(work, at * WORK + INVERSE, share)
+            store(work, at * WORK + PART, part_x)
             ixx = share
         else:
             part_x, ixx = zero, zero
@@ -154,12 +231,8 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
                 next_side = zero
             outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
             u, y_here = load(state, place), load(state, width + place)
-            x_here = u + y_here
-            if k < PER - 1:
-                next_x, next_y = load(state, place + 1) + load(state, width + place + 1), load(state, width + place + 1)
-            else:
-                next_x, next_y = load(state, place + 1), zero
-            next_flow = next_side * (next_x - x_here)
+            next_y = load(state, width + place + 1)  # 0 at a node
+            next_flow = next_side * (load(state, place + 1) + next_y - u - y_here)
             capacity = load(chain, AXOLEMMA + k)
             frozen = net.rest_under[0 if k == 0 or k == PER - 1 else 1]
             rhs_u = next_flow - flow
@@ -174,21 +247,9 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
             part_u = uu * rhs_u + uy * rhs_y
             part_y = uy * rhs_u + iyy * rhs_y
             part_x = part_u + part_y
-            for j, value in enumerate((ux, uy, ixy, iyy, part_u, part_y)):
-                store(work, place * WORK + j, value)
+            _kept(work, place, ux, uy, ixy, iyy, part_u, part_y)
             flow, y = next_flow, y_here
-    change_x = zero
-    for i in range(nodes - 1, -1, -1):
-        at = i * PERIOD * WORK
-        change = zero
-        if net.first <= i <= net.last:
-            change = load(work, at + 1)
-            if i < nodes - 1:
-                change = change + load(work, at) * load(chain, AXIAL) * change_x
-        store(work, at, change)
-        store(work, at + 1, zero)
-        if i > 0:
-            change_x = _back(net, state, work, chain, i - 1, change)
+    _backwards(net, state, work, chain)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -252,18 +313,19 @@ def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows
             gates = gates_of(membrane, state, gates_at, nodes, i)
             if net.theta != 1.0:
                 gates = (gates[0] + load(state, lead + i), gates[1], gates[2], gates[3], gates[4])
-            g, pull = conductance(membrane, gates)
-            rhs = pull - g * v
+            g, rhs = conductance(membrane, gates)
             if driven:
                 u = amp * load(rows, part.mean[step] * width + at)
                 if has_fixed:
                     u = u + load(fixed, part.mean[step] * width + at)
                 rhs = rhs - (g - net.rest_leak) * u
-            rhs = rhs * one_node + out - flow + left * part_x
-            share = 1.0 / (one_node * (g + per_dt) + left + right - left * left * ixx)
-            part_x = rhs * share
-            store(work, at * WORK, share)
-            store(work, at * WORK + 1, part_x)
+            rhs, g = rhs * one_node, g * one_node
+            share = 1.0 / (g + one_node * per_dt + left + right - left * left * ixx)
+            part_x = (rhs - g * v + out - flow + left * part_x) * share
+            store(work, at * WORK + INVERSE, share)
+            store(work, at * WORK + PART, part_x)
+            store(work, at * WORK + CURRENT, rhs)
+            store(work, at * WORK + CURRENT + 1, g)
             ixx = share
         else:
             part_x, ixx = zero, zero
@@ -280,34 +342,27 @@ def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows
                 next_side = zero
             outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
             u, y_here = load(state, place), load(state, width + place)
-            x_here = u + y_here
-            if k < PER - 1:
-                next_x, next_y = load(state, place + 1) + load(state, width + place + 1), load(state, width + place + 1)
-            else:
-                next_x, next_y = load(state, place + 1), zero
-            next_flow = next_side * (next_x - x_here)
+            next_y = load(state, width + place + 1)  # 0 at a node
+            next_flow = next_side * (load(state, place + 1) + next_y - u - y_here)
             capacity, at_gates = load(chain, AXOLEMMA + k), under_at + UNDER_GATES * (i * PER + k)
-            g, pull = conductance_under(membrane, (load(state, at_gates), load(state, at_gates + 1), load(state, at_gates + 2)), mysa)
-            current = pull - g * u
+            g, current = conductance_under(membrane, (load(state, at_gates), load(state, at_gates + 1), load(state, at_gates + 2)), mysa)
             if driven:
                 seen = amp * load(rows, part.mean[step] * width + place)
                 if has_fixed:
                     seen = seen + load(fixed, part.mean[step] * width + place)
                 current = current - (g - net.rest_under[0 if mysa else 1]) * seen
             arrives = next_flow - flow + side * part_x
-            rhs_u = arrives + capacity * current
+            g, current = g * capacity, current * capacity
+            rhs_u = arrives + current - g * u
             rhs_y = arrives + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + outer * part_y
-            uu, ux, uy, ixx, ixy, iyy = _pivot(capacity * (per_dt + g), side, side + next_side, outer, outer + next_outer,
+            uu, ux, uy, ixx, ixy, iyy = _pivot(capacity * per_dt + g, side, side + next_side, outer, outer + next_outer,
                                                load(chain, MYELIN + k) * per_dt + load(chain, LEAK + k), ixx, ixy, iyy)
             part_u = uu * rhs_u + uy * rhs_y
             part_y = uy * rhs_u + iyy * rhs_y
             part_x = part_u + part_y
-            store(work, place * WORK, ux)
-            store(work, place * WORK + 1, uy)
-            store(work, place * WORK + 2, ixy)
-            store(work, place * WORK + 3, iyy)
-            store(work, place * WORK + 4, part_u)
-            store(work, place * WORK + 5, part_y)
+            _kept(work, place, ux, uy, ixy, iyy, part_u, part_y)
+            store(work, place * WORK + CURRENT, current)
+            store(work, place * WORK + CURRENT + 1, g)
             flow, y = next_flow, y_here
 
 
@@ -333,21 +388,13 @@ def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, r
     # The gates follow V in the pass that finds it; before the first step they catch up in a pass of their own.
     for step in range(-1, steps):
         onwards = step + 1 < steps
-        for stage in range(0 if step < 0 else 1 if first_order else 2):
-            if stage == 1:
-                _go(width, state, work, ONWARDS)
+        if step >= 0:
             _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows, fixed, step)
-            change_x = zero
-            for i in range(nodes - 1, -1, -1):
-                at = i * PERIOD * WORK
-                change = zero
-                if net.first <= i <= net.last:
-                    change = load(work, at + 1)
-                    if i < nodes - 1:
-                        change = change + load(work, at) * load(chain, AXIAL) * change_x
-                store(work, at, change)
-                if i > 0:
-                    change_x = _back(net, state, work, chain, i - 1, change)
+            _backwards(net, state, work, chain)
+            if not first_order:
+                _go(width, state, work, ONWARDS)
+                _again(net, state, work, chain)
+                _backwards(net, state, work, chain)
         highest, lowest = fill(state, -1e9), fill(state, 1e9)
         for i in range(nodes - 1, -1, -1):
             at = i * PERIOD
