@@ -29,9 +29,10 @@ class GainesSensory(Myelinated):
 
     def morphology(self, diameter: Floats) -> Morphology:
         d = np.asarray(diameter) / UM
-        thin, log = (lambda name: _value(f"{name} at 0 um") + _value(f"{name} per diameter") * d), np.log(d)
-        internode, lamellae = (_value(f"{name} at 1 um") + _value(f"{name} per logarithm of the diameter") * log for name in ("internode", "lamellae"))
-        return Morphology(d, internode, thin("FLUT"), thin("axon"), thin("node"), lamellae)
+        flut, axon, node = (_value(f"{name} at 0 um") + _value(f"{name} per diameter") * d for name in ("FLUT", "axon", "node"))
+        internode, lamellae = (_value(f"{name} at 1 um") + _value(f"{name} per logarithm of the diameter") * np.log(d)
+                               for name in ("internode", "lamellae"))
+        return Morphology(d, internode, flut, axon, node, lamellae)
 
     def check(self, diameter: Floats, where: str = "diameter") -> None:
         low, high = _value("thinnest fibre"), _value("thickest fibre")
@@ -67,13 +68,19 @@ def _value(quantity: str) -> float:
 def _membrane() -> kinetics.Sensory:
     """Conductances over capacitance in 1/ms (S/cm2 over uF/cm2 is 1e3 per ms), reversals relative to rest."""
     capacitance, rest, warm = (published(name).value for name in ("membrane capacitance", "resting potential", "temperature"))
-    node = [1e3 * _value(f"{name} conductance") / capacitance for name in ("fast sodium", "persistent sodium", "slow potassium", "fast potassium", "leak")]
+
+    def per_ms(quantity: str) -> float:
+        return 1e3 * _value(quantity) / capacitance
+
     sodium, potassium, inward, leak = (_value(f"{name} reversal") - rest for name in ("sodium", "potassium", "slow inward", "leak"))
-    under = [1e3 * _value(name) / capacitance for name in (
-        "slow potassium conductance under the myelin", "slow inward conductance under the myelin", "fast potassium conductance of MYSA",
-        "leak conductance of MYSA", "fast potassium conductance of FLUT and STIN", "leak conductance of FLUT and STIN")]
     q = (2.2 ** ((warm - 20) / 10), 2.9 ** ((warm - 20) / 10), 3.0 ** ((warm - 36) / 10))
-    return kinetics.Sensory(*node, sodium, potassium, inward, leak, *under, leak, *q, rest, np.ones(1))
+    return kinetics.Sensory(
+        g_naf=per_ms("fast sodium conductance"), g_nap=per_ms("persistent sodium conductance"), g_s=per_ms("slow potassium conductance"),
+        g_n=per_ms("fast potassium conductance"), g_l=per_ms("leak conductance"), e_na=sodium, e_k=potassium, e_q=inward, e_l=leak,
+        under_s=per_ms("slow potassium conductance under the myelin"), under_q=per_ms("slow inward conductance under the myelin"),
+        mysa_n=per_ms("fast potassium conductance of MYSA"), mysa_l=per_ms("leak conductance of MYSA"),
+        under_n=per_ms("fast potassium conductance of FLUT and STIN"), under_l=per_ms("leak conductance of FLUT and STIN"), under_e_l=leak,
+        q_m=q[0], q_h=q[1], q_s=q[2], rest=rest, steps=np.ones(1))
 
 
 def _at_rest(channels: kinetics.Sensory) -> Floats:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epidura.numerics import active_kernel as kernel
+from epidura.numerics import cable as shared
 from epidura.numerics import course as courses
 from epidura.numerics import simd
-from epidura.numerics.cable import KINDS, PER_INTERNODE, REST_DT, REST_STEPS, ActiveCable, Engine, _Batch, _different, _Internodes, _keys, _last, _part
+from epidura.numerics.cable import KINDS, PER_INTERNODE, REST_DT, REST_STEPS, ActiveCable, Engine
 from epidura.numerics.shelf import Shelf
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,7 @@ Floats = NDArray[np.float64]
 _KNOWN_REST = Shelf(1024)  # of fibres by what describes them, some 25 kB each
 
 
-class _Compartments(_Internodes):
+class _Compartments(shared._Internodes):
     """As ``_Internodes`` where nothing is eliminated: what drives the compartments, and no modes."""
 
     def __init__(self, cable: ActiveCable, sealed: bool):
@@ -33,22 +34,24 @@ class _Compartments(_Internodes):
         return np.concatenate([own.g_axial, own.g_periaxonal, own.c_axolemma, own.c_myelin, own.g_myelin, own.c_node[:, None]], axis=1)
 
 
-class ActiveBatch(_Batch):
+class ActiveBatch(shared._Batch):
     """Fibres made ready together; ``every_mode`` where currents are wanted."""
 
     def __init__(self, engine: Engine, members: NDArray[np.intp], plan: courses.Course, every_mode: bool = False):
         self.engine, self.members, self.plan, self.every_mode = engine, members, plan, every_mode
-        self.different, self.which = _different(_part(engine.cable, members))
-        assert isinstance(self.different, ActiveCable)
+        self.different: ActiveCable
+        different, self.which = shared._different(shared._part(engine.cable, members))
+        assert isinstance(different, ActiveCable)
+        self.different = different
         self.internodes = compartments = _Compartments(self.different, engine.sealed)
         self.net = self._net(0.5 if engine.second_order else 1.0, engine.dt / np.array(plan.levels), plan)
         self.membrane = engine.membrane(plan, engine.dtype.name)
-        self.of_cable = {"rest": self._at_rest(), "chain": _last([compartments.chain()])}
+        self.of_cable = {"rest": self._at_rest(), "chain": shared._last([compartments.chain()])}
         drives = [self._drive(one * 1e3) for one in engine.potentials[members].swapaxes(0, 1)]
         fixed = np.zeros((members.size, 2 * self.net.width * (engine.injection is not None)))
         if engine.injection is not None:
             fixed[np.arange(members.size), engine.injection[0][members] * engine.per_node] = 1.0
-        self.of_fibre = {"drive": _last(drives), "fixed_drive": _last([fixed])}
+        self.of_fibre = {"drive": shared._last(drives), "fixed_drive": shared._last([fixed])}
         self.has_fixed = engine.injection is not None
 
     def _net(self, theta: float, lengths: Floats, plan: courses.Course) -> Any:
@@ -87,8 +90,8 @@ class ActiveBatch(_Batch):
         plan = courses.plan(np.zeros((1, 1)), np.empty((0, 0)), REST_DT, REST_STEPS, REST_STEPS, False)
         net, membrane = self._net(1.0, np.array([REST_DT]), plan), engine.membrane(plan, "float64")
         own = engine.cable.membrane._replace(steps=())
-        return _KNOWN_REST.rows([(own, engine.nodes, engine.sealed, key) for key in _keys(self.different)],
-                                lambda missing: self._settled_state(net, membrane, plan, _part(self.different, missing))).T
+        return _KNOWN_REST.rows([(own, engine.nodes, engine.sealed, key) for key in shared._keys(self.different)],
+                                lambda missing: self._settled_state(net, membrane, plan, shared._part(self.different, missing))).T
 
     def _settled_state(self, net: Any, membrane: Any, plan: courses.Course, cable: ActiveCable) -> Floats:
         """(f, state) of some of the cables after the steps of ``plan``."""
@@ -100,7 +103,7 @@ class ActiveBatch(_Batch):
             state, none = simd.zeros(size * lanes, float), np.empty(0)
             kernel.settle_gates(net, membrane, state)
             arrays = kernel.ActiveLanes(
-                rest=state, state=simd.aligned(state), work=simd.zeros(kernel.WORK * width * lanes, float), chain=simd.aligned(_last([chain[at]])),
+                rest=state, state=simd.aligned(state), work=simd.zeros(kernel.WORK * width * lanes, float), chain=simd.aligned(shared._last([chain[at]])),
                 **dict.fromkeys(("spans", "drive", "fixed_drive", "given", "fixed_given", "response", "fixed_response", "fine", "rows", "fixed_rows",
                                  "kept", "fixed_kept"), none),
                 slot=np.zeros(1, np.int64), rows_at=np.zeros(2, np.int64), ready=np.ones(1, np.int64), resident=np.full(1, -1),

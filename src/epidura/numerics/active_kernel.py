@@ -199,7 +199,7 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
     for i in range(nodes):
         at = i * PERIOD
         left, right = zero, zero
-        if 0 < i and net.first <= i <= net.last:
+        if i > 0 and net.first <= i <= net.last:
             left = load(chain, AXIAL + PER)
         if i < nodes - 1 and net.first <= i <= net.last:
             right = load(chain, AXIAL)
@@ -301,7 +301,7 @@ def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows
     for i in range(nodes):
         at = i * PERIOD
         left, right = zero, zero
-        if 0 < i and net.first <= i <= net.last:
+        if i > 0 and net.first <= i <= net.last:
             left = load(chain, AXIAL + PER)
         if i < nodes - 1 and net.first <= i <= net.last:
             right = load(chain, AXIAL)

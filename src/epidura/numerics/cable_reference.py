@@ -3,19 +3,22 @@
 Nothing is eliminated: each step solves one banded system for the intracellular and the periaxonal potentials of all
 compartments, in absolute mV, with the channels as they were at the start of the step; then the gates follow the new
 voltage. That is NEURON's fixed step (backward Euler, ``secondorder = 0``) with its mechanisms for McIntyre, Richardson and
-Grill (2002). The first and the last node are passive and have no axial path. Slow; only tests use it.
+Grill (2002). The first and the last node are passive and have no axial path. Fibres with channels under the myelin have those, too (their rates are
+those of ``kinetics``; NEURON's own are in ``benchmarks/membranes.py``). Slow; only tests use it.
 
 Units: mV, ms, nA, uS, nF inside; V/A, A and s at the door.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 
-from epidura.numerics.cable import Cable
-from epidura.numerics.kinetics import Mrg
+from epidura.numerics.cable import ActiveCable, Cable
+from epidura.numerics.kinetics import Mrg, Sensory, sensory_rates
 
 Floats = NDArray[np.float64]
 
@@ -43,12 +46,14 @@ def rates(v: Floats, q: tuple[float, float, float]) -> tuple[Floats, Floats]:
     return np.array(opening), np.array(closing)
 
 
-def _q(membrane: Mrg) -> tuple[float, float, float]:
+def _q(membrane: Mrg | Sensory) -> tuple[float, float, float]:
     return membrane.q_m, membrane.q_h, membrane.q_s
 
 
 class _Fibre:
     """State and matrices of one fibre: v (C,) across the axolemma, w (C,) across the myelin, gates (4, nodes)."""
+
+    membrane: Any
 
     def __init__(self, cable: Cable, nodes: int):
         self.membrane, self.size = cable.membrane, PERIOD * (nodes - 1) + 1
@@ -62,15 +67,28 @@ class _Fibre:
         self.axial, self.periaxonal = np.tile(cable.g_axial[0], nodes - 1), np.tile(cable.g_periaxonal[0], nodes - 1)
         self.axial[[0, -1]] = 0.0
         self.v, self.w = np.full(self.size, REST), np.zeros(self.size)
+        self.gates = self.follow(np.inf)
+
+    def follow(self, dt: float) -> Floats:
+        """Gates dt ms on."""
         opening, closing = rates(self.v[self.node], _q(self.membrane))
-        self.gates = opening / (opening + closing)
+        target = opening / (opening + closing)
+        return np.asarray(target if np.isinf(dt) else target + (self.gates - target) * np.exp(-dt * (opening + closing)))
+
+    def nodal(self) -> tuple[Floats, Floats]:
+        """(nodes,) conductance over capacitance, and the same times reversal relative to rest."""
+        own, (m, p, h, s) = self.membrane, self.gates
+        sodium, potassium = own.g_naf * m**3 * h + own.g_nap * p**3, own.g_k * s
+        return sodium + potassium + own.g_l, sodium * own.e_na + potassium * own.e_k + own.g_l * own.e_l
+
+    def between(self) -> tuple[Floats, Floats]:
+        """(C,) conductance of the axolemma between the nodes in uS, and the same times reversal in mV."""
+        return self.g.copy(), self.g * REST
 
     def step(self, outside: Floats, dt: float) -> None:
         """Advance by dt ms with the outside potentials (C,) in mV held."""
-        own, (m, p, h, s) = self.membrane, self.gates
-        g, pull = self.g.copy(), self.g * REST
-        sodium, potassium = own.g_naf * m**3 * h + own.g_nap * p**3, own.g_k * s
-        channels, current = sodium + potassium + own.g_l, sodium * own.e_na + potassium * own.e_k + own.g_l * own.e_l
+        g, pull = self.between()
+        channels, current = self.nodal()
         channels[[0, -1]], current[[0, -1]] = PASSIVE, 0.0
         g[self.node] = channels * self.c[self.node]
         pull[self.node] = (current + channels * REST) * self.c[self.node]
@@ -94,9 +112,30 @@ class _Fibre:
         found = solveh_banded(bands, right)
         # in a node only the part of c dv/dt that sees w = 0 is left
         self.v, self.w = found[::2] - found[1::2], found[1::2] - outside
-        opening, closing = rates(self.v[self.node], _q(own))
+        self.gates = self.follow(dt)
+
+
+class _Sensory(_Fibre):
+    """The same with channels under the myelin: gates m, p, h, s, n, q of every compartment, (6, C)."""
+
+    def follow(self, dt: float) -> Floats:
+        opening, closing = sensory_rates(_q(self.membrane), self.v)
         target = opening / (opening + closing)
-        self.gates = target + (self.gates - target) * np.exp(-dt * (opening + closing))
+        return np.asarray(target if np.isinf(dt) else target + (self.gates - target) * np.exp(-dt * (opening + closing)))
+
+    def nodal(self) -> tuple[Floats, Floats]:
+        own, (m, p, h, s, n, _) = self.membrane, self.gates[:, self.node]
+        sodium, potassium = own.g_naf * m**3 * h + own.g_nap * p**3, own.g_s * s + own.g_n * n**4
+        return sodium + potassium + own.g_l, sodium * own.e_na + potassium * own.e_k + own.g_l * own.e_l
+
+    def between(self) -> tuple[Floats, Floats]:
+        own, (_, _, _, s, n, q) = self.membrane, self.gates
+        beside = np.isin(np.arange(self.size) % PERIOD, (1, PERIOD - 1))
+        potassium = own.under_s * s + np.where(beside, own.mysa_n, own.under_n) * n**4
+        inward, leak = own.under_q * q, np.where(beside, own.mysa_l, own.under_l)
+        total = potassium + inward + leak
+        current = potassium * own.e_k + inward * own.e_q + leak * own.under_e_l
+        return total * self.c, (current + total * REST) * self.c
 
 
 def run(cable: Cable, nodes: int, outside: Floats, samples: Floats, dt: float, amplitude: float, steps: int) -> Floats:
@@ -114,7 +153,7 @@ def run(cable: Cable, nodes: int, outside: Floats, samples: Floats, dt: float, a
     Returns:
         (steps, N) mV.
     """
-    fibre = _Fibre(cable, nodes)
+    fibre = _Sensory(cable, nodes) if isinstance(cable, ActiveCable) else _Fibre(cable, nodes)
     for _ in range(SETTLE):
         fibre.step(np.zeros(fibre.size), SETTLE_DT)
     course = np.zeros(steps)

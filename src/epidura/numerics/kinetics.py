@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numba as nb
 import numpy as np
 from numba.extending import overload
+from numpy.typing import NDArray
 
 from epidura.numerics.simd import PIECES, POLYNOMIAL, aligned, exp, expm1, fit, interval, larger, piecewise, smaller
 
@@ -198,7 +199,7 @@ def mrg_tables(membrane: Mrg, precision: str) -> MrgTables:
 
 
 def sensory_tables(membrane: Sensory, precision: str) -> SensoryTables:
-    """The same of ``Sensory``. A step of 5 us is off by 1.4e-7 at most in float32, of n by 1.1e-6; gates go to 1."""
+    """The same of ``Sensory``. A step of 5 us is off by 1.3e-7 at most in float32, of q by 7.6e-7; in float64 by 1.2e-10, of s 1e-9, of q 1.3e-8."""
     kept = [value for name, value in membrane._asdict().items() if name in SensoryTables._fields]
     return SensoryTables(*kept, *_places(membrane.rest, precision), _sensory_table(*_warm_and_steps(membrane), precision))
 
@@ -222,7 +223,7 @@ def _sigmoid(x):
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def sensory_rates(q, v):
+def sensory_rates(q: tuple[float, float, float], v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(6, n) opening and closing rates of m, p, h, s, n, q at (n,) mV, 1/ms; Gaines et al. (2018), read in ModelDB 243841."""
     linear, sigmoid = _linear, _sigmoid
     opening = (q[0] * 1.77753 * 10.3 * linear((v + 20.1795) / 10.3), q[0] * 0.00957 * 10.2 * linear((v + 26.852) / 10.2),
@@ -412,7 +413,7 @@ def _pieces_at(membrane, v):
 def _slow(gate, base, opens, closes):
     """A gate less base after a step in which it opens and closes by so much, which is little."""
     z = opens + closes
-    return gate + (opens - z * (gate + base)) * (1.0 - z * (0.5 - z * (1 / 6 - z * (1 / 24))))
+    return gate + (opens - z * (gate + base)) * (1.0 - z * (1 / 2 - z * (1 / 6 - z * (1 / 24 - z * (1 / 120)))))
 
 
 @nb.njit(**_OPTIONS)
