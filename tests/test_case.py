@@ -289,7 +289,7 @@ REFUSED = [
     (("anatomy", "kind"), "parametrik", BadCase, "anatomy.kind", ["did you mean 'parametric'?"]),
     (("fibres", 0, "kind"), "dorsal-colum", BadCase, "fibres[0].kind", ["did you mean 'dorsal-column'?"]),
     (("fibres", 0, "axon"), "mgr", BadCase, "fibres[0].axon",
-     ["got 'mgr'", "allowed: mrg, mrg-interpolated", "did you mean 'mrg'?"]),
+     ["got 'mgr'", "allowed: gaines-sensory, mrg, mrg-interpolated", "did you mean 'mrg'?"]),
     (("fibres", 0, "count"), 0, BadCase, "fibres[0].count", ["out of range", "got 0", "from 1 on"]),
     (("fibres", 0, "count"), "many", BadCase, "fibres[0].count", ["got 'many'"]),
     (("leads", 0, "kind"), "percutanous", BadCase, "leads[0].kind", ["did you mean 'percutaneous'?"]),

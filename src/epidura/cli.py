@@ -526,7 +526,7 @@ Listed = "A comma-separated list makes a table of all combinations."
 
 @app.command()
 def threshold(
-    model: Annotated[str, typer.Option(help="mrg, mrg-interpolated, mrg-small (thin myelinated) or sundt (C fibre).")] = "mrg",
+    model: Annotated[str, typer.Option(help="mrg, mrg-interpolated, gaines-sensory, mrg-small (thin myelinated) or sundt (C fibre).")] = "mrg",
     diameter: Annotated[str, typer.Option(help="Fibre diameter, such as '10 um'.")] = "10 um",
     distance: Annotated[str, typer.Option(help="Of the source from the fibre, such as '1 mm'.")] = "1 mm",
     pulse_width: Annotated[str, typer.Option(help="Of the first phase, such as '100 us'.")] = "100 us",

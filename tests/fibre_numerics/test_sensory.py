@@ -143,21 +143,21 @@ def test_kernel_is_the_plain_cable(diameter: float, nodes: int, distance: float,
 
 
 def test_second_order_goes_to_the_limit_of_small_steps() -> None:
-    """Four times as near for half the step; 5 us: within 0.15 % of thresholds and 0.5 % of the velocity."""
+    """5 us: within 0.06 % of thresholds and 0.3 % of the velocity; half the step: no further than a third."""
     diameter = np.array([6.0, 8.7, 12.8, 15.0]) * UM
     outside = np.stack([field(d, 51, 2e-3, -25.0) for d in diameter])
     for width in (60e-6, 200e-6, 500e-6):
         course, found = Course.of((width, 1.0)), {}
         for dt in (0.5e-6, 2.5e-6, 5e-6):
             found[dt] = engine(diameter, outside, course, "second-order", dt=dt).thresholds(1e-5, 1.0, 2)[0]
-        assert np.abs(found[5e-6] / found[0.5e-6] - 1).max() < 1.5e-3
-        assert np.abs(found[2.5e-6] / found[0.5e-6] - 1).max() < 6e-4
+        assert np.abs(found[5e-6] / found[0.5e-6] - 1).max() < 6e-4
+        assert np.abs(found[2.5e-6] / found[0.5e-6] - 1).max() < 3e-4
     speed = {}
     for dt in (0.5e-6, 2.5e-6, 5e-6):
         times = engine(diameter, outside, scheme="second-order", dt=dt).spikes(np.full(4, 3e-3), 4e-3, [25, 45], 1, 1)[:, :, 0]
         speed[dt] = 1.0 / (times[:, 1] - times[:, 0])
-    assert np.abs(speed[5e-6] / speed[0.5e-6] - 1).max() < 5e-3
-    assert np.abs(speed[2.5e-6] / speed[0.5e-6] - 1).max() < 2.5e-3
+    assert np.abs(speed[5e-6] / speed[0.5e-6] - 1).max() < 3e-3
+    assert np.abs(speed[2.5e-6] / speed[0.5e-6] - 1).max() < 1.3e-3
 
 
 # The fast kernel, where both are linear.

@@ -27,8 +27,10 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from epidura.axon import Axon
+from epidura.axon.gaines_sensory import GainesSensory
 from epidura.axon.mrg import Mrg
-from epidura.bench import jaxon_peer, neuron_peer
+from epidura.bench import jaxon_peer, neuron_peer, sensory_peer
 from epidura.errors import BadInput, Failed
 from epidura.numerics import simd
 from epidura.numerics.cable import Engine, _Batch
@@ -101,6 +103,7 @@ def measure(quick: bool = False, long: bool = False, progress: Progress = lambda
     neuron = _neuron(quick)
     groups: list[tuple[str, Callable[[], list[Row]]]] = [
         ("simulation", lambda: simulation_rows(neuron, quick)), ("population", lambda: population_rows(quick)),
+        ("sensory fibre", lambda: sensory_rows(quick)),
         ("accuracy", lambda: accuracy_rows(neuron, quick)), ("roofline", lambda: roofline_rows(quick)), ("growth", lambda: growth_rows(quick))]
     if not quick:
         groups += [("peers", lambda: peer_rows(neuron)), ("AVX2", lambda: avx2_rows(neuron)), ("first call", start_rows),
@@ -128,7 +131,7 @@ def best(what: Callable[[], object], times: int, clock: Callable[[], float] = ti
 
 
 def simulation(scheme: str = "backward-euler", precision: str = "float32", *, nodes: int = NODES, duration: float = DURATION, dt: float = DT,
-               driven: bool = True, response: bool = True, times: int = 60) -> float:
+               driven: bool = True, response: bool = True, times: int = 60, model: str = "mrg") -> float:
     """CPU seconds of one simulation of one fibre; a vector of them runs together, from ones that stay silent to ones that fire.
 
     Args:
@@ -138,9 +141,10 @@ def simulation(scheme: str = "backward-euler", precision: str = "float32", *, no
         driven: whether there is a stimulus; without one every step is like the others.
         response: whether the linear response is found anew each time, as in the first run of a fibre.
         times: the best of so many.
+        model: of the fibre.
     """
-    engine, plan = _group(scheme, precision, nodes, duration, dt, driven)
-    batch = _Batch(engine, np.arange(engine.lanes), plan)
+    engine, plan = _group(scheme, precision, nodes, duration, dt, driven, model)
+    batch = engine.batch(np.arange(engine.lanes), plan)
     _, lanes = next(batch.lots())
     amplitude, watch = np.linspace(0.7e-4, 2.1e-4, engine.lanes), engine._watch()
 
@@ -153,9 +157,9 @@ def simulation(scheme: str = "backward-euler", precision: str = "float32", *, no
     return best(run, times) / engine.lanes
 
 
-def _group(scheme: str, precision: str, nodes: int, duration: float, dt: float, driven: bool) -> tuple[Engine, Any]:
+def _group(scheme: str, precision: str, nodes: int, duration: float, dt: float, driven: bool, model: str = "mrg") -> tuple[Engine, Any]:
     """A vector of equal fibres 1 mm from a source, and the course of a run without an early end."""
-    trial = Trial("mrg", DIAMETER, 1e-3, PULSE, SIGMA, SIGMA, nodes=nodes, scheme=scheme, dt=dt)
+    trial = Trial(model, DIAMETER, 1e-3, PULSE, SIGMA, SIGMA, nodes=nodes, scheme=scheme, dt=dt)
     lanes = 64 // np.dtype(precision).itemsize
     samples = trial.samples() if driven else np.zeros(1)
     engine = trial.axon().engine(np.full(lanes, DIAMETER), nodes, np.repeat(trial.potentials()[None], lanes, axis=0), samples, dt, scheme, precision)
@@ -179,18 +183,18 @@ def simulation_rows(neuron: Neuron, quick: bool) -> list[Row]:
 # Thresholds of a population
 
 
-def population(count: int, seed: int = SEED) -> Floats:
+def population(count: int, seed: int = SEED, model: Axon | None = None) -> Floats:
     """(count, compartments) V/A of fibres that all differ: a source 0.3 to 6 mm away, up to half an internode off the middle node."""
     random = np.random.default_rng(seed)
-    along = Mrg().compartments(np.array([DIAMETER]), NODES)[0]
+    along = (model or Mrg()).compartments(np.array([DIAMETER]), NODES)[0]
     distance, offset = random.uniform(NEAR, FAR, (count, 1)), random.uniform(-0.5, 0.5, (count, 1)) * along[-1] / (NODES - 1)
     return -point_source(distance, along - 0.5 * along[-1] - offset, SIGMA, SIGMA)  # type: ignore[arg-type]
 
 
-def _thresholds(potentials: Floats, threads: int, learner: Any = None) -> Floats:
+def _thresholds(potentials: Floats, threads: int, learner: Any = None, model: Axon | None = None) -> Floats:
     """(f,) A, to 0.1 %."""
-    return Mrg().thresholds(np.full(len(potentials), DIAMETER), NODES, potentials, PULSE.step_means(DT), dt=DT, tolerance=WITHIN, threads=threads,
-                            learner=learner)[0]
+    return (model or Mrg()).thresholds(np.full(len(potentials), DIAMETER), NODES, potentials, PULSE.step_means(DT), dt=DT, tolerance=WITHIN,
+                                       threads=threads, learner=learner)[0]
 
 
 def population_rows(quick: bool) -> list[Row]:
@@ -212,6 +216,27 @@ def population_rows(quick: bool) -> list[Row]:
             two, got = spent, (time.process_time() - cpu) / spent
     return [*rows, Row("two cores against one", one / two, "x", f"{one:.3f} s against {two:.3f} s", 1.8, 1.95,
                        f"the same population, by the clock; the two threads got {got:.2f} cores, fewer than 2 where other work has some of them")]
+
+
+def sensory_rows(quick: bool) -> list[Row]:
+    """The fibre with channels under the myelin: against NEURON's own, and against the one that has none."""
+    model, times, rows = GainesSensory(), 3 if quick else 20, []
+    whole = simulation("backward-euler", times=times, model=model.kind)
+    if quick or neuron_peer.available() is not None:
+        rows.append(Row("sensory fibre: simulation against NEURON", None, "x", note="not measured: NEURON did not run here"))
+    else:
+        fibre = sensory_peer.sensory_fibre(model.morphology(np.array([DIAMETER])), NODES)
+        try:
+            theirs = min(fibre.psolve_seconds(DURATION, DT) for _ in range(5))
+        finally:
+            fibre.close()
+        rows.append(Row("sensory fibre: simulation against NEURON", theirs / whole, "x", f"{1e3 * whole:.3f} ms against {1e3 * theirs:.0f} ms",
+                        note="channels under the myelin, every compartment stepped; backward Euler, float32, as the first row"))
+    count = 256 if quick else 1000
+    own, plain = population(count, model=model), population(count)
+    cpu, other = best(lambda: _thresholds(own, 1, model=model), 2), best(lambda: _thresholds(plain, 1), 2)
+    return [*rows, Row("sensory fibre: thresholds per minute and core, to 0.1 %", 60.0 * count / cpu, "/min",
+                       f"{1e3 * cpu / count:.2f} ms each, {cpu / other:.1f} times those of a fibre without channels there")]
 
 
 # To the same accuracy

@@ -103,7 +103,8 @@ class ActiveBatch(shared._Batch):
             state, none = simd.zeros(size * lanes, float), np.empty(0)
             kernel.settle_gates(net, membrane, state)
             arrays = kernel.ActiveLanes(
-                rest=state, state=simd.aligned(state), work=simd.zeros(kernel.WORK * width * lanes, float), chain=simd.aligned(shared._last([chain[at]])),
+                rest=state, state=simd.aligned(state), work=simd.zeros(kernel.WORK * width * lanes, float),
+                chain=simd.aligned(shared._last([chain[at]])),
                 **dict.fromkeys(("spans", "drive", "fixed_drive", "given", "fixed_given", "response", "fixed_response", "fine", "rows", "fixed_rows",
                                  "kept", "fixed_kept"), none),
                 slot=np.zeros(1, np.int64), rows_at=np.zeros(2, np.int64), ready=np.ones(1, np.int64), resident=np.full(1, -1),

@@ -7,8 +7,8 @@ intracellular potential is x = u + y. The two balances are that of the axon and 
     C_a du/dt = -I(u) + axial(x),        C_m dy/dt = -g_m y + axial(x) + periaxonal(y)
 
 With these, no term of the large axolemma is subtracted from itself, so that float32 will do (docs/fibre.md). A step solves one system along the
-fibre, blocks of two by two, for the change of u and y. The second-order scheme takes two such stages a step (L-stable, one matrix for
-both): after a trapezoidal one the fast modes of node and paranode would swing on, and the sodium gates would answer to it.
+fibre, blocks of two by two, for the change of u and y: over half a step and then twice as far, which is the trapezoidal step; the linear response
+sees the edges and takes two stages that forget what is fast.
 
 Groups of lanes of the state, C = 11 (N - 1) + 1 compartments of N nodes: u of each, y of each (0 at nodes), five gates of each node, three of each
 compartment of each internode, then of each node by how much the first gate leads and by how much it moved last.
@@ -24,7 +24,7 @@ import numpy as np
 from numba.extending import overload
 
 from epidura.numerics import cable_kernel as shared
-from epidura.numerics.cable_kernel import CALM_MOST, CALM_QUIET, CALM_RISE, gates_of, put_gates, written_down
+from epidura.numerics.cable_kernel import CALM_MOST, CALM_QUIET, CALM_RISE, LEAD, gates_of, put_gates, written_down
 from epidura.numerics.kinetics import advance, advance_under, conductance, conductance_under, settled, settled_under
 from epidura.numerics.simd import fill, lanes_at_least, larger, load, smaller, store
 
@@ -34,13 +34,10 @@ PERIOD, UNDER_GATES = PER + 1, 3
 # myelin, conductance of the myelin, capacitance of the node
 AXIAL, PERIAXONAL, AXOLEMMA, MYELIN, LEAK, NODE, CHAIN = 0, 11, 22, 32, 42, 52, 53
 # Groups of each compartment in ``work``: the change of u and of y; of the inverse of its block ux, uy, xy, yy (of a node the inverse first); the
-# change without its right neighbours; current that does not hang on the change, and conductance
-WORK, INVERSE, PART, CURRENT = 10, 2, 6, 8
-GAMMA = 1.0 - np.sqrt(0.5)  # share of a step that each of its two stages is implicit over
+# change without its right neighbours
+WORK, INVERSE, PART = 8, 2, 6
+GAMMA = 1.0 - np.sqrt(0.5)  # share of a step of the linear response that each of its two stages is implicit over: fast modes die out at once
 ONWARDS = (1.0 - GAMMA) / GAMMA  # of the first stage's change, where the second begins
-# Share of its second difference by which the first gate leads, as in ``cable_kernel``: with 0.25 the velocity is 0.9 % slow at 5 us, with 0.375 0.4 %,
-# with 0.5 0.1 %, but 2 % fast at 10 us.
-LEAD = 0.375
 _INSIDE: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
 
 
@@ -141,52 +138,6 @@ def _backwards(net, state, work, chain):
         store(work, at + 1, zero)
         if i > 0:
             change_x = _back(net, state, work, chain, i - 1, change)
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _again(net, state, work, chain):
-    """Forward pass of a second stage: the blocks, currents and conductances are those of the first."""
-    nodes, zero = net.nodes, fill(state, 0.0)
-    width = PERIOD * (nodes - 1) + 1
-    flow, part_x = zero, zero
-    for i in range(nodes):
-        at = i * PERIOD
-        live, v, out = net.first <= i <= net.last, load(state, at), zero
-        right = load(chain, AXIAL) if live and i < nodes - 1 else zero
-        if i < nodes - 1:
-            out = right * (load(state, at + 1) + load(state, width + at + 1) - v)
-        if live:
-            rhs = load(work, at * WORK + CURRENT) - load(work, at * WORK + CURRENT + 1) * v + out - flow
-            if i > 0:
-                rhs = rhs + load(chain, AXIAL + PER) * part_x
-            part_x = rhs * load(work, at * WORK + INVERSE)
-            store(work, at * WORK + PART, part_x)
-        else:
-            part_x = zero
-        if i == nodes - 1:
-            break
-        part_y, y, flow = zero, zero, out
-        for k in range(PER):
-            place = at + 1 + k
-            side = right if k == 0 else load(chain, AXIAL + k)
-            next_side = load(chain, AXIAL + k + 1)
-            if k == PER - 1 and i + 1 > net.last:
-                next_side = zero
-            outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
-            u, y_here = load(state, place), load(state, width + place)
-            next_y = load(state, width + place + 1)  # 0 at a node
-            next_flow = next_side * (load(state, place + 1) + next_y - u - y_here)
-            arrives = next_flow - flow + side * part_x
-            w = place * WORK
-            rhs_u = arrives + load(work, w + CURRENT) - load(work, w + CURRENT + 1) * u
-            rhs_y = arrives + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + outer * part_y
-            ux, uy = load(work, w + INVERSE), load(work, w + INVERSE + 1)
-            part_u = (ux - uy) * rhs_u + uy * rhs_y
-            part_y = uy * rhs_u + load(work, w + INVERSE + 3) * rhs_y
-            part_x = part_u + part_y
-            store(work, w + PART, part_u)
-            store(work, w + PART + 1, part_y)
-            flow, y = next_flow, y_here
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -291,7 +242,7 @@ def passive(net, chain, spans, state, work, drive, table, push_row, push, fine, 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows, fixed, step):
-    """Forward pass of a stage of a step of W that takes 1 / ``per_dt`` ms; arguments as of ``run``."""
+    """Forward pass of an implicit step of W of 1 / ``per_dt`` ms; arguments as of ``run``."""
     nodes, zero, one_node, has_fixed = net.nodes, fill(state, 0.0), load(chain, NODE), fixed.size > 0
     width = PERIOD * (nodes - 1) + 1
     gates_at = 2 * width
@@ -324,8 +275,6 @@ def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows
             part_x = (rhs - g * v + out - flow + left * part_x) * share
             store(work, at * WORK + INVERSE, share)
             store(work, at * WORK + PART, part_x)
-            store(work, at * WORK + CURRENT, rhs)
-            store(work, at * WORK + CURRENT + 1, g)
             ixx = share
         else:
             part_x, ixx = zero, zero
@@ -361,8 +310,6 @@ def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows
             part_y = uy * rhs_u + iyy * rhs_y
             part_x = part_u + part_y
             _kept(work, place, ux, uy, ixy, iyy, part_u, part_y)
-            store(work, place * WORK + CURRENT, current)
-            store(work, place * WORK + CURRENT + 1, g)
             flow, y = next_flow, y_here
 
 
@@ -376,7 +323,7 @@ def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, r
     gates_at = 2 * width
     under_at = gates_at + net.gates * nodes
     lead = under_at + UNDER_GATES * PER * (nodes - 1)
-    moved, per_dt = lead + nodes, 1.0 / dt if first_order else 1.0 / (GAMMA * dt)
+    moved, share = lead + nodes, 1.0 if first_order else 2.0
     count = 64 // state.itemsize
     everyone = (1 << count) - 1
     amp, zero = load(amplitude, 0), fill(state, 0.0)
@@ -389,19 +336,15 @@ def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, r
     for step in range(-1, steps):
         onwards = step + 1 < steps
         if step >= 0:
-            _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows, fixed, step)
+            _forwards(net, membrane, state, work, chain, share / dt, amp, part, driven, rows, fixed, step)
             _backwards(net, state, work, chain)
-            if not first_order:
-                _go(width, state, work, ONWARDS)
-                _again(net, state, work, chain)
-                _backwards(net, state, work, chain)
         highest, lowest = fill(state, -1e9), fill(state, 1e9)
         for i in range(nodes - 1, -1, -1):
             at = i * PERIOD
             if net.first <= i <= net.last:
                 v = load(state, at)
                 if step >= 0:
-                    v = v + load(work, at * WORK)
+                    v = v + load(work, at * WORK) * share
                     store(state, at, v)
                     seen = v
                     if stop == 3:
@@ -434,9 +377,9 @@ def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, r
                 place = at - PERIOD + 1 + k
                 u = load(state, place)
                 if step >= 0:
-                    u = u + load(work, place * WORK)
+                    u = u + load(work, place * WORK) * share
                     store(state, place, u)
-                    store(state, width + place, load(state, width + place) + load(work, place * WORK + 1))
+                    store(state, width + place, load(state, width + place) + load(work, place * WORK + 1) * share)
                 if not onwards:
                     continue
                 at_gates, by = under_at + UNDER_GATES * ((i - 1) * PER + k), at_once if step >= 0 else first_by
