@@ -400,3 +400,15 @@ def test_progress_is_told_in_words_and_shares(field):
     assert told
     assert all(words and 0 <= share <= 1 for words, share in told)
     assert any("bipole" in words for words, _ in told)
+
+
+def test_sensory_fibres_of_a_case_answer_earlier_and_to_longer_pulses(field, both):
+    """``axon: gaines-sensory``: the same fibres at the same places, another membrane."""
+    sensory = tuple(population(each.kind, each.count, axon="gaines-sensory") for each in FIBRES)
+    own, motor = recruit(field, sensory, BIPOLE, engine=ENGINE).isel(program=0), both.isel(program=0)
+    assert np.array_equal(own.diameter, motor.diameter)
+    below = np.isfinite(motor.threshold.values)
+    share = own.threshold.values[below] / motor.threshold.values[below]
+    assert 0.6 < np.median(share) < 0.98
+    assert float(own.chronaxie) > 1.1 * float(motor.chronaxie)
+    assert 0.6 < float(own.perception_threshold / motor.perception_threshold) < 0.98

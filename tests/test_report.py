@@ -178,6 +178,7 @@ def test_thresholds_and_impedances_are_those_of_the_result(page, result):
     for value in np.diag(result.lead_field.impedance):
         assert f"{value:.0f} Ω" in page.words
     assert f"reaches {result.case.rules.felt_fibres:g}" in page.words
+    assert "double cable (motor axon of McIntyre, Richardson and Grill (2002))" in page.words
 
 
 def test_every_unverified_number_is_listed_with_its_source(page, result):

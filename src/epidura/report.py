@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from epidura import figures, gate_page, outcome_page
+from epidura import axon, figures, gate_page, outcome_page
 from epidura.bodymap import body_map
 from epidura.canal import build_canal
 from epidura.firing import REACH
@@ -109,7 +109,8 @@ def _head(result: Result) -> str:
         sentences.append("Canal and cord are the same all along the spine." if canal.course is None else
                          "Canal, cord and the wall between the vertebrae change along the spine.")
     kinds = ", ".join(f"{population.count} {figures.POPULATION_NAME[population.kind]}" for population in case.fibres)
-    sentences.append(f"{kinds} were simulated, each with every node and internode of the double cable.")
+    models = " and ".join(dict.fromkeys(axon.family.members[population.axon].named for population in case.fibres))
+    sentences.append(f"{kinds} were simulated, each with every node and internode of the double cable ({models}).")
     about = f'<p class="lead">{escape(case.about)}</p>' if case.about else ""
     notes = "".join(f'<p class="note">{escape(words)}</p>' for words in result.warnings)
     return (f'<header><p class="brand">Epidura report</p><h1>{escape(case.title)}</h1>{about}'

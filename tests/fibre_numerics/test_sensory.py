@@ -380,3 +380,14 @@ def test_every_number_says_where_it_is_from() -> None:
     names = [number.name for number in MODEL.numbers()]
     assert len(names) == 3
     assert all(number.source and number.evidence for number in MODEL.numbers())
+
+
+@pytest.mark.slow
+def test_thresholds_are_the_same_with_and_without_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    diameter, outside = mixed(16)
+    for precision in PRECISIONS:
+        tabled = engine(diameter, outside, BIPHASIC, "second-order", precision).thresholds(1e-4, 1.0, 2)[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(cable, "TABLES", False)
+            plain = engine(diameter, outside, BIPHASIC, "second-order", precision).thresholds(1e-4, 1.0, 2)[0]
+        assert np.abs(np.log(plain / tabled)).max() < 1.5e-4

@@ -53,6 +53,8 @@ class Axon(Recipe):
 
     per_node: ClassVar[int] = PER_INTERNODE + 1
     """Compartments from one node to the next; 1 where every compartment is active."""
+    named: ClassVar[str]
+    """Whose model it is, for a report."""
     sealed: ClassVar[bool] = False
     """Whether a fibre ends with live nodes. Myelinated ones end with passive nodes, as in the tools they are compared with."""
 
@@ -134,6 +136,8 @@ class Axon(Recipe):
 
 class Myelinated(Axon):
     """The double cable of McIntyre, Richardson and Grill (2002), in one of its dimensions."""
+
+    named: ClassVar[str] = "motor axon of McIntyre, Richardson and Grill (2002)"
 
     @abstractmethod
     def morphology(self, diameter: Floats) -> Morphology:

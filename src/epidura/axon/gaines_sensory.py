@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class GainesSensory(Myelinated):
     """
 
     kind: Literal["gaines-sensory"] = "gaines-sensory"
+    named: ClassVar[str] = "sensory axon of Gaines et al. (2018)"
 
     def morphology(self, diameter: Floats) -> Morphology:
         d = np.asarray(diameter) / UM

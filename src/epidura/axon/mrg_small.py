@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ class MrgSmall(Myelinated):
     """Diameters from 1.011 to 16 um by the fits of Pena, Pelot and Grill (2024), data/mrg_small.csv; meant for up to some 6 um."""
 
     kind: Literal["mrg-small"] = "mrg-small"
+    named: ClassVar[str] = "thin axon of Pena, Pelot and Grill (2024)"
 
     def morphology(self, diameter: Floats) -> Morphology:
         d = np.asarray(diameter) / UM

@@ -30,6 +30,7 @@ class Sundt(Axon):
     """
 
     kind: Literal["sundt"] = "sundt"
+    named: ClassVar[str] = "C fibre of Sundt, Gamper and Jaffe (2015)"
     segment: Length = Field(10e-6, gt=0)
 
     per_node: ClassVar[int] = 1
