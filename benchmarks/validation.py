@@ -431,8 +431,8 @@ def of_field() -> str:
     return "\n".join(parts)
 
 
-def types_of_stimulation(tissues: str) -> Iterator[Line]:
-    """What is known of types of stimulation, on one lead field: the bipole at T9."""
+def types_of_stimulation(tissues: str, axon: str = MOTOR) -> Iterator[Line]:
+    """What is known of types of stimulation, on one lead field: the bipole at T9; with fibres of this kind."""
     tonic = {"kind": "tonic", "frequency": "50 Hz", "pulse_width": "300 us"}
     waves = {
         "tonic": tonic, "twice": {**tonic, "frequency": "100 Hz"}, "active": {"kind": "burst", "recharge": "active"},
@@ -441,7 +441,7 @@ def types_of_stimulation(tissues: str) -> Iterator[Line]:
     run = ep.run(ep.read({
         "title": "validation", "anatomy": {"kind": "parametric", "vertebra": "T9", "tissues": tissues},
         "leads": [{"model": "octrode", "tip_vertebra": "T8"}], "firing": "off",
-        "fibres": [{"kind": "dorsal-column", "count": 400}, {"kind": "dorsal-root"}],
+        "fibres": [{"kind": "dorsal-column", "count": 400, "axon": axon}, {"kind": "dorsal-root", "axon": axon}],
         "programs": [{"name": name, "waveform": wave, "contacts": {4: -1, 5: 1}, "amplitude": "2 mA"} for name, wave in waves.items()],
     }), accuracy="fast", check_field=False)
     at = {name: run.recruitment.sel(program=name) for name in waves}
@@ -492,11 +492,13 @@ def types_of_stimulation(tissues: str) -> Iterator[Line]:
 
 
 def of_types() -> str:
-    """The table of types of stimulation."""
-    lines = list(types_of_stimulation("high-dura"))
-    judged = [line.good for line in lines if line.good is not None]
-    return (f"Written by `python -m benchmarks.validation types` ({platform.machine()}, Epidura {_version()}, accuracy `fast`, tissue set "
-            f"`high-dura`): {sum(judged)} of {len(judged)} that can be judged pass.\n\n{_rows(lines, 'clinical use; our own bound')}")
+    """The tables of types of stimulation, of both kinds of fibre."""
+    parts = [f"Written by `python -m benchmarks.validation types` ({platform.machine()}, Epidura {_version()}, accuracy `fast`, tissue set `high-dura`)."]
+    for kind in (MOTOR, SENSORY):
+        lines = list(types_of_stimulation("high-dura", kind))
+        judged = [line.good for line in lines if line.good is not None]
+        parts.append(f"\n### Fibres `{kind}`: {sum(judged)} of {len(judged)} that can be judged pass\n\n{_rows(lines, 'clinical use; our own bound')}")
+    return "\n".join(parts)
 
 
 def of_gate() -> str:

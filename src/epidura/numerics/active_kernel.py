@@ -34,8 +34,8 @@ PERIOD, UNDER_GATES = PER + 1, 3
 # myelin, conductance of the myelin, capacitance of the node
 AXIAL, PERIAXONAL, AXOLEMMA, MYELIN, LEAK, NODE, CHAIN = 0, 11, 22, 32, 42, 52, 53
 # Groups of each compartment in ``work``: the change of u and of y; of the inverse of its block ux, uy, xy, yy (of a node the inverse first); the
-# change without its right neighbours
-WORK, INVERSE, PART = 8, 2, 6
+# change without its right neighbours; what drives u, what drives the sum of both balances, and the conductance of the axolemma
+WORK, INVERSE, PART, CURRENT, BOTH, CONDUCTANCE = 11, 2, 6, 8, 9, 10
 GAMMA = 1.0 - np.sqrt(0.5)  # share of a step of the linear response that each of its two stages is implicit over: fast modes die out at once
 ONWARDS = (1.0 - GAMMA) / GAMMA  # of the first stage's change, where the second begins
 _INSIDE: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
@@ -93,63 +93,15 @@ def _pivot(m, left, axial, outer_left, outer, myelin, ixx, ixy, iyy):
     return uu, (lower + b) * share, uy, (m + lower) * share, (m - b) * share, yy
 
 
-@nb.njit(**_INSIDE)
-def _kept(work, place, ux, uy, xy, yy, part_u, part_y):
-    """Write down the inverse of a compartment's block and the change without its right neighbours."""
-    at = place * WORK + INVERSE
-    store(work, at, ux)
-    store(work, at + 1, uy)
-    store(work, at + 2, xy)
-    store(work, at + 3, yy)
-    store(work, at + 4, part_u)
-    store(work, at + 5, part_y)
-
-
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _back(net, state, work, chain, i, change_x):
-    """Change of the compartments of the i-th internode in ``work``, from that of the node on its right; that of the first one's x."""
-    change_y = fill(state, 0.0)
-    for k in range(PER - 1, -1, -1):
-        at = (i * PERIOD + 1 + k) * WORK
-        along = change_x * load(chain, AXIAL + k + 1)
-        if k == PER - 1 and i + 1 > net.last:
-            along = fill(state, 0.0)
-        beside = change_y * load(chain, PERIAXONAL + k + 1)
-        change_u = load(work, at + PART) + load(work, at + INVERSE) * along + load(work, at + INVERSE + 1) * beside
-        change_y = load(work, at + PART + 1) + load(work, at + INVERSE + 2) * along + load(work, at + INVERSE + 3) * beside
-        change_x = change_u + change_y
-        store(work, at, change_u)
-        store(work, at + 1, change_y)
-    return change_x
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _backwards(net, state, work, chain):
-    """Back substitution: the change of u and y of every compartment, in ``work``."""
-    zero = fill(state, 0.0)
-    change_x = zero
-    for i in range(net.nodes - 1, -1, -1):
-        at, change = i * PERIOD * WORK, zero
-        if net.first <= i <= net.last:
-            change = load(work, at + PART)
-            if i < net.nodes - 1:
-                change = change + load(work, at + INVERSE) * load(chain, AXIAL) * change_x
-        store(work, at, change)
-        store(work, at + 1, zero)
-        if i > 0:
-            change_x = _back(net, state, work, chain, i - 1, change)
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _increment(net, chain, per_dt, state, work, drive, push, row):
-    """Change of U in an implicit step of 1 / ``per_dt`` ms with the channels held as at rest, in ``work``."""
-    nodes, patterns = net.nodes, push.shape[1]
+def _solve(net, state, work, chain, per_dt):
+    """Change of u and y of every compartment in an implicit step of 1 / ``per_dt`` ms, from what ``_channels`` or ``_held`` put into ``work``."""
+    nodes, zero, one_node = net.nodes, fill(state, 0.0), load(chain, NODE)
     width = PERIOD * (nodes - 1) + 1
-    zero, one_node = fill(state, 0.0), load(chain, NODE)
     ixx, ixy, iyy, flow, part_x, part_y = zero, zero, zero, zero, zero, zero
     for i in range(nodes):
         at = i * PERIOD
-        left, right = zero, zero
+        w, left, right = at * WORK, zero, zero
         if i > 0 and net.first <= i <= net.last:
             left = load(chain, AXIAL + PER)
         if i < nodes - 1 and net.first <= i <= net.last:
@@ -159,14 +111,11 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
         if i < nodes - 1:
             out = right * (load(state, at + 1) + load(state, width + at + 1) - v)
         if net.first <= i <= net.last:
-            rhs = out - flow - v * one_node * net.rest_leak + left * part_x
-            for p in range(patterns):
-                if push[row, p] != 0.0:
-                    rhs = rhs + load(drive, 2 * p * width + at) * push[row, p]
-            share = 1.0 / (one_node * (per_dt + net.rest_leak) + left + right - left * left * ixx)
-            part_x = rhs * share
-            store(work, at * WORK + INVERSE, share)
-            store(work, at * WORK + PART, part_x)
+            g = load(work, w + CONDUCTANCE)
+            share = 1.0 / (g + one_node * per_dt + left + right - left * left * ixx)
+            part_x = (load(work, w + CURRENT) - g * v + out - flow + left * part_x) * share
+            store(work, w + INVERSE, share)
+            store(work, w + PART, part_x)
             ixx = share
         else:
             part_x, ixx = zero, zero
@@ -176,6 +125,7 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
         flow = out
         for k in range(PER):
             place = at + 1 + k
+            w = place * WORK
             side = right if k == 0 else load(chain, AXIAL + k)
             next_side = load(chain, AXIAL + k + 1)
             if k == PER - 1 and i + 1 > net.last:
@@ -184,23 +134,94 @@ def _increment(net, chain, per_dt, state, work, drive, push, row):
             u, y_here = load(state, place), load(state, width + place)
             next_y = load(state, width + place + 1)  # 0 at a node
             next_flow = next_side * (load(state, place + 1) + next_y - u - y_here)
-            capacity = load(chain, AXOLEMMA + k)
-            frozen = net.rest_under[0 if k == 0 or k == PER - 1 else 1]
-            rhs_u = next_flow - flow
-            rhs_y = rhs_u + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + side * part_x + outer * part_y
-            rhs_u = rhs_u - capacity * frozen * u + side * part_x
-            for p in range(patterns):
-                if push[row, p] != 0.0:
-                    rhs_u = rhs_u + load(drive, 2 * p * width + place) * push[row, p]
-                    rhs_y = rhs_y + load(drive, (2 * p + 1) * width + place) * push[row, p]
-            uu, ux, uy, ixx, ixy, iyy = _pivot(capacity * (per_dt + frozen), side, side + next_side, outer, outer + next_outer,
-                                               load(chain, MYELIN + k) * per_dt + load(chain, LEAK + k), ixx, ixy, iyy)
+            g, arrives, leak = load(work, w + CONDUCTANCE), next_flow - flow + side * part_x, load(chain, LEAK + k)
+            rhs_u = arrives + load(work, w + CURRENT) - g * u
+            rhs_y = arrives + next_outer * (next_y - y_here) - outer * (y_here - y) - leak * y_here + outer * part_y + load(work, w + BOTH)
+            uu, ux, uy, ixx, ixy, iyy = _pivot(load(chain, AXOLEMMA + k) * per_dt + g, side, side + next_side, outer, outer + next_outer,
+                                               load(chain, MYELIN + k) * per_dt + leak, ixx, ixy, iyy)
             part_u = uu * rhs_u + uy * rhs_y
             part_y = uy * rhs_u + iyy * rhs_y
             part_x = part_u + part_y
-            _kept(work, place, ux, uy, ixy, iyy, part_u, part_y)
+            store(work, w + INVERSE, ux)
+            store(work, w + INVERSE + 1, uy)
+            store(work, w + INVERSE + 2, ixy)
+            store(work, w + INVERSE + 3, iyy)
+            store(work, w + PART, part_u)
+            store(work, w + PART + 1, part_y)
             flow, y = next_flow, y_here
-    _backwards(net, state, work, chain)
+    change_x = zero
+    for i in range(nodes - 1, -1, -1):
+        w, change = i * PERIOD * WORK, zero
+        if net.first <= i <= net.last:
+            change = load(work, w + PART)
+            if i < nodes - 1:
+                change = change + load(work, w + INVERSE) * load(chain, AXIAL) * change_x
+        store(work, w, change)
+        store(work, w + 1, zero)
+        if i == 0:
+            break
+        change_x, change_y = change, zero
+        for k in range(PER - 1, -1, -1):
+            w = ((i - 1) * PERIOD + 1 + k) * WORK
+            along = change_x * load(chain, AXIAL + k + 1)
+            if k == PER - 1 and i > net.last:
+                along = zero
+            beside = change_y * load(chain, PERIAXONAL + k + 1)
+            change_u = load(work, w + PART) + load(work, w + INVERSE) * along + load(work, w + INVERSE + 1) * beside
+            change_y = load(work, w + PART + 1) + load(work, w + INVERSE + 2) * along + load(work, w + INVERSE + 3) * beside
+            change_x = change_u + change_y
+            store(work, w, change_u)
+            store(work, w + 1, change_y)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _held(net, chain, work, drive, push, row):
+    """Conductance of every compartment as at rest, and what a row of ``push`` drives into it."""
+    width, one_node = PERIOD * (net.nodes - 1) + 1, load(chain, NODE)
+    for place in range(width):
+        k, w = place % PERIOD - 1, place * WORK
+        g = one_node * net.rest_leak
+        if k >= 0:
+            g = load(chain, AXOLEMMA + k) * net.rest_under[0 if k == 0 or k == PER - 1 else 1]
+        into, both = g * 0.0, g * 0.0
+        for p in range(push.shape[1]):
+            if push[row, p] != 0.0:
+                into = into + load(drive, 2 * p * width + place) * push[row, p]
+                both = both + load(drive, (2 * p + 1) * width + place) * push[row, p]
+        store(work, w + CONDUCTANCE, g)
+        store(work, w + CURRENT, into)
+        store(work, w + BOTH, both)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _channels(net, membrane, state, work, chain, amp, part, driven, rows, fixed, step):
+    """Conductance of every compartment in a step of W, and the current that does not hang on W; arguments as of ``run``."""
+    nodes, zero, has_fixed = net.nodes, fill(state, 0.0), fixed.size > 0
+    width = PERIOD * (nodes - 1) + 1
+    gates_at = 2 * width
+    under_at = gates_at + net.gates * nodes
+    lead = under_at + UNDER_GATES * PER * (nodes - 1)
+    for i in range(nodes):
+        for k in range(-1, PER if i < nodes - 1 else 0):
+            place = i * PERIOD + 1 + k
+            if k < 0:
+                gates = gates_of(membrane, state, gates_at, nodes, i)
+                if net.theta != 1.0:
+                    gates = (gates[0] + load(state, lead + i), gates[1], gates[2], gates[3], gates[4])
+                g, current = conductance(membrane, gates)
+                size, held = load(chain, NODE), net.rest_leak
+            else:
+                at, mysa = under_at + UNDER_GATES * (i * PER + k), k == 0 or k == PER - 1
+                g, current = conductance_under(membrane, (load(state, at), load(state, at + 1), load(state, at + 2)), mysa)
+                size, held = load(chain, AXOLEMMA + k), net.rest_under[0 if mysa else 1]
+            if driven:
+                u = amp * load(rows, part.mean[step] * width + place)
+                if has_fixed:
+                    u = u + load(fixed, part.mean[step] * width + place)
+                current = current - (g - held) * u
+            store(work, place * WORK + CONDUCTANCE, g * size)
+            store(work, place * WORK + CURRENT, current * size)
+            store(work, place * WORK + BOTH, zero)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -226,91 +247,19 @@ def passive(net, chain, spans, state, work, drive, table, push_row, push, fine, 
         store(fine, place, load(state, place))
     for step in range(table.size - 1):
         row, span = push_row[step], spans[table[step]]
-        if net.theta == 1.0:
-            _increment(net, chain, 1.0 / span, state, work, drive, push, row)
-        else:
-            _increment(net, chain, 1.0 / (GAMMA * span), state, work, drive, push, row)
+        if step == 0 or row != push_row[step - 1]:
+            _held(net, chain, work, drive, push, row)
+        if net.theta != 1.0:
+            span = span * GAMMA
+            _solve(net, state, work, chain, 1.0 / span)
             _go(width, state, work, ONWARDS)
-            _increment(net, chain, 1.0 / (GAMMA * span), state, work, drive, push, row)
+        _solve(net, state, work, chain, 1.0 / span)
         _go(width, state, work, 1.0)
         for place in range(width):
             store(fine, (step + 1) * width + place, load(state, place))
         if kept.size > 0 and (step + 2 == table.size or push_row[step + 1] != row):
             for place in range(width):
                 store(kept, row * width + place, load(state, place) + load(state, width + place))
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _forwards(net, membrane, state, work, chain, per_dt, amp, part, driven, rows, fixed, step):
-    """Forward pass of an implicit step of W of 1 / ``per_dt`` ms; arguments as of ``run``."""
-    nodes, zero, one_node, has_fixed = net.nodes, fill(state, 0.0), load(chain, NODE), fixed.size > 0
-    width = PERIOD * (nodes - 1) + 1
-    gates_at = 2 * width
-    under_at = gates_at + net.gates * nodes
-    lead = under_at + UNDER_GATES * PER * (nodes - 1)
-    ixx, ixy, iyy, flow, part_x, part_y = zero, zero, zero, zero, zero, zero
-    for i in range(nodes):
-        at = i * PERIOD
-        left, right = zero, zero
-        if i > 0 and net.first <= i <= net.last:
-            left = load(chain, AXIAL + PER)
-        if i < nodes - 1 and net.first <= i <= net.last:
-            right = load(chain, AXIAL)
-        v = load(state, at)
-        out = zero
-        if i < nodes - 1:
-            out = right * (load(state, at + 1) + load(state, width + at + 1) - v)
-        if net.first <= i <= net.last:
-            gates = gates_of(membrane, state, gates_at, nodes, i)
-            if net.theta != 1.0:
-                gates = (gates[0] + load(state, lead + i), gates[1], gates[2], gates[3], gates[4])
-            g, rhs = conductance(membrane, gates)
-            if driven:
-                u = amp * load(rows, part.mean[step] * width + at)
-                if has_fixed:
-                    u = u + load(fixed, part.mean[step] * width + at)
-                rhs = rhs - (g - net.rest_leak) * u
-            rhs, g = rhs * one_node, g * one_node
-            share = 1.0 / (g + one_node * per_dt + left + right - left * left * ixx)
-            part_x = (rhs - g * v + out - flow + left * part_x) * share
-            store(work, at * WORK + INVERSE, share)
-            store(work, at * WORK + PART, part_x)
-            ixx = share
-        else:
-            part_x, ixx = zero, zero
-        if i == nodes - 1:
-            break
-        ixy, iyy, part_y, y = zero, zero, zero, zero
-        flow = out
-        for k in range(PER):
-            place = at + 1 + k
-            mysa = k == 0 or k == PER - 1
-            side = right if k == 0 else load(chain, AXIAL + k)
-            next_side = load(chain, AXIAL + k + 1)
-            if k == PER - 1 and i + 1 > net.last:
-                next_side = zero
-            outer, next_outer = load(chain, PERIAXONAL + k), load(chain, PERIAXONAL + k + 1)
-            u, y_here = load(state, place), load(state, width + place)
-            next_y = load(state, width + place + 1)  # 0 at a node
-            next_flow = next_side * (load(state, place + 1) + next_y - u - y_here)
-            capacity, at_gates = load(chain, AXOLEMMA + k), under_at + UNDER_GATES * (i * PER + k)
-            g, current = conductance_under(membrane, (load(state, at_gates), load(state, at_gates + 1), load(state, at_gates + 2)), mysa)
-            if driven:
-                seen = amp * load(rows, part.mean[step] * width + place)
-                if has_fixed:
-                    seen = seen + load(fixed, part.mean[step] * width + place)
-                current = current - (g - net.rest_under[0 if mysa else 1]) * seen
-            arrives = next_flow - flow + side * part_x
-            g, current = g * capacity, current * capacity
-            rhs_u = arrives + current - g * u
-            rhs_y = arrives + next_outer * (next_y - y_here) - outer * (y_here - y) - load(chain, LEAK + k) * y_here + outer * part_y
-            uu, ux, uy, ixx, ixy, iyy = _pivot(capacity * per_dt + g, side, side + next_side, outer, outer + next_outer,
-                                               load(chain, MYELIN + k) * per_dt + load(chain, LEAK + k), ixx, ixy, iyy)
-            part_u = uu * rhs_u + uy * rhs_y
-            part_y = uy * rhs_u + iyy * rhs_y
-            part_x = part_u + part_y
-            _kept(work, place, ux, uy, ixy, iyy, part_u, part_y)
-            flow, y = next_flow, y_here
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -336,8 +285,8 @@ def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, r
     for step in range(-1, steps):
         onwards = step + 1 < steps
         if step >= 0:
-            _forwards(net, membrane, state, work, chain, share / dt, amp, part, driven, rows, fixed, step)
-            _backwards(net, state, work, chain)
+            _channels(net, membrane, state, work, chain, amp, part, driven, rows, fixed, step)
+            _solve(net, state, work, chain, share / dt)
         highest, lowest = fill(state, -1e9), fill(state, 1e9)
         for i in range(nodes - 1, -1, -1):
             at = i * PERIOD
