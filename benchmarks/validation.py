@@ -493,11 +493,12 @@ def types_of_stimulation(tissues: str, axon: str = MOTOR) -> Iterator[Line]:
 
 def of_types() -> str:
     """The tables of types of stimulation, of both kinds of fibre."""
-    parts = [f"Written by `python -m benchmarks.validation types` ({platform.machine()}, Epidura {_version()}, accuracy `fast`, tissue set `high-dura`)."]
+    parts = [f"Written by `python -m benchmarks.validation types` ({platform.machine()}, Epidura {_version()}, accuracy `fast`, tissue set "
+             "`high-dura`)."]
     for kind in (MOTOR, SENSORY):
         lines = list(types_of_stimulation("high-dura", kind))
         judged = [line.good for line in lines if line.good is not None]
-        parts.append(f"\n### Fibres `{kind}`: {sum(judged)} of {len(judged)} that can be judged pass\n\n{_rows(lines, 'clinical use; our own bound')}")
+        parts += [f"\n### Fibres `{kind}`: {sum(judged)} of {len(judged)} that can be judged pass\n", _rows(lines, "clinical use; our own bound")]
     return "\n".join(parts)
 
 

@@ -60,7 +60,7 @@ def given(row: Row) -> tuple[float, Floats, Course]:
     diameter, nodes = float(row["diameter_um"]) * UM, int(row["nodes"])
     pieces = [piece.split(":") for piece in row["course_us"].split()]
     return diameter, field(diameter, nodes, float(row["distance_mm"]) * 1e-3, float(row["shift"])), \
-        Course.of(*((float(us) * 1e-6, float(value)) for us, value in pieces))
+        Course.of(*((float(us) * 1e-6, float(value)) for us, value in pieces * int(row["repeats"])))
 
 
 # NEURON.
@@ -68,7 +68,7 @@ def given(row: Row) -> tuple[float, Floats, Course]:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_thresholds_lie_in_the_brackets_of_neuron(precision: str) -> None:
-    assert len(rows("thresholds")) == 12
+    assert len(rows("thresholds")) == 15  # single pulses, a 10 kHz train, a burst, 1 kHz
     for row in rows("thresholds"):
         found = 1e3 * engine(*given(row), precision=precision).thresholds(1e-5, 1.0, 1)[0, 0]
         assert float(row["silent_mA"]) * (1 - 2e-5) < found < float(row["firing_mA"]) * (1 + 2e-5), row

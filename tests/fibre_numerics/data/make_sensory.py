@@ -25,12 +25,13 @@ from epidura.axon.base import Morphology
 from epidura.bench.sensory_peer import sensory_fibre
 
 DT, SIGMA = 5e-6, 0.2
-# diameter um, nodes, distance mm, shift, course as (us, relative current)
+# diameter um, nodes, distance mm, shift, course as (us, relative current), its repeats and period
 CASES = [(5.7, 25, 0.5, 0.0, ((60, 1.0),)), (7.3, 31, 1.0, 0.3, ((100, 1.0),)), (8.7, 31, 1.0, 0.0, ((20, 1.0),)),
          (8.7, 31, 1.0, 0.0, ((500, 1.0),)), (8.7, 31, 1.0, 0.0, ((1000, 1.0),)), (10.0, 31, 1.0, 0.0, ((100, 1.0),)),
          (10.0, 31, 3.0, 0.5, ((210, 1.0),)), (12.8, 21, 2.0, -1.3, ((300, 1.0),)), (12.8, 31, 1.0, 0.0, ((100, -1.0),)),
          (10.0, 31, 1.5, 0.2, ((60, 1.0), (30, 0.0), (60, -1.0))), (11.5, 31, 2.0, 0.1, ((200, 1.0), (50, 0.0), (400, -0.5))),
-         (15.0, 21, 3.0, 0.0, ((50, -1.0), (50, 1.0)))]
+         (15.0, 21, 3.0, 0.0, ((50, -1.0), (50, 1.0))), (10.0, 31, 1.0, 0.0, ((30, 1.0), (30, -1.0), (40, 0.0)), 100, 100),
+         (11.5, 21, 2.0, 0.3, ((1000, 1.0), (1000, -0.3)), 5, 2000), (8.7, 21, 1.0, 0.0, ((90, 1.0), (10, 0.0), (450, -0.2), (450, 0.0)), 10, 1000)]
 
 
 def morphology(d):
@@ -60,12 +61,14 @@ def write(folder, name, columns, rows):
 
 def main():
     folder, rows = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent, []
-    for diameter, nodes, distance, shift, course in CASES:
-        shape = morphology(diameter)
+    for diameter, nodes, distance, shift, course, *train in CASES:
+        shape, (repeats, period) = morphology(diameter), train or (1, sum(us for us, _ in course))
+        assert sum(us for us, _ in course) == period
         with closing(sensory_fibre(shape, nodes)) as fibre:
-            low, high = fibre.threshold(outside(shape, nodes, distance, shift), samples(course), DT, 2e-4)
-        rows.append([diameter, nodes, distance, shift, " ".join(f"{us}:{value:g}" for us, value in course), f"{1e3 * low:.7f}", f"{1e3 * high:.7f}"])
-    write(folder, "sensory_thresholds.csv", ["diameter_um", "nodes", "distance_mm", "shift", "course_us", "silent_mA", "firing_mA"], rows)
+            low, high = fibre.threshold(outside(shape, nodes, distance, shift), np.tile(samples(course), repeats), DT, 2e-4)
+        rows.append([diameter, nodes, distance, shift, " ".join(f"{us}:{value:g}" for us, value in course), repeats,
+                     f"{1e3 * low:.7f}", f"{1e3 * high:.7f}"])
+    write(folder, "sensory_thresholds.csv", ["diameter_um", "nodes", "distance_mm", "shift", "course_us", "repeats", "silent_mA", "firing_mA"], rows)
     shape, firing = morphology(10.0), float(rows[5][-1]) * 1e-3
     with closing(sensory_fibre(shape, 31)) as fibre:
         trace = fibre.run(outside(shape, 31, 1.0, 0.0), samples(((100, 1.0),)), DT, 1.2 * firing, 3e-3, [15, 24])
