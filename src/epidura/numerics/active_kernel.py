@@ -24,7 +24,7 @@ import numpy as np
 from numba.extending import overload
 
 from epidura.numerics import cable_kernel as shared
-from epidura.numerics.cable_kernel import CALM_MOST, CALM_QUIET, CALM_RISE, LEAD, gates_of, put_gates, written_down
+from epidura.numerics.cable_kernel import CALM_MOST, CALM_QUIET, CALM_RISE, LEAD, fire, gates_of, put_gates, write_crossings, write_gates
 from epidura.numerics.kinetics import advance, advance_under, conductance, conductance_under, settled, settled_under
 from epidura.numerics.simd import fill, lanes_at_least, larger, load, smaller, store
 
@@ -347,17 +347,24 @@ def run(net, membrane, lanes, amplitude, steps, level, first_by, part, driven, r
         if step < 0:
             continue
         store(marks, side, larger(load(marks, side), highest))
-        fired = written_down(net, membrane, state, gates_at, part, driven, rows, fixed, amp, fired, may_fire, marks, watch, step, steps, first_row,
-                             every, at_once, time, dt)
+        row = part.end[step] * net.width if driven else -1
+        if may_fire[0] <= step * dt < may_fire[1]:
+            fired = fire(state, rows, fixed, marks, net.detect * net.apart, row, amp, net.fires, fired, time + (step + 1) * dt)
+        if watch.nodes.size > 0 and (step + 1) % every == 0:
+            write_gates(membrane, state, rows, fixed, net.apart, gates_at, nodes, watch.nodes, row, amp, not onwards, at_once, watch.record,
+                        first_row + step // every)
+        if watch.spiking.size > 0:
+            write_crossings(state, rows, fixed, net.apart, watch.spiking, row, amp, net.fires, watch.before, watch.now, watch.times, watch.counts,
+                            time + step * dt, dt)
         if watch.whole.size > 0 and (step + 1) % every == 0:
-            row = (first_row + step // every) * width
+            at = (first_row + step // every) * width
             for place in range(width):
                 x = load(state, place) + load(state, width + place)
                 if driven:
                     x = x + amp * load(kept, step * width + place)
                     if has_fixed:
                         x = x + load(fixed_kept, step * width + place)
-                store(watch.whole, row + place, x)
+                store(watch.whole, at + place, x)
         if stop > 0 and fired == everyone:
             return fired, True
         if stop >= 2 and fired | (calm & lanes_at_least(lowest, net.low) & ~lanes_at_least(highest, quiet)) == everyone:

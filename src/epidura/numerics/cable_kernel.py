@@ -409,52 +409,58 @@ def _put_gates(membrane, state, at, stride, i, gates):
     return five if gate_count(membrane) == 5 else four
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def voltage_after(net, state, i, step, part, driven, rows, fixed, amp):
-    """V of a node after a step."""
-    v = load(state, i * net.apart)
-    if driven:
-        at = part.end[step] * net.width + i * net.apart
-        v = v + amp * load(rows, at)
+# A tuple of arrays that is handed on costs two counts of references for each of them, every step; so these take what they need.
+
+
+@nb.njit(**_INSIDE)
+def voltage_after(state, rows, fixed, place, row, amp):
+    """V of the group ``place`` of the state after a step whose U begins in group ``row`` of the rows, or is over where that is negative."""
+    v = load(state, place)
+    if row >= 0:
+        v = v + amp * load(rows, row + place)
         if fixed.size > 0:
-            v = v + load(fixed, at)
+            v = v + load(fixed, row + place)
     return v
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def written_down(net, membrane, state, gates_at, part, driven, rows, fixed, amp, fired, may_fire, marks, watch, step, steps, first_row, every, by,
-                 time, dt):
-    """Write down what is watched after a step; ``gates_at`` in the state, ``by`` as ``at_once`` of ``run``. Bit mask of the lanes that have fired."""
-    count = 64 // state.itemsize
-    seen = voltage_after(net, state, net.detect, step, part, driven, rows, fixed, amp)
-    if may_fire[0] <= step * dt < may_fire[1]:
-        new = lanes_at_least(seen, net.fires) & ~fired
-        fired |= new
-        for lane in range(count if new != 0 else 0):
-            if (new >> lane) & 1:
-                marks[2 * count + lane] = time + (step + 1) * dt
-    for k in range(watch.nodes.size if (step + 1) % every == 0 else 0):
-        i = watch.nodes[k]
-        v = voltage_after(net, state, i, step, part, driven, rows, fixed, amp)
-        gates = gates_of(membrane, state, gates_at, net.nodes, i)
-        if step + 1 == steps:
+def write_gates(membrane, state, rows, fixed, apart, gates_at, stride, watched, row, amp, late, by, record, at):
+    """V and gates of the ``watched`` nodes after a step into row ``at`` of a record; ``late``: the gates stand behind V by the step ``by``."""
+    for k in range(watched.size):
+        v = voltage_after(state, rows, fixed, watched[k] * apart, row, amp)
+        gates = gates_of(membrane, state, gates_at, stride, watched[k])
+        if late:
             gates = advance(membrane, gates, v, by)
-        at = ((first_row + step // every) * watch.nodes.size + k) * (1 + net.gates)
-        store(watch.record, at, v)
-        put_gates(membrane, watch.record, at + 1, 1, 0, gates)
-    for k in range(watch.spiking.size):
-        v = voltage_after(net, state, watch.spiking[k], step, part, driven, rows, fixed, amp)
-        crossed = lanes_at_least(v, net.fires) & ~lanes_at_least(load(watch.before, k), net.fires)
-        store(watch.now, k, v)
-        if crossed != 0:
-            for lane in range(count):
-                if (crossed >> lane) & 1:
-                    was, seen_now = watch.before[k * count + lane], watch.now[k * count + lane]
-                    if watch.counts[lane, k] < watch.times.shape[2]:
-                        watch.times[lane, k, watch.counts[lane, k]] = time + (step + (net.fires - was) / (seen_now - was)) * dt
-                    watch.counts[lane, k] += 1
-        store(watch.before, k, v)
-    return fired
+        place = (at * watched.size + k) * (1 + len(gates))
+        store(record, place, v)
+        put_gates(membrane, record, place + 1, 1, 0, gates)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def write_crossings(state, rows, fixed, apart, spiking, row, amp, fires, before, now, times, counts, time, dt):
+    """Times at which nodes cross ``fires`` upwards in a step that begins at ``time``, see ``Watch``."""
+    count = 64 // state.itemsize
+    for k in range(spiking.size):
+        v = voltage_after(state, rows, fixed, spiking[k] * apart, row, amp)
+        crossed = lanes_at_least(v, fires) & ~lanes_at_least(load(before, k), fires)
+        store(now, k, v)
+        for lane in range(count if crossed != 0 else 0):
+            if (crossed >> lane) & 1:
+                was, seen = before[k * count + lane], now[k * count + lane]
+                if counts[lane, k] < times.shape[2]:
+                    times[lane, k, counts[lane, k]] = time + (fires - was) / (seen - was) * dt
+                counts[lane, k] += 1
+        store(before, k, v)
+
+
+@nb.njit(**_INSIDE)
+def fire(state, rows, fixed, marks, place, row, amp, fires, fired, time):
+    """Bit mask of the lanes that have fired, with those that do so now at ``place``; when is written into ``marks``."""
+    new, count = lanes_at_least(voltage_after(state, rows, fixed, place, row, amp), fires) & ~fired, 64 // state.itemsize
+    for lane in range(count if new != 0 else 0):
+        if (new >> lane) & 1:
+            marks[2 * count + lane] = time
+    return fired | new
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -596,8 +602,15 @@ def run(net, membrane, state, work, modes, sums, full, amplitude, steps, level, 
             continue
         store(state, give, carried)
         store(marks, side, larger(load(marks, side), highest))
-        fired = written_down(net, membrane, state, nodes, part, driven, rows, fixed, amp, fired, may_fire, marks, watch, step, steps, first_row,
-                             every, at_once, time, dt)
+        row = part.end[step] * net.width if driven else -1
+        if may_fire[0] <= step * dt < may_fire[1]:
+            fired = fire(state, rows, fixed, marks, net.detect * net.apart, row, amp, net.fires, fired, time + (step + 1) * dt)
+        if watch.nodes.size > 0 and (step + 1) % every == 0:
+            write_gates(membrane, state, rows, fixed, net.apart, nodes, nodes, watch.nodes, row, amp, not onwards, at_once, watch.record,
+                        first_row + step // every)
+        if watch.spiking.size > 0:
+            write_crossings(state, rows, fixed, net.apart, watch.spiking, row, amp, net.fires, watch.before, watch.now, watch.times, watch.counts,
+                            time + step * dt, dt)
         if watch.whole.size > 0 and (step + 1) % every == 0:
             per_row = nodes + (nodes - 1) * MODES
             at = (first_row + step // every) * per_row

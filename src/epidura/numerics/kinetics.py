@@ -567,12 +567,14 @@ def _advance(membrane, gates, v, which):
         def tabled(membrane, gates, v, which):
             m, p, h, s = gates
             table, at = membrane.table, which * TABLES
-            piece, x, steep_piece, steep_x = _pieces_at(membrane, v)
+            piece, x = interval(smaller(larger(v, _LOW - membrane.rest), _HIGH - membrane.rest), membrane.scale, membrane.offset)
             m = m + (piecewise(table, at, piece, x) - piecewise(table, at + 1, piece, x) * m)
             p = p + (piecewise(table, at + 2, piece, x) - piecewise(table, at + 3, piece, x) * p)
             h = h + (piecewise(table, at + 4, piece, x) - piecewise(table, at + 5, piece, x) * h)
             opens = piecewise(table, at + 6, piece, x)
-            z = opens + piecewise(table, at + 7, steep_piece, steep_x)
+            steep = smaller(larger(v, _STEEP_LOW - membrane.rest), _STEEP_HIGH - membrane.rest)
+            piece, x = interval(steep, membrane.steep_scale, membrane.steep_offset)
+            z = opens + piecewise(table, at + 7, piece, x)
             return m, p, h, s + (opens - z * (s + _S)) * (1.0 - z * (0.5 - z * (1 / 6)))
 
         return tabled
