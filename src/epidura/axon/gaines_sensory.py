@@ -21,7 +21,7 @@ class GainesSensory(Myelinated):
     """Diameters from 5.7 to 16 um (Gaines et al. 2018, data/gaines_sensory.csv).
 
     Slow and fast potassium channels and a slow inward current lie under the myelin, so that no internode can be eliminated and a threshold takes
-    some ten times as long as that of ``mrg-interpolated``, whose node is that of a motor axon. Gaps, lengths, resistivity, myelin and capacitance
+    four to five times as long as that of ``mrg-interpolated``, whose node is that of a motor axon. Gaps, lengths, resistivity, myelin and capacitance
     are those of data/mrg_membrane.csv. Runs on the cpu only.
     """
 
