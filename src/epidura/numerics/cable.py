@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -715,6 +715,9 @@ class _Batch:
     The rest is found in float64 whatever the precision of the run: its rounding would shift the action potential.
     """
 
+    rooms: ClassVar[int] = 1
+    """Times ``ROOM`` that its linear responses may take."""
+
     def __init__(self, engine: Engine, members: NDArray[np.intp], plan: courses.Course, every_mode: bool = False):
         self.engine, self.members, self.plan = engine, members, plan
         nodes, second = engine.nodes, engine.second_order
@@ -769,7 +772,7 @@ class _Batch:
         # the responses of all parts stay where they fit: a train has the same ones over and over
         parts, rows = len(self.plan.parts.carries), np.diff(self.plan.parts.at[:, 3]) - 1
         each = sum(sizes[name] for name in PER_PART) * parts + (1 + self.has_fixed) * rows.sum() * width
-        slots = parts if each * lanes * dtype.itemsize <= ROOM else 1
+        slots = parts if each * lanes * dtype.itemsize <= self.rooms * ROOM else 1
         rows_at = width * np.concatenate([[0], np.cumsum(rows) if slots == parts else [rows.max()]])
         sizes |= {"rows": int(rows_at[-1]), "fixed_rows": int(self.has_fixed * rows_at[-1])}
         room = {name: simd.zeros((slots if name in PER_PART else 1) * size * lanes, dtype) for name, size in sizes.items()}
