@@ -143,7 +143,7 @@ def test_kernel_is_the_plain_cable(diameter: float, nodes: int, distance: float,
 
 
 def test_second_order_goes_to_the_limit_of_small_steps() -> None:
-    """5 us: within 0.06 % of thresholds and 0.3 % of the velocity; half the step: no further than a third."""
+    """5 us: within 0.06 % of thresholds and 0.3 % of the velocity; half the step: half of that at most."""
     diameter = np.array([6.0, 8.7, 12.8, 15.0]) * UM
     outside = np.stack([field(d, 51, 2e-3, -25.0) for d in diameter])
     for width in (60e-6, 200e-6, 500e-6):
